@@ -1,0 +1,163 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"github.com/orbitd/orbitd/pkg/acl"
+	"github.com/orbitd/orbitd/pkg/auth"
+	"github.com/orbitd/orbitd/pkg/channel"
+	"github.com/orbitd/orbitd/pkg/engine"
+	"github.com/orbitd/orbitd/pkg/message"
+)
+
+// An Authenticator proves identities: an auth.Chain. Its errors are
+// *message.Error.
+type Authenticator interface {
+	Authenticate(ctx context.Context, c auth.Credentials) (*auth.Identity, error)
+	// Vouches reports whether an identity of the realm counts in the application.
+	Vouches(realm, app string) bool
+}
+
+// Rights are the rules and authenticators in force. A reload replaces them as
+// one.
+type Rights struct {
+	Policy *acl.Policy
+	Auth   Authenticator
+	// Storage says how a channel's messages are stored.
+	Storage func(channel.Name) engine.Rule
+}
+
+// Options are what a broker is made of. Engine and Rights are required.
+type Options struct {
+	Engine     engine.Engine
+	Rights     Rights
+	MaxMessage int           // bytes of a payload; 0: 64 KiB
+	Workers    int           // goroutines for what may block; 0: 16
+	AuthTime   time.Duration // bound of one authentication; 0: 8 s
+}
+
+// A Broker decides and carries out. All methods may be called concurrently. It
+// does not own the engine: who made that closes it, after the broker.
+type Broker struct {
+	engine     engine.Engine
+	rights     atomic.Pointer[Rights]
+	maxMessage int
+	authTime   time.Duration
+	workers    *workers
+}
+
+// New returns a broker on an engine.
+func New(o Options) (*Broker, error) {
+	if o.Engine == nil || o.Rights.Policy == nil || o.Rights.Auth == nil || o.Rights.Storage == nil {
+		return nil, errors.New("broker: engine and rights are required")
+	}
+	b := &Broker{
+		engine:     o.Engine,
+		maxMessage: orDefault(o.MaxMessage, 64<<10),
+		authTime:   orDefault(o.AuthTime, 8*time.Second),
+		workers:    newWorkers(orDefault(o.Workers, 16)),
+	}
+	b.SetRights(o.Rights)
+	return b, nil
+}
+
+func orDefault[T comparable](v, otherwise T) T {
+	var zero T
+	if v == zero {
+		return otherwise
+	}
+	return v
+}
+
+// SetRights puts other rules and authenticators in force. Sessions keep what
+// they have until they are rechecked.
+func (b *Broker) SetRights(r Rights) {
+	b.rights.Store(&r)
+	b.engine.SetRules(r.Storage)
+}
+
+// Close waits for the work that was given to Go.
+func (b *Broker) Close() { b.workers.close() }
+
+// Go runs f on a worker goroutine: for what may block and therefore has no
+// place on an event loop. Callers have a bounded number of jobs each.
+func (b *Broker) Go(f func()) { b.workers.add(f) }
+
+// Engine returns the engine, for what needs no decision.
+func (b *Broker) Engine() engine.Engine { return b.engine }
+
+// MaxMessage returns how many bytes a payload may have.
+func (b *Broker) MaxMessage() int { return b.maxMessage }
+
+// Authenticate proves who bears the credentials. It may block for as long as a
+// directory takes. Empty credentials are the anonymous identity, nil.
+func (b *Broker) Authenticate(ctx context.Context, c auth.Credentials) (*auth.Identity, error) {
+	if c.Empty() {
+		return nil, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, b.authTime)
+	defer cancel()
+	return b.rights.Load().Auth.Authenticate(ctx, c)
+}
+
+// May returns nil if the client may carry out the action on the channel, else
+// the error that a peer is told.
+func (b *Broker) May(who *Who, action acl.Action, name channel.Name) error {
+	_, err := b.decide(who, action, name)
+	return err
+}
+
+// decide returns the user that the client is on the channel.
+func (b *Broker) decide(who *Who, action acl.Action, name channel.Name) (user string, err error) {
+	rights := b.rights.Load()
+	s := subject(who.in(name.App(), rights.Auth.Vouches))
+	if rights.Policy.Decide(s, action, name).Allowed {
+		return s.User, nil
+	}
+	if s.User == "" {
+		return "", message.Errorf(message.Forbidden, "%s to %s is not allowed without a login that may do so", action, name)
+	}
+	return "", message.Errorf(message.Forbidden, "%s to %s is not allowed for %s", action, name, s.User)
+}
+
+// Publish stores messages as one atomic unit on behalf of a client, and calls
+// done as engine.Engine.Submit does: at once if the messages are refused here.
+// It sets their publisher.
+func (b *Broker) Publish(who *Who, msgs []message.Message, done func([]engine.Receipt, error)) {
+	for i := range msgs {
+		if err := b.admit(who, &msgs[i]); err != nil {
+			refused := *message.AsError(err)
+			refused.Index = i
+			done(nil, &refused)
+			return
+		}
+	}
+	b.engine.Submit(msgs, done)
+}
+
+func (b *Broker) admit(who *Who, m *message.Message) error {
+	if len(m.Data) > b.maxMessage {
+		return message.Errorf(message.TooLarge, "the payload has %d bytes; the limit is %d (session.max_message)", len(m.Data), b.maxMessage)
+	}
+	user, err := b.decide(who, acl.Publish, m.Channel)
+	m.Publisher = user
+	return err
+}
+
+// Read returns what follows a position on one channel. The caller has asked May
+// when the subscription began and when rights changed. It may block.
+func (b *Broker) Read(ctx context.Context, name channel.Name, after message.Position, limit engine.Limit) (engine.Batch, error) {
+	return b.engine.Read(ctx, []channel.Name{name}, after, limit)
+}
+
+// History returns the newest messages of a channel below an offset, if the
+// client may subscribe to it. It may block.
+func (b *Broker) History(ctx context.Context, who *Who, name channel.Name, before message.Offset, limit int) (engine.Batch, error) {
+	if err := b.May(who, acl.Subscribe, name); err != nil {
+		return engine.Batch{}, err
+	}
+	return b.engine.History(ctx, name, before, engine.Limit{Messages: limit})
+}

@@ -1,0 +1,84 @@
+package broker
+
+import (
+	"maps"
+	"time"
+
+	"github.com/orbitd/orbitd/pkg/acl"
+	"github.com/orbitd/orbitd/pkg/auth"
+)
+
+// A Who is everything a client has proven about who it is: one identity for all
+// applications, and more for single ones. It is immutable. The nil Who is
+// anonymous everywhere.
+type Who struct {
+	base *auth.Identity
+	apps map[string]*auth.Identity
+}
+
+// NewWho returns the Who of one identity, which may be nil.
+func NewWho(id *auth.Identity) *Who {
+	if id == nil {
+		return nil
+	}
+	return &Who{base: id}
+}
+
+// With returns w with an identity that counts in one application.
+func (w *Who) With(app string, id *auth.Identity) *Who {
+	next := &Who{apps: map[string]*auth.Identity{}}
+	if w != nil {
+		next.base = w.base
+		maps.Copy(next.apps, w.apps)
+	}
+	next.apps[app] = id
+	return next
+}
+
+// Owner returns the realm and user that a session of this client belongs to;
+// both are empty for an anonymous client.
+func (w *Who) Owner() (realm, user string) {
+	if w == nil || w.base == nil {
+		return "", ""
+	}
+	return w.base.Realm, w.base.User
+}
+
+// Expires returns when the first of the identities ends; zero is never.
+func (w *Who) Expires() time.Time {
+	if w == nil {
+		return time.Time{}
+	}
+	var first time.Time
+	soonest := func(id *auth.Identity) {
+		if id != nil && !id.Expires.IsZero() && (first.IsZero() || id.Expires.Before(first)) {
+			first = id.Expires
+		}
+	}
+	soonest(w.base)
+	for _, id := range w.apps {
+		soonest(id)
+	}
+	return first
+}
+
+// in returns the identity that counts in an application, or nil.
+func (w *Who) in(app string, vouches func(realm, app string) bool) *auth.Identity {
+	if w == nil {
+		return nil
+	}
+	if id := w.apps[app]; id != nil {
+		return id
+	}
+	if w.base != nil && vouches(w.base.Realm, app) {
+		return w.base
+	}
+	return nil
+}
+
+func subject(id *auth.Identity) acl.Subject {
+	if id == nil {
+		return acl.Subject{}
+	}
+	return acl.Subject{User: id.User, Groups: id.Groups}
+}

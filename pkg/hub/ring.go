@@ -1,0 +1,89 @@
+package hub
+
+import (
+	"slices"
+	"sort"
+
+	"github.com/orbitd/orbitd/pkg/message"
+)
+
+// A Run is a stretch of one channel's messages, framed and contiguous. Its
+// bytes are shared and immutable.
+type Run struct {
+	Frames []byte
+	Count  int
+	Last   message.Offset // of its last message
+}
+
+// ringBytes is how many bytes of frames a topic keeps for those who fell behind
+// by little. A turn that brings more keeps all of it until the round is over.
+const ringBytes = 128 << 10
+
+// A ring holds the newest frames of a topic, contiguous, so that what any
+// subscriber is missing is one slice. A buffer is only ever appended to: slices
+// of it may wait in sockets. When it is full its newer half moves to a new one.
+type ring struct {
+	buf  []byte
+	ends []frameEnd
+	// floor is how far back the ring reaches: it holds every message after it.
+	floor message.Offset
+}
+
+type frameEnd struct {
+	offset message.Offset
+	end    int
+}
+
+// add appends one message. Messages from index keep on survive a move.
+func (r *ring) add(f Format, m *message.Message, keep int) (kept int) {
+	if len(r.buf) > ringBytes {
+		keep = r.shed(keep)
+	}
+	r.buf = f.Append(r.buf, m, false)
+	r.ends = append(r.ends, frameEnd{m.Offset, len(r.buf)})
+	return keep
+}
+
+// shed drops the older half of the frames, but none from index keep on, into a
+// fresh buffer. It returns where keep is now.
+func (r *ring) shed(keep int) int {
+	half := sort.Search(len(r.ends), func(i int) bool { return r.ends[i].end > len(r.buf)/2 })
+	n := min(half, keep)
+	if n == 0 {
+		return keep
+	}
+	cut := r.ends[n-1].end
+	r.floor = r.ends[n-1].offset
+	r.buf = append(make([]byte, 0, ringBytes+ringBytes/4), r.buf[cut:]...)
+	r.ends = slices.Delete(r.ends, 0, n)
+	for i := range r.ends {
+		r.ends[i].end -= cut
+	}
+	return keep - n
+}
+
+// forget drops all frames: everything up to through must be read elsewhere.
+func (r *ring) forget(through message.Offset) { *r = ring{floor: through} }
+
+// after returns the index of the first message after the offset.
+func (r *ring) after(offset message.Offset) int {
+	return sort.Search(len(r.ends), func(i int) bool { return r.ends[i].offset > offset })
+}
+
+// run returns the messages from index i on, within the limits but at least one.
+func (r *ring) run(i, messages, bytes int) Run {
+	start := r.start(i)
+	last := min(i+messages, len(r.ends)) - 1
+	for last > i && r.ends[last].end-start > bytes {
+		last--
+	}
+	end := r.ends[last].end
+	return Run{Frames: r.buf[start:end:end], Count: last - i + 1, Last: r.ends[last].offset}
+}
+
+func (r *ring) start(i int) int {
+	if i == 0 {
+		return 0
+	}
+	return r.ends[i-1].end
+}

@@ -1,0 +1,240 @@
+package hub
+
+import (
+	"slices"
+
+	"github.com/orbitd/orbitd/pkg/channel"
+	"github.com/orbitd/orbitd/pkg/engine"
+	"github.com/orbitd/orbitd/pkg/message"
+)
+
+// A Shard owns the topics and subscriptions of one loop. All of its methods are
+// called on that loop.
+type Shard struct {
+	hub    *Hub
+	loop   Loop
+	bit    uint64
+	topics map[channel.Name][]*topic // of a channel: one for each format in use
+	dirty  []*topic                  // have messages that their live subscribers lack
+}
+
+// A topic is one channel in one format, as its subscribers on one shard need it.
+type topic struct {
+	name    channel.Name
+	format  Format
+	members int             // subscriptions, live or not
+	live    []*Subscription // in no order; Subscription.slot is the index
+	// through is how far the shard has taken the channel in: all its messages
+	// up to here were in the ring or came before the topic did.
+	through message.Offset
+	ring    ring
+	dirty   bool // stands in Shard.dirty
+	fresh   int  // if dirty: ring.ends[fresh:] came in this turn
+	quiet   int  // ticks since the last message
+}
+
+// A Subscriber is what a subscription delivers to: a session.
+type Subscriber interface {
+	// Deliver offers the next messages of a live subscription. Where it returns
+	// false it took none of them, and the subscription is live no more: it
+	// catches up by Backlog, or by reading the engine, and goes live again.
+	Deliver(s *Subscription, run Run) bool
+}
+
+// A Subscription is one subscriber's interest in one topic. Its maker embeds or
+// holds it; the hub owns the unexported fields.
+type Subscription struct {
+	Subscriber Subscriber
+	// Sent is the last offset up to which everything was delivered. Its owner
+	// moves it while the subscription is not live, the hub while it is.
+	Sent message.Offset
+
+	topic *topic
+	slot  int32 // in topic.live, or -1
+}
+
+// Join makes s a member of a channel's topic: from the moment it returns, what
+// is committed reaches the topic. s is not live yet. tip must give where the
+// channel ends *after* the interest is known; it is called once, if the topic
+// is new.
+func (s *Shard) Join(sub *Subscription, name channel.Name, format Format, tip func() (engine.Tip, bool)) {
+	t := s.find(name, format)
+	if t == nil {
+		s.hub.setInterest(name, s.bit, true)
+		tip, ok := tip()
+		t = &topic{name: name, format: format, through: tip.Visible.Offset}
+		t.ring.floor = t.through
+		if ok {
+			t.ring.floor = tip.Last
+		}
+		s.topics[name] = append(s.topics[name], t)
+	}
+	t.members++
+	sub.topic, sub.slot = t, -1
+}
+
+// Leave ends a membership. It is a no-op for a subscription that has none.
+func (s *Shard) Leave(sub *Subscription) {
+	t := sub.topic
+	if t == nil {
+		return
+	}
+	s.Pause(sub)
+	sub.topic = nil
+	if t.members--; t.members > 0 {
+		return
+	}
+	rest := slices.DeleteFunc(s.topics[t.name], func(other *topic) bool { return other == t })
+	if len(rest) > 0 {
+		s.topics[t.name] = rest
+		return
+	}
+	delete(s.topics, t.name)
+	s.hub.setInterest(t.name, s.bit, false)
+}
+
+func (s *Shard) find(name channel.Name, format Format) *topic {
+	for _, t := range s.topics[name] {
+		if t.format == format {
+			return t
+		}
+	}
+	return nil
+}
+
+// Joined reports whether sub is a member of a topic.
+func (sub *Subscription) Joined() bool { return sub.topic != nil }
+
+// Live reports whether sub is handed messages as they commit.
+func (sub *Subscription) Live() bool { return sub.topic != nil && sub.slot >= 0 }
+
+// Through is how far the shard has taken sub's channel in.
+func (sub *Subscription) Through() message.Offset { return sub.topic.through }
+
+// Resume makes a subscription live if it has all that the shard has taken in,
+// and reports whether it is.
+func (s *Shard) Resume(sub *Subscription) bool {
+	t := sub.topic
+	switch {
+	case sub.slot >= 0:
+		return true
+	case sub.Sent < t.last():
+		return false
+	}
+	sub.slot = int32(len(t.live))
+	t.live = append(t.live, sub)
+	return true
+}
+
+// last returns the offset that a subscriber must have to miss nothing.
+func (t *topic) last() message.Offset {
+	if n := len(t.ring.ends); n > 0 {
+		return t.ring.ends[n-1].offset
+	}
+	return t.ring.floor
+}
+
+// Pause ends being live, for a subscriber that takes no more for now.
+func (s *Shard) Pause(sub *Subscription) {
+	if sub.slot < 0 {
+		return
+	}
+	t := sub.topic
+	last := t.live[len(t.live)-1]
+	t.live[sub.slot] = last
+	last.slot = sub.slot
+	t.live[len(t.live)-1] = nil
+	t.live = t.live[:len(t.live)-1]
+	sub.slot = -1
+}
+
+// Backlog returns the messages that follow sub.Sent, within the limits but at
+// least one, if the shard has them in memory. An empty run with ok says that
+// there are none: sub can go live.
+func (s *Shard) Backlog(sub *Subscription, messages, bytes int) (run Run, ok bool) {
+	r := &sub.topic.ring
+	if sub.Sent < r.floor {
+		return Run{}, false
+	}
+	i := r.after(sub.Sent)
+	if i == len(r.ends) {
+		return Run{}, true
+	}
+	return r.run(i, messages, bytes), true
+}
+
+// take brings a committed batch into the topics that want it.
+func (s *Shard) take(b engine.Batch) {
+	for i := range b.Messages {
+		m := &b.Messages[i]
+		for _, t := range s.topics[m.Channel] {
+			s.add(t, m)
+		}
+	}
+}
+
+func (s *Shard) add(t *topic, m *message.Message) {
+	if m.Offset <= t.through {
+		return // was visible before the topic was there
+	}
+	t.through = m.Offset
+	t.quiet = 0
+	if !t.dirty {
+		t.dirty = true
+		t.fresh = len(t.ring.ends)
+		s.dirty = append(s.dirty, t)
+	}
+	t.fresh = t.ring.add(t.format, m, t.fresh)
+}
+
+// Round hands everything that came in this turn to the live subscribers: each
+// gets all that is new on a channel in one run.
+func (s *Shard) Round() {
+	for i, t := range s.dirty {
+		s.dirty[i] = nil
+		t.dirty = false
+		if len(t.live) > 0 {
+			s.deliver(t)
+		}
+	}
+	s.dirty = s.dirty[:0]
+}
+
+func (s *Shard) deliver(t *topic) {
+	r := &t.ring
+	run := r.run(t.fresh, len(r.ends), len(r.buf))
+	first := r.ends[t.fresh].offset
+	// Backwards, for a subscriber that takes nothing leaves the slice.
+	for i := len(t.live) - 1; i >= 0; i-- {
+		sub := t.live[i]
+		theirs := run
+		if sub.Sent >= first { // a read of the engine was ahead of this shard
+			next := r.after(sub.Sent)
+			if next == len(r.ends) {
+				continue
+			}
+			theirs = r.run(next, len(r.ends), len(r.buf))
+		}
+		if sub.Subscriber.Deliver(sub, theirs) {
+			sub.Sent = theirs.Last
+		} else {
+			s.Pause(sub)
+		}
+	}
+}
+
+// quietTicks is after how many ticks without a message a topic's frames are
+// given back: whoever falls behind then reads the engine.
+const quietTicks = 60
+
+// Tick gives back the memory of topics that have been quiet. It is called about
+// once a second.
+func (s *Shard) Tick() {
+	for _, topics := range s.topics {
+		for _, t := range topics {
+			if t.quiet++; t.quiet == quietTicks {
+				t.ring.forget(t.last())
+			}
+		}
+	}
+}
