@@ -1,0 +1,68 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/orbitd/orbitd/pkg/message"
+)
+
+// Credentials are what a peer offers: a user and a password, or a token.
+type Credentials struct {
+	User     string
+	Password string
+	Token    string // if set, User and Password are not looked at
+	// App is the application that the login is for; only its realm may vouch.
+	// Empty: any authenticator may.
+	App string
+}
+
+// Empty reports whether nothing is offered at all.
+func (c Credentials) Empty() bool { return c.User == "" && c.Password == "" && c.Token == "" }
+
+// An Identity is who somebody is, proven. It is never changed once made.
+type Identity struct {
+	// User is the canonical name: as the authenticator has it stored, not as it
+	// was typed. It is the key for rules, quotas and sessions.
+	User   string
+	Groups []string
+	// Realm is the name of the authenticator that vouches for the user. Users
+	// of one name in two realms are two users.
+	Realm string
+	// Expires is when the proof ends; zero: never.
+	Expires time.Time
+}
+
+// Expired reports whether the proof has ended at that time. A nil identity,
+// which is the anonymous one, does not expire.
+func (id *Identity) Expired(now time.Time) bool {
+	return id != nil && !id.Expires.IsZero() && !now.Before(id.Expires)
+}
+
+// An Authenticator proves identities. It may be asked concurrently.
+type Authenticator interface {
+	// Authenticate returns who c proves its bearer to be. The errors are of
+	// three kinds, and a chain treats them differently:
+	//
+	//   - ErrPass: not my kind of credentials, or nobody I know. Another
+	//     authenticator may be asked.
+	//   - ErrDenied: a definite no. Nobody else is asked, so that a user of one
+	//     authenticator is never taken for one of the same name in the next.
+	//   - any other: it could not be found out. Nobody else is asked either, for
+	//     the answer might have been no.
+	Authenticate(ctx context.Context, c Credentials) (*Identity, error)
+}
+
+// The verdicts that are not "could not be found out". They are wrapped with the
+// reason, which is for the log: a peer is told the same for all of them.
+var (
+	ErrPass   = errors.New("not known here")
+	ErrDenied = errors.New("denied")
+)
+
+// unauthorized is all that a peer learns about credentials that are no good:
+// not which part was wrong, and not whether the user exists.
+func unauthorized(cause error) *message.Error {
+	return message.Errorf(message.Unauthorized, "wrong user name, password or token").Because(cause)
+}

@@ -1,0 +1,178 @@
+package config
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/orbitd/orbitd/pkg/acl"
+	"github.com/orbitd/orbitd/pkg/channel"
+)
+
+// A Config is everything that orbitd.toml and apps.d say, checked, with
+// defaults filled in and paths made absolute. It is never changed once loaded.
+type Config struct {
+	File string // as it was given
+
+	// StateDirectory is where the daemon keeps what it makes itself, such as
+	// the key that signs tokens: $STATE_DIRECTORY, else Options.StateDirectory.
+	StateDirectory string
+
+	Server  Server
+	TLS     TLS
+	Engine  Engine
+	Session Session
+	Log     Log
+	Auth    []Auth // in the order in which they are asked
+	Apps    []App  // those that are configured and not disabled, by name
+
+	// Rules are those of Policy, in their order.
+	Rules  []acl.Rule
+	Policy *acl.Policy
+
+	// Disabled are the applications whose file in apps.d has an error. Policy
+	// forbids everything below their names.
+	Disabled []DisabledApp
+}
+
+// Server says where orbitd listens. An empty address is not listened on.
+type Server struct {
+	HTTP, HTTPS, STOMP, STOMPS string
+	Ops                        string
+	Control                    string   // path of a Unix socket
+	Origins                    []string // such as "https://www.example.org"
+	TrustedProxies             []netip.Prefix
+}
+
+// TLS names certificate files; all are empty or checked to be readable.
+type TLS struct {
+	Certificate, Key, ClientCA string
+}
+
+// The engine's types.
+const (
+	LocalEngine  = "local"
+	MemoryEngine = "memory"
+)
+
+// Engine says how messages are stored.
+type Engine struct {
+	Type        string // LocalEngine or MemoryEngine
+	Path        string // folder of the local engine
+	KeyWindow   time.Duration
+	KeyCount    int
+	SegmentSize int64
+	MinFree     int64
+	Retain      acl.Storage // of channels whose rule does not say, or that have none
+}
+
+// Session bounds what one client may do.
+type Session struct {
+	TTL          time.Duration // of a session without a name
+	DurableTTL   time.Duration // of one with a name
+	Window       int           // unacknowledged messages of a subscription
+	WindowBytes  int64         // unacknowledged bytes of a session
+	MaxMessage   int64
+	MaxChannels  int
+	MaxSessions  int
+	CommandRate  int // a second
+	CommandBurst int
+	LoginTimeout time.Duration
+	Ping         time.Duration
+}
+
+// Log says what is logged and how.
+type Log struct {
+	Level  logrus.Level
+	Format string // TextLog or JSONLog
+}
+
+// The log's formats.
+const (
+	TextLog = "text"
+	JSONLog = "json"
+)
+
+// The authenticators' types.
+const (
+	FileAuth  = "file"
+	TokenAuth = "token"
+)
+
+// Auth is one authenticator.
+type Auth struct {
+	Name string // what applications call it; by default its type
+	Type string // FileAuth or TokenAuth
+	Path string // FileAuth: the users' file
+	// TokenAuth: the key, private or public; none means that the daemon makes
+	// one of its own in the state directory.
+	Key      Secret
+	TTL      time.Duration // of tokens that a login issues
+	Audience string
+}
+
+// App is one application's own settings.
+type App struct {
+	Name    string
+	Auth    []string // names of the authenticators that vouch for its users
+	Origins []string // empty: the server's
+	Quota   Quota
+}
+
+// Quota bounds one application. Zero is no bound.
+type Quota struct {
+	Connections int
+	PublishRate int // a second
+	Stored      int64
+}
+
+// A DisabledApp is an application whose file has errors.
+type DisabledApp struct {
+	Name string
+	File string
+	Err  Problems
+}
+
+// App returns the settings of an application. One that is not configured has
+// the server's origins, all authenticators and no quota; ok is then false.
+func (c *Config) App(name string) (app App, ok bool) {
+	for _, app := range c.Apps {
+		if app.Name == name {
+			return app, true
+		}
+	}
+	return App{Name: name, Auth: c.authNames(), Origins: c.Server.Origins}, false
+}
+
+// Realm returns the names of the authenticators that vouch for an application's
+// users: none if it is disabled.
+func (c *Config) Realm(app string) []string {
+	if slices.ContainsFunc(c.Disabled, func(d DisabledApp) bool { return d.Name == app }) {
+		return nil
+	}
+	a, _ := c.App(app)
+	return a.Auth
+}
+
+// Storage returns how the channel's messages are stored. It depends on no user.
+// What a disabled application has stored is kept without limit until its file
+// is repaired.
+func (c *Config) Storage(name channel.Name) acl.Storage {
+	if c.Policy.Disabled(name) {
+		return acl.Storage{}
+	}
+	if rule := c.Policy.Lookup(name); rule != nil {
+		return rule.Storage
+	}
+	return c.Engine.Retain
+}
+
+func (c *Config) authNames() []string {
+	names := make([]string, len(c.Auth))
+	for i, a := range c.Auth {
+		names[i] = a.Name
+	}
+	return names
+}

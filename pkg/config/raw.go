@@ -1,0 +1,157 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/BurntSushi/toml"
+)
+
+// A document is one file in its raw form, and the problems found in it so far.
+type document struct {
+	file     string
+	dir      string // what relative paths in it are relative to
+	env      func(string) string
+	lines    lines
+	problems Problems
+}
+
+// A table is one TOML table while it is being read. Each of its readers asks
+// for a key, checks the value and reports what is wrong with it; done reports
+// the keys that nobody asked for.
+type table struct {
+	doc    *document
+	path   string
+	label  string // what stands before a key in messages
+	values map[string]any
+	asked  []string
+}
+
+// decode reads text as TOML. A syntax error is the document's only problem, for
+// what comes after it cannot be trusted.
+func (d *document) decode(text []byte) (*table, bool) {
+	values := make(map[string]any)
+	if _, err := toml.Decode(string(text), &values); err != nil {
+		d.syntax(err)
+		return nil, false
+	}
+	d.lines = locate(string(text))
+	return &table{doc: d, values: values}, true
+}
+
+func (d *document) syntax(err error) {
+	p := Problem{File: d.file, Text: "not TOML: " + err.Error(), Hint: `check the quotes, the brackets and the "=" on this line`}
+	if pe, ok := errors.AsType[toml.ParseError](err); ok {
+		p.Line, p.Text = pe.Position.Line, "not TOML: "+pe.Message
+		switch {
+		case strings.Contains(pe.Message, "already"):
+			p.Hint = "a key or a table may stand only once: remove one of them"
+		case strings.Contains(pe.Message, "expected value"):
+			p.Hint = `text stands in quotes, as in path = "/var/lib/orbitd"`
+		}
+	}
+	d.problems = append(d.problems, p)
+}
+
+func (d *document) fail(line int, text, hint string) {
+	d.problems = append(d.problems, Problem{d.file, line, text, hint})
+}
+
+// line returns the line of the table itself.
+func (t *table) line() int { return t.doc.lines[t.path] }
+
+func (t *table) lineOf(key string) int { return t.doc.lines[join(t.path, key)] }
+
+// fail reports a problem with the value of a key.
+func (t *table) fail(key, hint, format string, args ...any) {
+	line := t.lineOf(key)
+	if line == 0 {
+		line = t.line()
+	}
+	t.doc.fail(line, t.label+key+": "+fmt.Sprintf(format, args...), hint)
+}
+
+func (t *table) get(key string) (any, bool) {
+	t.asked = append(t.asked, key)
+	v, ok := t.values[key]
+	return v, ok
+}
+
+func (t *table) has(key string) bool {
+	_, ok := t.values[key]
+	return ok
+}
+
+// wrongType reports that the value of key is not what it should be.
+func (t *table) wrongType(key, want, example string, got any) {
+	t.fail(key, fmt.Sprintf("write %s = %s", key, example), "want %s, not %s", want, kindOf(got))
+}
+
+func kindOf(v any) string {
+	switch v := v.(type) {
+	case string:
+		return fmt.Sprintf("the text %q", v)
+	case int64:
+		return fmt.Sprintf("the number %d", v)
+	case float64:
+		return fmt.Sprintf("the number %v", v)
+	case bool:
+		return fmt.Sprintf("%t", v)
+	case []any:
+		return "a list"
+	case map[string]any:
+		return "a table"
+	case []map[string]any:
+		return "a list of tables"
+	}
+	return "a date or time"
+}
+
+// sub returns the table below a key, empty if there is none.
+func (t *table) sub(key, label, example string) *table {
+	s := &table{doc: t.doc, path: join(t.path, key), label: label}
+	v, ok := t.get(key)
+	if !ok {
+		return s
+	}
+	if s.values, ok = v.(map[string]any); !ok {
+		t.wrongType(key, "a table", example, v)
+	}
+	return s
+}
+
+// list returns the tables of an array of tables.
+func (t *table) list(key string) []*table {
+	v, ok := t.get(key)
+	if !ok {
+		return nil
+	}
+	elements, ok := v.([]map[string]any)
+	if !ok {
+		t.fail(key, fmt.Sprintf("write [[%s]] above each of them", key), "want tables, not %s", kindOf(v))
+		return nil
+	}
+	tables := make([]*table, len(elements))
+	for i, values := range elements {
+		tables[i] = &table{doc: t.doc, path: join(join(t.path, key), strconv.Itoa(i)), values: values}
+	}
+	return tables
+}
+
+// done reports the keys of the table that nobody asked for.
+func (t *table) done() {
+	for _, key := range slices.Sorted(maps.Keys(t.values)) {
+		if slices.Contains(t.asked, key) {
+			continue
+		}
+		hint := "known here: " + strings.Join(slices.Sorted(slices.Values(t.asked)), ", ")
+		if name := nearest(key, t.asked); name != "" {
+			hint = fmt.Sprintf("did you mean %q?", name)
+		}
+		t.fail(key, hint, "unknown key")
+	}
+}

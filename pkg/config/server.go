@@ -1,0 +1,151 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// The addresses that are listened on where nothing is said, and the longest
+// path that a Unix socket can have.
+const (
+	defaultHTTP    = "127.0.0.1:8080"
+	defaultOps     = "127.0.0.1:8090"
+	defaultControl = "/run/orbitd/control.sock"
+	maxSocketPath  = 107
+)
+
+func readServer(t *table) Server {
+	s := Server{
+		HTTP:           t.address("http", defaultHTTP),
+		HTTPS:          t.address("https", ""),
+		STOMP:          t.address("stomp", ""),
+		STOMPS:         t.address("stomps", ""),
+		Ops:            t.address("ops", defaultOps),
+		Control:        t.doc.absolute(t.text("control", defaultControl, defaultControl)),
+		TrustedProxies: t.prefixes("trusted_proxies"),
+	}
+	s.Origins, _ = t.origins("origins")
+	if len(s.Control) > maxSocketPath {
+		t.fail("control", fmt.Sprintf("write a path of at most %d bytes", maxSocketPath), "the path of a socket cannot have %d bytes", len(s.Control))
+	}
+	t.sameAddress([]string{"http", "https", "stomp", "stomps", "ops"}, []string{s.HTTP, s.HTTPS, s.STOMP, s.STOMPS, s.Ops})
+	t.done()
+	return s
+}
+
+// sameAddress reports listeners that would take each other's address.
+func (t *table) sameAddress(keys, addresses []string) {
+	for i, a := range addresses {
+		first := slices.Index(addresses, a)
+		if a == "" || first == i || strings.HasSuffix(a, ":0") {
+			continue
+		}
+		t.fail(keys[i], "give each an address of its own", "%s is taken by %s", a, keys[first])
+	}
+}
+
+// address reads host:port; empty is none.
+func (t *table) address(key, fallback string) string {
+	s := t.text(key, fallback, "127.0.0.1:8080")
+	if s == "" {
+		return ""
+	}
+	host, port, err := net.SplitHostPort(s)
+	if err != nil {
+		t.fail(key, `write HOST:PORT, such as "127.0.0.1:8080", or ":8080" for all addresses`, "%q is not an address", s)
+		return fallback
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		t.fail(key, "write a number from 0 to 65535 behind the colon", "%q is not a port", port)
+		return fallback
+	}
+	if _, err := netip.ParseAddr(host); err != nil && host != "" && host != "localhost" {
+		t.fail(key, "write the IP address of one of this host's interfaces", "%q is not an IP address", host)
+		return fallback
+	}
+	return s
+}
+
+// origins reads a list of web origins; ok is false if there is none.
+func (t *table) origins(key string) (origins []string, ok bool) {
+	const example = "https://www.example.org"
+	list, ok := t.texts(key, example)
+	for _, s := range list {
+		if s == "*" {
+			t.fail(key, "list each site whose pages may connect", `"*" would let every web site act as its visitors`)
+			continue
+		}
+		origin, err := parseOrigin(s)
+		if err != nil {
+			t.fail(key, fmt.Sprintf("write scheme and host as the browser sends them, such as %q", example), "%q is not an origin: %v", s, err)
+			continue
+		}
+		origins = append(origins, origin)
+	}
+	return origins, ok
+}
+
+// parseOrigin checks that s is exactly what a browser sends in Origin (RFC 6454
+// section 6.2): lower case, no path, and no port where it is the scheme's own.
+func parseOrigin(s string) (string, error) {
+	u, err := url.Parse(s)
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("it is not a URL")
+	case u.Scheme != "http" && u.Scheme != "https":
+		return "", fmt.Errorf("it does not begin with https:// or http://")
+	case u.Hostname() == "":
+		return "", fmt.Errorf("it has no host")
+	case u.Scheme+"://"+u.Host != s:
+		return "", fmt.Errorf("there is something besides scheme, host and port")
+	case strings.ToLower(s) != s:
+		return "", fmt.Errorf("it has upper-case letters")
+	case u.Scheme == "https" && u.Port() == "443", u.Scheme == "http" && u.Port() == "80", strings.HasSuffix(s, ":"):
+		return "", fmt.Errorf("browsers leave out the scheme's own port")
+	}
+	return s, nil
+}
+
+// prefixes reads a list of networks, or single addresses.
+func (t *table) prefixes(key string) []netip.Prefix {
+	list, _ := t.texts(key, "10.0.0.0/8")
+	var prefixes []netip.Prefix
+	for _, s := range list {
+		prefix, err := netip.ParsePrefix(s)
+		if err != nil {
+			addr, addrErr := netip.ParseAddr(s)
+			if addrErr != nil {
+				t.fail(key, `write a network or an address, such as "10.0.0.0/8" or "192.0.2.1"`, "%q is neither", s)
+				continue
+			}
+			prefix = netip.PrefixFrom(addr, addr.BitLen())
+		}
+		if prefix.Masked() != prefix {
+			t.fail(key, fmt.Sprintf("write %q", prefix.Masked()), "%q has bits beyond its length", s)
+			continue
+		}
+		prefixes = append(prefixes, prefix)
+	}
+	return prefixes
+}
+
+func readTLS(t *table) TLS {
+	c := TLS{
+		Certificate: t.file("certificate", "/etc/orbitd/tls/fullchain.pem"),
+		Key:         t.file("key", "/etc/orbitd/tls/key.pem"),
+		ClientCA:    t.file("client_ca", "/etc/orbitd/tls/clients.pem"),
+	}
+	t.done()
+	switch {
+	case c.Certificate != "" && c.Key == "":
+		t.fail("certificate", "write key = PATH below it", "a certificate needs its key")
+	case c.Certificate == "" && c.Key != "":
+		t.fail("key", "write certificate = PATH above it", "a key needs its certificate")
+	}
+	return c
+}
