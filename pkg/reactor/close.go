@@ -1,0 +1,94 @@
+package reactor
+
+import "golang.org/x/sys/unix"
+
+// Close ends the connection once all pending output has been sent, and in such
+// a way that the last of it arrives: this side's direction is closed first, and
+// the descriptor when the peer has closed the other, or Options.Linger is over.
+// Input is dropped from now on, and Write does nothing.
+func (c *Conn) Close() {
+	if c.state&mute == 0 {
+		c.Loop().beginClose(c, ErrClosed)
+	}
+}
+
+// CloseNow ends the connection in this turn, whatever is pending.
+func (c *Conn) CloseNow() { c.doom(ErrClosed) }
+
+// beginClose flushes and closes c; err is what Closed will be told.
+func (l *Loop) beginClose(c *Conn, err error) {
+	x := c.side()
+	x.in, x.err = nil, err
+	x.deadline = l.now.Add(l.r.opts.CloseTimeout)
+	c.state |= closing
+	l.closing = append(l.closing, c)
+	if x.pending == 0 {
+		l.shutWrite(c)
+		return
+	}
+	if c.state&ended != 0 {
+		c.rewatch(watchOut)
+		return
+	}
+	c.watch()
+}
+
+// shutWrite closes our direction, now that nothing is pending.
+func (l *Loop) shutWrite(c *Conn) {
+	if c.state&ended != 0 {
+		c.doom(c.x.err)
+		return
+	}
+	c.state |= shut
+	if err := unix.Shutdown(int(c.fd), unix.SHUT_WR); err != nil {
+		c.doom(c.x.err) // the peer has gone
+		return
+	}
+	c.x.deadline = l.now.Add(l.r.opts.Linger)
+	c.watch()
+}
+
+// expire ends the closing connections whose time is over.
+func (l *Loop) expire() {
+	open := l.closing[:0]
+	for _, c := range l.closing {
+		switch {
+		case c.state&(gone|doomed) != 0:
+		case l.now.Before(c.x.deadline):
+			open = append(open, c)
+		default:
+			c.doom(ErrTimeout)
+		}
+	}
+	clear(l.closing[len(open):])
+	l.closing = open
+}
+
+// doom ends c when this turn is settled. Until then its descriptor stays open,
+// so that its number cannot be given to another connection while there are
+// still events of this turn.
+func (c *Conn) doom(err error) {
+	if c.state&(doomed|gone) != 0 {
+		return
+	}
+	c.side().err = err
+	c.state |= doomed
+	c.Loop().settleLater(c)
+}
+
+// finish closes the descriptor and tells the handler.
+func (l *Loop) finish(c *Conn) {
+	err := c.x.err
+	l.forget(c)
+	c.x = nil
+	_ = unix.Close(int(c.fd))
+	defer l.guard(c)
+	c.h.Closed(c, err)
+}
+
+// forget takes c out of the table.
+func (l *Loop) forget(c *Conn) {
+	l.conns[c.fd] = nil
+	l.count.Add(-1)
+	c.state |= gone
+}

@@ -1,0 +1,214 @@
+package reactor
+
+import (
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A Handler is what a connection belongs to. All its methods are called on the
+// connection's loop and must not block. One that panics loses its connection,
+// and no other.
+type Handler interface {
+	// Data is called with all bytes there are that were not consumed before, and
+	// returns how many it consumed. The bytes are borrowed: valid during the
+	// call, and may be modified in place; what is not consumed is kept as the
+	// call left it and offered again when there are more. The connection is
+	// closed (ErrTooLarge) if nothing of Options.MaxInput bytes is consumed.
+	//
+	// If the handler is replaced meanwhile (SetHandler), the rest is offered to
+	// the new one at once.
+	Data(c *Conn, b []byte) (consumed int)
+	// Writable is called when all that was pending has been written.
+	Writable(c *Conn)
+	// Closed is called exactly once and is the last call, unless the connection
+	// was detached. err is nil for a clean end by the peer. It is never called
+	// from within a method of the Conn, but later in the same turn.
+	Closed(c *Conn, err error)
+}
+
+// A Conn is one parked connection. It is owned by its loop: its methods are
+// called on that loop's goroutine only, but for Loop. After its end, and after
+// Detach, they do nothing.
+//
+// It is small, because there are many; what only a busy connection needs is in
+// the side object.
+type Conn struct {
+	loop     atomic.Pointer[Loop]
+	h        Handler
+	x        *side
+	lastRead time.Duration // since the reactor's start
+	fd       int32
+	gen      uint32
+	state    state
+}
+
+// A side exists while a connection has kept input or pending output, or is
+// about to end or to move.
+type side struct {
+	in       []byte   // kept input
+	out      [][]byte // pending output, the first partly written
+	pending  int      // bytes in out
+	progress time.Time
+	deadline time.Time // of a close
+	err      error     // why it ends
+	to       *Loop     // where it moves
+	then     func(*Conn)
+}
+
+type state uint16
+
+const (
+	watchIn  state = 1 << iota // epoll tells when there is input
+	watchOut                   // and when there is room for output
+	paused                     // by PauseRead
+	resumed                    // by ResumeRead: settle offers what is kept
+	replaced                   // the handler was: the new one is offered the rest at once
+	queued                     // in the loop's list of connections to settle
+	closing                    // output is flushed, input dropped
+	shut                       // our direction is closed
+	ended                      // the peer's direction is closed
+	moving                     // leaves for another loop when the turn is settled
+	doomed                     // is removed when the turn is settled
+	gone                       // removed, or detached
+)
+
+// deaf are the states in which the handler is offered nothing, mute those in
+// which it writes in vain.
+const (
+	deaf = paused | closing | moving | doomed | gone
+	mute = closing | doomed | gone
+)
+
+// Loop returns the loop that owns the connection. From any goroutine; what is
+// posted to it should check that the connection has not moved meanwhile.
+func (c *Conn) Loop() *Loop { return c.loop.Load() }
+
+// SetHandler replaces the handler. What input there is that was not consumed is
+// offered to the new one.
+func (c *Conn) SetHandler(h Handler) {
+	if c.state&gone != 0 {
+		return
+	}
+	c.h = h
+	c.state |= replaced
+	if l := c.Loop(); l.current != c {
+		l.settleLater(c)
+	}
+}
+
+// Handler returns the current handler.
+func (c *Conn) Handler() Handler { return c.h }
+
+// PauseRead stops Data from being called until ResumeRead; when called from
+// Data, what that call does not consume is kept.
+func (c *Conn) PauseRead() { c.state |= paused }
+
+// ResumeRead ends PauseRead. What was kept meanwhile is offered in this turn or
+// the next, never from within this call.
+func (c *Conn) ResumeRead() {
+	if c.state&paused == 0 {
+		return
+	}
+	c.state = c.state&^paused | resumed
+	if c.state&(mute|moving) == 0 {
+		c.watch()
+		c.Loop().settleLater(c)
+	}
+}
+
+// LastRead returns when the last bytes came from the peer (or when it
+// connected), to the grain of a tick.
+func (c *Conn) LastRead() time.Time { return c.Loop().r.start.Add(c.lastRead) }
+
+// Stalled returns since when output has been pending of which the peer has
+// taken nothing, to the grain of a tick; the zero time if none is pending.
+func (c *Conn) Stalled() time.Time {
+	if c.x == nil || c.x.pending == 0 {
+		return time.Time{}
+	}
+	return c.x.progress
+}
+
+// Pending returns how many bytes the socket has not taken yet.
+func (c *Conn) Pending() int {
+	if c.x == nil {
+		return 0
+	}
+	return c.x.pending
+}
+
+// RemoteAddr returns the peer's address: the zero AddrPort on a Unix socket or
+// if the peer has reset the connection. It asks the kernel; nothing is kept.
+func (c *Conn) RemoteAddr() netip.AddrPort { return c.address(unix.Getpeername) }
+
+// LocalAddr returns this side's address: the zero AddrPort on a Unix socket.
+func (c *Conn) LocalAddr() netip.AddrPort { return c.address(unix.Getsockname) }
+
+func (c *Conn) address(get func(int) (unix.Sockaddr, error)) netip.AddrPort {
+	if c.state&gone != 0 {
+		return netip.AddrPort{}
+	}
+	sa, err := get(int(c.fd))
+	if err != nil {
+		return netip.AddrPort{}
+	}
+	switch a := sa.(type) {
+	case *unix.SockaddrInet4:
+		return netip.AddrPortFrom(netip.AddrFrom4(a.Addr), uint16(a.Port))
+	case *unix.SockaddrInet6:
+		return netip.AddrPortFrom(netip.AddrFrom16(a.Addr).Unmap(), uint16(a.Port))
+	}
+	return netip.AddrPort{}
+}
+
+// side returns the side object, made if there was none.
+func (c *Conn) side() *side {
+	if c.x == nil {
+		c.x = &side{}
+	}
+	return c.x
+}
+
+// slim drops the side object if nothing is in it any more.
+func (c *Conn) slim() {
+	if x := c.x; x != nil && len(x.in) == 0 && x.pending == 0 && c.state&(closing|doomed|moving) == 0 {
+		c.x = nil
+	}
+}
+
+// watch makes epoll report what is wanted now. Input is not unwatched here: a
+// paused connection mostly is resumed before there is any, which then has cost
+// no system call.
+func (c *Conn) watch() {
+	want := c.state & (watchIn | watchOut) &^ watchOut
+	if c.state&paused == 0 || c.state&closing != 0 {
+		want |= watchIn
+	}
+	if c.Pending() > 0 {
+		want |= watchOut
+	}
+	c.rewatch(want)
+}
+
+func (c *Conn) rewatch(want state) {
+	if c.state&(watchIn|watchOut) == want || c.state&gone != 0 {
+		return
+	}
+	c.state = c.state&^(watchIn|watchOut) | want
+	if err := c.Loop().poll.mod(int(c.fd), c.gen, want.events()); err != nil {
+		c.doom(err)
+	}
+}
+
+func (s state) events() (ev uint32) {
+	if s&watchIn != 0 {
+		ev |= unix.EPOLLIN
+	}
+	if s&watchOut != 0 {
+		ev |= unix.EPOLLOUT
+	}
+	return ev
+}

@@ -1,0 +1,130 @@
+package reactor
+
+import (
+	"fmt"
+	"os"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// batch is how many events one turn takes at most.
+const batch = 512
+
+// A poller is one epoll instance. Only its loop uses it, but for wake.
+//
+// The instance is itself watched by the Go runtime's poller, and a loop with
+// nothing to do waits there, parked like any goroutine. Were it to block in
+// epoll_wait, it would keep its processor from the other goroutines until the
+// runtime's monitor notices, which on a machine with few cores is most of the
+// time between two messages.
+//
+// Connections are registered level-triggered: one read an event is then enough,
+// without a second one to see EAGAIN, a connection with much to say takes turns
+// with the others, and what a paused one has not read is reported once it is
+// resumed. The eventfd for wake-ups is edge-triggered: it need not be read.
+type poller struct {
+	fd     int
+	wakefd int
+	file   *os.File
+	raw    syscall.RawConn
+	try    func(fd uintptr) bool
+	n      int
+	events [batch]unix.EpollEvent
+}
+
+func newPoller() (*poller, error) {
+	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("create an epoll instance: %w", err)
+	}
+	p := &poller{fd: fd, wakefd: -1}
+	if err := p.start(); err != nil {
+		p.close()
+		return nil, err
+	}
+	return p, nil
+}
+
+func (p *poller) start() (err error) {
+	if err := unix.SetNonblock(p.fd, true); err != nil {
+		return fmt.Errorf("set the epoll instance non-blocking: %w", err)
+	}
+	p.file = os.NewFile(uintptr(p.fd), "epoll")
+	if p.raw, err = p.file.SyscallConn(); err != nil {
+		return fmt.Errorf("watch the epoll instance: %w", err)
+	}
+	p.try = func(uintptr) bool { p.n = p.poll(); return p.n > 0 }
+	if p.wakefd, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
+		return fmt.Errorf("create an eventfd: %w", err)
+	}
+	return p.add(p.wakefd, 0, unix.EPOLLIN|unix.EPOLLET)
+}
+
+func (p *poller) close() {
+	if p.wakefd >= 0 {
+		_ = unix.Close(p.wakefd)
+	}
+	if p.file != nil {
+		_ = p.file.Close()
+		return
+	}
+	_ = unix.Close(p.fd)
+}
+
+// wait fills events and returns how many there are. If block is set and there
+// are none, it waits for some, for a wake-up, or for the time given to until.
+func (p *poller) wait(block bool) int {
+	if !block {
+		return p.poll()
+	}
+	p.n = 0
+	_ = p.raw.Read(p.try) // the only error is that the time has come
+	return p.n
+}
+
+// until sets when wait returns at the latest.
+func (p *poller) until(t time.Time) error { return p.file.SetReadDeadline(t) }
+
+func (p *poller) poll() int {
+	for {
+		n, _, e := syscall.RawSyscall6(syscall.SYS_EPOLL_PWAIT, uintptr(p.fd),
+			uintptr(unsafe.Pointer(&p.events[0])), batch, 0, 0, 0)
+		if e == 0 {
+			return int(n)
+		}
+		if e != syscall.EINTR {
+			return 0
+		}
+	}
+}
+
+// wake ends a wait; from any goroutine, as long as the poller is open.
+func (p *poller) wake() {
+	one := [8]byte{1}
+	_, _ = unix.Write(p.wakefd, one[:])
+}
+
+// add watches fd. The generation comes back with each event, so that one which
+// was meant for an earlier owner of the same number is recognised.
+func (p *poller) add(fd int, gen uint32, events uint32) error {
+	return p.ctl(unix.EPOLL_CTL_ADD, fd, gen, events)
+}
+
+func (p *poller) mod(fd int, gen uint32, events uint32) error {
+	return p.ctl(unix.EPOLL_CTL_MOD, fd, gen, events)
+}
+
+func (p *poller) del(fd int) error { return p.ctl(unix.EPOLL_CTL_DEL, fd, 0, 0) }
+
+func (p *poller) ctl(op, fd int, gen, events uint32) error {
+	ev := unix.EpollEvent{Events: events, Fd: int32(fd), Pad: int32(gen)}
+	_, _, e := syscall.RawSyscall6(syscall.SYS_EPOLL_CTL, uintptr(p.fd), uintptr(op),
+		uintptr(fd), uintptr(unsafe.Pointer(&ev)), 0, 0)
+	if e != 0 {
+		return fmt.Errorf("watch descriptor %d: %w", fd, e)
+	}
+	return nil
+}
