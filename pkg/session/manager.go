@@ -1,0 +1,240 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/orbitd/orbitd/pkg/broker"
+	"github.com/orbitd/orbitd/pkg/engine"
+	"github.com/orbitd/orbitd/pkg/hub"
+	"github.com/orbitd/orbitd/pkg/message"
+)
+
+// A Loop is what a part of the sessions lives on: a reactor.Loop.
+type Loop interface {
+	// Post runs f on the loop, after all that was posted before.
+	Post(f func())
+	// OnTurn runs f at the end of each turn, in the order of the calls.
+	OnTurn(f func())
+	// OnTick runs f about once a second.
+	OnTick(f func(now time.Time))
+}
+
+// Limits bound what one client may cost. Zero fields take the defaults.
+type Limits struct {
+	TTL         time.Duration // of a session without a name, after its connection: 2 min
+	DurableTTL  time.Duration // of a named one: 30 days
+	Window      int           // unacknowledged messages of a subscription: 256
+	WindowBytes int           // unacknowledged bytes of a session: 1 MiB
+	Channels    int           // of a session: 1,000
+	Sessions    int           // of the process, detached ones included: 1,000,000
+}
+
+func (l Limits) withDefaults() Limits {
+	def := func(v *int, d int) {
+		if *v == 0 {
+			*v = d
+		}
+	}
+	def(&l.Window, 256)
+	def(&l.WindowBytes, 1<<20)
+	def(&l.Channels, 1000)
+	def(&l.Sessions, 1_000_000)
+	if l.TTL == 0 {
+		l.TTL = 2 * time.Minute
+	}
+	if l.DurableTTL == 0 {
+		l.DurableTTL = 30 * 24 * time.Hour
+	}
+	return l
+}
+
+// Options are what a manager is made of. All but Limits are required.
+type Options struct {
+	Broker *broker.Broker
+	Hub    *hub.Hub
+	Loops  []Loop // those that the hub was made for, in the same order
+	Limits Limits
+	Logger logrus.FieldLogger
+	Now    func() time.Time
+}
+
+// A Manager finds sessions by their names. Each session belongs to one Part and
+// thereby to one loop, for as long as it is in memory.
+type Manager struct {
+	broker *broker.Broker
+	limits Limits
+	log    logrus.FieldLogger
+	now    func() time.Time
+	parts  []*Part
+
+	mu       sync.Mutex
+	sessions map[ID]*Session
+}
+
+// NewManager returns a manager with one part for each loop.
+func NewManager(o Options) (*Manager, error) {
+	if o.Broker == nil || o.Hub == nil || o.Logger == nil || o.Now == nil || len(o.Loops) == 0 {
+		return nil, errors.New("session: broker, hub, loops, logger and clock are required")
+	}
+	m := &Manager{
+		broker: o.Broker, limits: o.Limits.withDefaults(), log: o.Logger, now: o.Now,
+		sessions: map[ID]*Session{},
+	}
+	for i, shard := range o.Hub.Shards() {
+		m.parts = append(m.parts, newPart(m, o.Loops[i], shard, i))
+	}
+	return m, nil
+}
+
+// Parts returns the manager's parts, in the order of the loops.
+func (m *Manager) Parts() []*Part { return m.parts }
+
+// Limits returns the limits in force.
+func (m *Manager) Limits() Limits { return m.limits }
+
+// Count returns how many sessions are in memory.
+func (m *Manager) Count() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.sessions)
+}
+
+func (m *Manager) find(id ID) *Session {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.sessions[id]
+}
+
+// enter puts s into the table, or returns the one that is there by that name.
+func (m *Manager) enter(s *Session) (*Session, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if other := m.sessions[s.id]; other != nil {
+		return other, nil
+	}
+	if len(m.sessions) >= m.limits.Sessions {
+		return nil, message.Errorf(message.Unavailable, "the server holds %d sessions already (session.max_sessions); try again later", m.limits.Sessions)
+	}
+	m.sessions[s.id] = s
+	return s, nil
+}
+
+func (m *Manager) remove(s *Session) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.sessions, s.id)
+}
+
+// Recheck judges the rights of all subscriptions again and returns when every
+// part has done so: from then on nothing is delivered that the rights in force
+// do not allow.
+func (m *Manager) Recheck(ctx context.Context) error {
+	var done sync.WaitGroup
+	for _, p := range m.parts {
+		done.Add(1)
+		p.loop.Post(func() {
+			defer done.Done()
+			p.recheck()
+		})
+	}
+	all := make(chan struct{})
+	go func() { done.Wait(); close(all) }()
+	select {
+	case <-all:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// A Request is what a client asks for when it connects.
+type Request struct {
+	Who    *broker.Who
+	ID     string // with Secret: of an earlier session
+	Secret string
+	Name   string // of a durable session
+	Manual bool   // the application acknowledges
+}
+
+// Open finds or makes the session that r asks for and calls done on p's loop.
+// The session may belong to another part: its connection must then move to that
+// part's loop before Attach.
+func (p *Part) Open(r Request, done func(*Session, error)) {
+	switch {
+	case r.Name != "":
+		p.openNamed(r, done)
+	case r.ID != "":
+		if id, ok := parseID(r.ID); ok {
+			if s := p.manager.find(id); s != nil {
+				done(s, nil)
+				return
+			}
+		}
+		done(p.Create(r))
+	default:
+		done(p.Create(r))
+	}
+}
+
+// Create makes a new session without a name, on this part.
+func (p *Part) Create(r Request) (*Session, error) {
+	realm, user := r.Who.Owner()
+	return p.enter(&Session{id: newID(), realm: realm, user: user})
+}
+
+// enter makes s one of this part's sessions, unless there is one of its name.
+func (p *Part) enter(s *Session) (*Session, error) {
+	s.part = p
+	entered, err := p.manager.enter(s)
+	if err == nil && entered == s {
+		s.detachedAt = p.manager.now()
+		p.sessions[s] = struct{}{}
+	}
+	return entered, err
+}
+
+func (p *Part) openNamed(r Request, done func(*Session, error)) {
+	realm, user := r.Who.Owner()
+	if user == "" {
+		done(nil, message.Errorf(message.Unauthorized, "a named session (client) belongs to a user; log in first"))
+		return
+	}
+	key := keyOf(realm, user, r.Name)
+	if s := p.manager.find(ID(key)); s != nil {
+		done(s, nil)
+		return
+	}
+	m := p.manager
+	m.broker.Go(func() {
+		stored, found, err := m.broker.Engine().Session(context.Background(), key)
+		p.loop.Post(func() {
+			if err != nil {
+				done(nil, err)
+				return
+			}
+			done(p.enter(p.revive(engine.Session{Key: key, Realm: realm, User: user, Name: r.Name}, stored, found)))
+		})
+	})
+}
+
+// revive makes a session of what is stored, or of a fresh record.
+func (p *Part) revive(fresh, stored engine.Session, found bool) *Session {
+	record := fresh
+	if found {
+		record = stored
+	}
+	s := &Session{
+		id: ID(record.Key), name: record.Name, realm: record.Realm, user: record.User,
+		secrets: record.Secrets, known: found,
+	}
+	for _, stored := range record.Subscriptions {
+		sub := s.add(stored.Channel)
+		sub.acked = stored.Cursor.Position
+	}
+	return s
+}

@@ -1,0 +1,232 @@
+package session
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/orbitd/orbitd/pkg/acl"
+	"github.com/orbitd/orbitd/pkg/broker"
+	"github.com/orbitd/orbitd/pkg/channel"
+	"github.com/orbitd/orbitd/pkg/engine"
+	"github.com/orbitd/orbitd/pkg/message"
+)
+
+// A Session is one logical client. It is owned by its part's loop: every method
+// but Part is called there. It begins with Part.Open or Part.Create, is taken up
+// by Attach as often as the client comes back, and ends when its time to live
+// has passed without a connection.
+type Session struct {
+	part *Part // never changes
+
+	id          ID
+	realm, user string
+	name        string      // of a durable session, else empty
+	secrets     [2][32]byte // hashes of the newest and the one before it
+	known       bool        // a client had it before
+
+	subs    []*subscription // by channel
+	unacked int             // bytes that were sent and not acknowledged
+	seen    time.Time       // when the engine last heard of it
+
+	// Of the current connection; nil and zero while there is none.
+	conn       Conn
+	who        *broker.Who
+	expires    time.Time // of the identities; zero: never
+	manual     bool
+	detachedAt time.Time // if conn is nil
+}
+
+// Part returns the part that the session belongs to.
+func (s *Session) Part() *Part { return s.part }
+
+// ID returns the session's name on the wire.
+func (s *Session) ID() string { return s.id.String() }
+
+// Who returns who the client has proven to be.
+func (s *Session) Who() *broker.Who { return s.who }
+
+// Attach gives the session a new connection, which displaces the one it may
+// have. It returns the next secret, and whether the client had this session
+// before. ok is false if r does not entitle to this session; then nothing has
+// changed. Nothing is sent before Resume and Start.
+func (s *Session) Attach(conn Conn, r Request) (secret string, resumed, ok bool) {
+	if !s.opensFor(r) {
+		return "", false, false
+	}
+	if s.conn != nil {
+		old := s.conn
+		s.Detach()
+		old.Bye(ByeDisplaced, 0)
+	}
+	s.conn, s.manual = conn, r.Manual
+	s.SetWho(r.Who)
+	resumed = s.known
+	s.known = true
+	return s.rotate(r.Secret), resumed, true
+}
+
+// opensFor reports whether r may take this session up: its user must be the
+// session's, and where there is no name to select it, the secret does. A fresh
+// session has no secret yet.
+func (s *Session) opensFor(r Request) bool {
+	realm, user := r.Who.Owner()
+	if realm != s.realm || user != s.user || s.removed() {
+		return false
+	}
+	if !s.known || (s.name != "" && r.Name == s.name) {
+		return true
+	}
+	hash := sha256.Sum256([]byte(r.Secret))
+	good := subtle.ConstantTimeCompare(hash[:], s.secrets[0][:]) | subtle.ConstantTimeCompare(hash[:], s.secrets[1][:])
+	return good == 1 && r.Secret != ""
+}
+
+// rotate makes the next secret. The one that the client used stays good until
+// its successor was used, since the answer that carries it may get lost.
+func (s *Session) rotate(used string) string {
+	text, hash := newSecret()
+	if used != "" {
+		s.secrets[1] = sha256.Sum256([]byte(used))
+	} else {
+		s.secrets[1] = s.secrets[0]
+	}
+	s.secrets[0] = hash
+	return text
+}
+
+// SetWho changes who the client is. Subscriptions are not judged again; see
+// Manager.Recheck.
+func (s *Session) SetWho(who *broker.Who) { s.who, s.expires = who, who.Expires() }
+
+// Detach takes the connection away: it is lost, or the client has closed it.
+// What is not acknowledged will be sent again.
+func (s *Session) Detach() {
+	for _, sub := range s.subs {
+		sub.stop()
+	}
+	s.conn, s.who, s.expires = nil, nil, time.Time{}
+	s.detachedAt = s.part.manager.now()
+	s.touch()
+}
+
+// touch says to the engine that a named session was seen.
+func (s *Session) touch() {
+	if s.name != "" {
+		s.seen = s.part.manager.now()
+		s.part.moves = append(s.part.moves, engine.CursorMove{Key: engine.SessionKey(s.id)})
+	}
+}
+
+// Writable is called by the connection when it takes more.
+func (s *Session) Writable() {
+	for _, sub := range s.subs {
+		sub.pump()
+	}
+}
+
+func (s *Session) removed() bool {
+	_, ok := s.part.sessions[s]
+	return !ok
+}
+
+// tick ends the session when its time has come, and the connection when an
+// identity has expired.
+func (s *Session) tick(now time.Time) {
+	switch {
+	case s.conn == nil:
+		if now.Sub(s.detachedAt) >= s.part.manager.limits.TTL {
+			delete(s.part.sessions, s)
+			s.part.manager.remove(s)
+		}
+	case !s.expires.IsZero() && !now.Before(s.expires):
+		conn := s.conn
+		s.Detach()
+		conn.Bye(ByeUnauthorized, 0)
+	case now.Sub(s.seen) >= s.part.manager.limits.DurableTTL/100:
+		s.touch() // or a quiet client's session would expire under it
+	}
+}
+
+// recheck ends the subscriptions that the rights in force do not allow.
+func (s *Session) recheck() {
+	if s.conn == nil {
+		return // judged when the client comes back
+	}
+	lost := false
+	for _, sub := range slices.Clone(s.subs) {
+		if err := s.may(sub.name); err != nil {
+			s.remove(sub)
+			s.conn.Revoked(sub.name, message.AsError(err))
+			lost = true
+		}
+	}
+	if lost {
+		s.Save(func(err error) {
+			if err != nil {
+				s.part.manager.log.WithError(err).Warn("a revoked subscription is still stored; it is judged again when its client comes back")
+			}
+		})
+	}
+}
+
+func (s *Session) may(name channel.Name) error {
+	return s.part.manager.broker.May(s.who, acl.Subscribe, name)
+}
+
+// Save stores a named session as it is now, and calls done on the session's
+// loop when that is durable. For a session without a name there is nothing to
+// store, and done is called at once.
+func (s *Session) Save(done func(error)) {
+	if s.name == "" {
+		done(nil)
+		return
+	}
+	s.part.manager.broker.Engine().SaveSession(s.record(), func(err error) {
+		s.part.loop.Post(func() { done(err) })
+	})
+}
+
+func (s *Session) record() engine.Session {
+	r := engine.Session{
+		Key: engine.SessionKey(s.id), Realm: s.realm, User: s.user, Name: s.name,
+		Secrets: s.secrets, TTL: s.part.manager.limits.DurableTTL,
+	}
+	for _, sub := range s.subs {
+		r.Subscriptions = append(r.Subscriptions, engine.Subscription{
+			Channel: sub.name, Cursor: engine.Cursor{Position: sub.acked},
+		})
+	}
+	return r
+}
+
+// find returns the subscription of a channel, or nil, and where it stands or
+// would stand in subs.
+func (s *Session) find(name channel.Name) (sub *subscription, at int) {
+	at, ok := slices.BinarySearchFunc(s.subs, name, func(sub *subscription, name channel.Name) int {
+		return strings.Compare(string(sub.name), string(name))
+	})
+	if !ok {
+		return nil, at
+	}
+	return s.subs[at], at
+}
+
+func (s *Session) add(name channel.Name) *subscription {
+	sub, at := s.find(name)
+	if sub == nil {
+		sub = &subscription{session: s, name: name}
+		sub.Subscriber = sub
+		s.subs = slices.Insert(s.subs, at, sub)
+	}
+	return sub
+}
+
+func (s *Session) remove(sub *subscription) {
+	sub.stop()
+	if found, at := s.find(sub.name); found == sub {
+		s.subs = slices.Delete(s.subs, at, at+1)
+	}
+}

@@ -1,0 +1,154 @@
+package session
+
+import (
+	"github.com/orbitd/orbitd/pkg/channel"
+	"github.com/orbitd/orbitd/pkg/engine"
+	"github.com/orbitd/orbitd/pkg/message"
+)
+
+// A Start says where a subscription begins.
+type Start struct {
+	// After is what the client has, if Given; else it begins now.
+	After message.Position
+	Given bool
+}
+
+// A Result is what became of one subscription.
+type Result struct {
+	Channel channel.Name
+	// Offset is where the channel ended when the subscription began: a client
+	// that gave no start stands there; for any other, a replay ends there or
+	// further on.
+	Offset message.Offset
+	Err    error
+}
+
+// A Mark is where a client says it stands on a channel.
+type Mark struct {
+	Channel channel.Name
+	After   message.Position
+}
+
+// Subscribe begins a subscription, or moves one to a new start. Nothing is sent
+// on it before Start; a named session is saved in between.
+func (s *Session) Subscribe(name channel.Name, start Start) Result {
+	if err := s.may(name); err != nil {
+		return Result{Channel: name, Err: err}
+	}
+	sub, _ := s.find(name)
+	if limit := s.part.manager.limits.Channels; sub == nil && len(s.subs) >= limit {
+		return Result{Channel: name, Err: message.Errorf(message.TooLarge, "the session has %d channels already (session.max_channels)", limit)}
+	}
+	sub = s.add(name)
+	sub.stop()
+	visible := sub.join()
+	sub.begin(start, visible)
+	return Result{Channel: name, Offset: visible.Offset}
+}
+
+// Resume subscribes to what the client says it has, and takes up the session's
+// other subscriptions at their cursors. The results are for all subscriptions
+// that the session has or was asked for.
+func (s *Session) Resume(marks []Mark) []Result {
+	named := make(map[channel.Name]struct{}, len(marks))
+	results := make([]Result, 0, len(s.subs)+len(marks))
+	for _, mark := range marks {
+		named[mark.Channel] = struct{}{}
+		results = append(results, s.Subscribe(mark.Channel, Start{After: mark.After, Given: true}))
+	}
+	for i := 0; i < len(s.subs); {
+		sub := s.subs[i]
+		if _, ok := named[sub.name]; ok {
+			i++
+			continue
+		}
+		result := s.takeUp(sub)
+		results = append(results, result)
+		if result.Err == nil {
+			i++
+		}
+	}
+	s.dropRefused(results)
+	return results
+}
+
+// takeUp begins a subscription at its cursor: the client has forgotten where it
+// stands, and may see messages again.
+func (s *Session) takeUp(sub *subscription) Result {
+	if err := s.may(sub.name); err != nil {
+		s.remove(sub)
+		return Result{Channel: sub.name, Err: err}
+	}
+	visible := sub.join()
+	sub.begin(Start{After: sub.acked, Given: true}, visible)
+	sub.again = visible.Offset
+	return Result{Channel: sub.name, Offset: visible.Offset}
+}
+
+// dropRefused removes subscriptions that the session had and may no longer have.
+func (s *Session) dropRefused(results []Result) {
+	for _, r := range results {
+		if r.Err == nil {
+			continue
+		}
+		if sub, _ := s.find(r.Channel); sub != nil {
+			s.remove(sub)
+		}
+	}
+}
+
+// Start begins to send on all subscriptions that wait for it.
+func (s *Session) Start() {
+	for _, sub := range s.subs {
+		sub.started = true
+		sub.pump()
+	}
+}
+
+// StartOne begins to send on one subscription.
+func (s *Session) StartOne(name channel.Name) {
+	if sub, _ := s.find(name); sub != nil {
+		sub.started = true
+		sub.pump()
+	}
+}
+
+// Unsubscribe ends a subscription. One that is not there has ended.
+func (s *Session) Unsubscribe(name channel.Name) {
+	if sub, _ := s.find(name); sub != nil {
+		s.remove(sub)
+	}
+}
+
+// Ack moves a cursor: the client has processed the channel up to the offset. It
+// is an error to acknowledge what was not sent.
+func (s *Session) Ack(name channel.Name, offset message.Offset) error {
+	sub, _ := s.find(name)
+	if sub == nil {
+		return nil // unsubscribed or revoked while the ack was on its way
+	}
+	if offset > sub.Sent {
+		return message.Errorf(message.BadRequest, "ack of %s up to %d is beyond %d, the last that was sent", name, offset, sub.Sent)
+	}
+	sub.moveCursor(message.Position{Epoch: sub.epoch, Offset: offset})
+	full := s.unacked >= s.part.manager.limits.WindowBytes
+	s.unacked -= sub.window.ack(offset)
+	sub.pump()
+	if full {
+		s.Writable() // the limit of bytes held back the others too
+	}
+	return nil
+}
+
+// moveCursor moves the cursor forward and lets the engine know.
+func (sub *subscription) moveCursor(to message.Position) {
+	if to.Offset <= sub.acked.Offset && to.Epoch == sub.acked.Epoch {
+		return
+	}
+	sub.acked = to
+	if s := sub.session; s.name != "" {
+		s.part.moves = append(s.part.moves, engine.CursorMove{
+			Key: engine.SessionKey(s.id), Channel: sub.name, Cursor: engine.Cursor{Position: to},
+		})
+	}
+}

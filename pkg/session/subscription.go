@@ -1,0 +1,218 @@
+package session
+
+import (
+	"context"
+	"time"
+
+	"github.com/orbitd/orbitd/pkg/channel"
+	"github.com/orbitd/orbitd/pkg/engine"
+	"github.com/orbitd/orbitd/pkg/hub"
+	"github.com/orbitd/orbitd/pkg/message"
+)
+
+// readBytes bounds what one read of the log brings at a time to a client that
+// catches up.
+const readBytes = 128 << 10
+
+// failRetry is when a client whose read failed comes back.
+const failRetry = 2 * time.Second
+
+// A subscription is one channel of a session: a view over the channel's log. It
+// is owned by the session's loop.
+type subscription struct {
+	hub.Subscription // Sent: up to where everything was sent
+	session          *Session
+	name             channel.Name
+
+	acked  message.Position // the cursor
+	epoch  message.Epoch    // of Sent
+	again  message.Offset   // up to here messages are marked as redelivered
+	window window
+
+	started bool // its reply was queued: messages may follow
+	replay  bool // has a start in the past: At says when it is through
+	trusted bool // Sent is known to belong to this history
+	reading bool // a read of the log is under way
+	// life counts joins, starts and stops, so that the answer of a read that
+	// was asked for in an earlier one is known as such.
+	life uint32
+}
+
+// join makes sub a member of its channel's topic and returns where the channel
+// ends, after everything from there on is sure to come.
+func (sub *subscription) join() message.Position {
+	p := sub.session.part
+	tip := func() (engine.Tip, bool) { return p.manager.broker.Engine().Tip(sub.name) }
+	p.shard.Join(&sub.Subscription, sub.name, sub.session.conn.Format(), tip)
+	now, _ := tip()
+	return now.Visible
+}
+
+// begin sets where sub stands.
+func (sub *subscription) begin(start Start, visible message.Position) {
+	sub.again, sub.replay, sub.epoch = 0, start.Given, visible.Epoch
+	if !start.Given {
+		sub.Sent, sub.trusted = visible.Offset, true
+		sub.moveCursor(visible)
+		return
+	}
+	sub.Sent, sub.epoch = start.After.Offset, start.After.Epoch
+	sub.trusted = sub.epoch == visible.Epoch && sub.Sent <= visible.Offset && sub.Sent > 0
+	if sub.trusted {
+		sub.vouched(start.After)
+	}
+}
+
+// stop ends delivery: the connection is gone, or the subscription moves or ends.
+func (sub *subscription) stop() {
+	sub.life++
+	sub.started, sub.reading = false, false
+	sub.session.unacked -= sub.window.clear()
+	sub.session.part.shard.Leave(&sub.Subscription)
+}
+
+// room is how many messages and bytes the window has left.
+func (sub *subscription) room() (messages, bytes int) {
+	limits := &sub.session.part.manager.limits
+	return limits.Window - int(sub.window.count), min(limits.WindowBytes-sub.session.unacked, readBytes)
+}
+
+// Deliver takes the next messages while sub is live; see hub.Subscriber.
+func (sub *subscription) Deliver(_ *hub.Subscription, run hub.Run) bool {
+	s := sub.session
+	limits := &s.part.manager.limits
+	tooMany := run.Count > limits.Window-int(sub.window.count)
+	tooMuch := s.unacked > 0 && len(run.Frames) > limits.WindowBytes-s.unacked
+	if tooMany || tooMuch || s.conn.Blocked() {
+		s.part.behind = append(s.part.behind, sub)
+		return false
+	}
+	sub.send(run)
+	return true
+}
+
+func (sub *subscription) send(run hub.Run) {
+	sub.session.conn.Frames(run.Frames)
+	sub.window.sent(run.Last, run.Count, len(run.Frames))
+	sub.session.unacked += len(run.Frames)
+}
+
+// pump sends what sub lacks for as long as its connection and its window take
+// it, from the shard's memory or else from the log, and makes it live when it
+// has caught up. It may be called at any time.
+func (sub *subscription) pump() {
+	for sub.started && !sub.reading && !sub.Live() && !sub.session.conn.Blocked() {
+		messages, bytes := sub.room()
+		if messages <= 0 || bytes <= 0 {
+			return
+		}
+		if !sub.trusted || sub.Sent < sub.again {
+			sub.read(messages, bytes)
+			return
+		}
+		run, ok := sub.session.part.shard.Backlog(&sub.Subscription, messages, bytes)
+		switch {
+		case !ok:
+			sub.read(messages, bytes)
+			return
+		case run.Count == 0:
+			sub.caughtUp()
+			return
+		}
+		sub.send(run)
+		sub.Sent = run.Last
+	}
+}
+
+func (sub *subscription) caughtUp() {
+	sub.Sent = max(sub.Sent, sub.Through())
+	if sub.replay {
+		sub.replay = false
+		sub.session.conn.At(sub.name, sub.Sent)
+	}
+	sub.session.part.shard.Resume(&sub.Subscription)
+}
+
+// read asks a worker for the next messages in the log.
+func (sub *subscription) read(messages, bytes int) {
+	sub.reading = true
+	s, life := sub.session, sub.life
+	format, again := s.conn.Format(), sub.again
+	after := message.Position{Epoch: sub.epoch, Offset: sub.Sent}
+	b := s.part.manager.broker
+	b.Go(func() {
+		batch, err := b.Read(context.Background(), sub.name, after, engine.Limit{Messages: messages, Bytes: bytes})
+		page := frame(format, batch, again)
+		s.part.loop.Post(func() {
+			if sub.life == life {
+				sub.arrived(page, err)
+			}
+		})
+	})
+}
+
+// A page is one read of the log, framed.
+type page struct {
+	engine.Batch
+	frames []byte
+}
+
+func frame(format hub.Format, b engine.Batch, again message.Offset) page {
+	p := page{Batch: b}
+	for i := range b.Messages {
+		p.frames = format.Append(p.frames, &b.Messages[i], b.Messages[i].Offset <= again)
+	}
+	return p
+}
+
+// arrived takes a page of the log that was asked for.
+func (sub *subscription) arrived(p page, err error) {
+	sub.reading = false
+	if err != nil {
+		sub.fail(err)
+		return
+	}
+	for _, gap := range p.Gaps {
+		sub.session.conn.Gap(gap)
+		sub.Sent = gap.To
+	}
+	sub.verified(p)
+	if n := len(p.Messages); n > 0 {
+		sub.send(hub.Run{Frames: p.frames, Count: n, Last: p.Messages[n-1].Offset})
+	}
+	sub.Sent = max(sub.Sent, p.Through)
+	sub.pump()
+}
+
+// verified notes, after the first read from a start in the past, that the start
+// belongs to this history: the engine has said so, or given a gap.
+func (sub *subscription) verified(p page) {
+	if sub.trusted {
+		return
+	}
+	sub.trusted, sub.epoch = true, p.Epoch
+	at := message.Position{Epoch: p.Epoch, Offset: sub.Sent}
+	if len(p.Gaps) > 0 {
+		sub.moveCursor(at) // what a gap covers can never be acknowledged
+		return
+	}
+	sub.vouched(at)
+}
+
+// vouched takes what a client said it has as acknowledged, but where the
+// application acknowledges for itself and has a cursor already.
+func (sub *subscription) vouched(at message.Position) {
+	if !sub.session.manual || sub.acked == (message.Position{}) {
+		sub.moveCursor(at)
+	}
+}
+
+// fail ends the connection after a failed read. What is missing stays in the
+// log; the client comes back and asks for it again.
+func (sub *subscription) fail(err error) {
+	s := sub.session
+	s.part.manager.log.WithError(err).WithField("channel", sub.name).Error("cannot read the log for a subscriber")
+	conn := s.conn
+	s.Detach()
+	conn.Bye(string(message.Unavailable), failRetry)
+}
