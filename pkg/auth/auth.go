@@ -54,6 +54,15 @@ type Authenticator interface {
 	Authenticate(ctx context.Context, c Credentials) (*Identity, error)
 }
 
+// A Refresher is an authenticator that can tell about a user again, without
+// credentials: whether there still is one, and in which groups.
+type Refresher interface {
+	// Refresh returns what is true of a canonical user now. ErrDenied means that
+	// there is no such user any more; any other error that it could not be found
+	// out.
+	Refresh(ctx context.Context, user string) (*Identity, error)
+}
+
 // The verdicts that are not "could not be found out". They are wrapped with the
 // reason, which is for the log: a peer is told the same for all of them.
 var (

@@ -47,13 +47,10 @@ func (c *Chain) Authenticate(ctx context.Context, creds Credentials) (*Identity,
 		switch {
 		case errors.Is(err, ErrPass):
 			continue
-		case errors.Is(err, ErrDenied):
-			return nil, unauthorized(fmt.Errorf("%s: %w", m.Name, err))
 		case err != nil:
-			return nil, message.Errorf(message.Unavailable, "logins cannot be checked at the moment; try again later").
-				Because(fmt.Errorf("%s: %w", m.Name, err))
+			return nil, verdict(m.Name, err)
 		}
-		return c.admit(m, id, creds.App)
+		return c.admit(ctx, m, id, creds.App)
 	}
 	return nil, unauthorized(fmt.Errorf("%w by any authenticator", ErrPass))
 }
@@ -65,14 +62,18 @@ func (c *Chain) asks(m Named, creds Credentials) bool {
 	return creds.Token != "" || c.Vouches(m.Name, creds.App)
 }
 
-// Vouches reports whether an identity of that realm counts in an application:
-// what a broker asks about one that was not proven for this application. Every
-// realm counts for no application in particular.
-func (c *Chain) Vouches(realm, app string) bool {
-	return app == "" || slices.Contains(c.realm(app), realm)
+// verdict returns what a peer is told about an error that ends the asking.
+func verdict(name string, err error) *message.Error {
+	err = fmt.Errorf("%s: %w", name, err)
+	if errors.Is(err, ErrDenied) {
+		return unauthorized(err)
+	}
+	return message.Errorf(message.Unavailable, "logins cannot be checked at the moment; try again later").Because(err)
 }
 
-func (c *Chain) admit(m Named, id *Identity, app string) (*Identity, error) {
+// admit returns the identity that m found, if its realm may vouch for it. Where
+// that is another than m, it is asked as well: a token must not outlive its user.
+func (c *Chain) admit(ctx context.Context, m Named, id *Identity, app string) (*Identity, error) {
 	if id == nil || id.User == "" {
 		return nil, message.AsError(fmt.Errorf("authenticator %s named no user", m.Name))
 	}
@@ -80,8 +81,39 @@ func (c *Chain) admit(m Named, id *Identity, app string) (*Identity, error) {
 	if proven.Realm == "" {
 		proven.Realm = m.Name
 	}
-	if !c.Vouches(proven.Realm, app) {
+	switch {
+	case !c.Vouches(proven.Realm, app):
 		return nil, unauthorized(fmt.Errorf("realm %q does not vouch for application %q", proven.Realm, app))
+	case proven.Realm != m.Name:
+		return c.Refresh(ctx, &proven)
 	}
 	return &proven, nil
+}
+
+// Refresh returns the identity as it is now: with the groups of today where its
+// authenticator can tell, else as it was. Its errors are those of Authenticate;
+// a user who is gone, or whose authenticator is, is Unauthorized.
+func (c *Chain) Refresh(ctx context.Context, id *Identity) (*Identity, error) {
+	i := slices.IndexFunc(c.members, func(m Named) bool { return m.Name == id.Realm })
+	if i < 0 {
+		return nil, unauthorized(fmt.Errorf("there is no authenticator %q any more", id.Realm))
+	}
+	r, ok := c.members[i].Authenticator.(Refresher)
+	if !ok {
+		return id, nil
+	}
+	now, err := r.Refresh(ctx, id.User)
+	if err != nil {
+		return nil, verdict(id.Realm, err)
+	}
+	fresh := *id
+	fresh.Groups = now.Groups
+	return &fresh, nil
+}
+
+// Vouches reports whether an identity of that realm counts in an application:
+// what a broker asks about one that was not proven for this application. Every
+// realm counts for no application in particular.
+func (c *Chain) Vouches(realm, app string) bool {
+	return app == "" || slices.Contains(c.realm(app), realm)
 }
