@@ -17,7 +17,8 @@ type Config struct {
 	File string // as it was given
 
 	// StateDirectory is where the daemon keeps what it makes itself, such as
-	// the key that signs tokens: $STATE_DIRECTORY, else Options.StateDirectory.
+	// the key that signs tokens: $STATE_DIRECTORY, else Options.StateDirectory,
+	// else the engine's path.
 	StateDirectory string
 
 	Server  Server

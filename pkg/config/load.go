@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -26,7 +27,7 @@ type Options struct {
 	// Dir is what relative paths start at; by default the folder of the file.
 	Dir string
 	// StateDirectory is used where $STATE_DIRECTORY is not set; by default it is
-	// DefaultStateDirectory.
+	// the engine's path if that is written, else DefaultStateDirectory.
 	StateDirectory string
 	// Getenv looks up STATE_DIRECTORY and CREDENTIALS_DIRECTORY; by default it
 	// is os.Getenv.
@@ -107,15 +108,14 @@ func (o *Options) complete(name string) error {
 	if state, _, _ := strings.Cut(o.Getenv("STATE_DIRECTORY"), ":"); state != "" {
 		o.StateDirectory = state
 	}
-	if o.StateDirectory == "" {
-		o.StateDirectory = DefaultStateDirectory
-	}
 	for _, path := range []*string{&o.Dir, &o.StateDirectory} {
 		absolute, err := filepath.Abs(*path)
 		if err != nil {
 			return fmt.Errorf("find the folder of %s: %w", name, err)
 		}
-		*path = absolute
+		if *path != "" {
+			*path = absolute
+		}
 	}
 	return nil
 }
@@ -125,7 +125,8 @@ func (c *Config) read(top *table) {
 	section := func(name, example string) *table { return top.sub(name, name+".", example) }
 	c.Server = readServer(section("server", `{ http = "127.0.0.1:8080" }`))
 	c.TLS = readTLS(section("tls", `{ certificate = "PATH", key = "PATH" }`))
-	c.Engine = readEngine(section("engine", `{ type = "local" }`), c.StateDirectory)
+	c.Engine = readEngine(section("engine", `{ type = "local" }`), cmp.Or(c.StateDirectory, DefaultStateDirectory))
+	c.StateDirectory = cmp.Or(c.StateDirectory, c.Engine.Path)
 	c.Session = readSession(section("session", `{ ttl = "2m" }`))
 	c.Log = readLog(section("log", `{ level = "info" }`))
 	c.Auth = readAuths(top.list("auth"))
