@@ -26,7 +26,7 @@ type Conn interface {
 	Gap(g engine.Gap)
 	Revoked(name channel.Name, why *message.Error)
 	// Bye tells the client why its connection ends, and ends it. With a retry
-	// the client comes back after that time. Session.Detach is not called.
+	// the client comes back after that time.
 	Bye(code string, retry time.Duration)
 }
 

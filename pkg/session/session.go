@@ -57,9 +57,7 @@ func (s *Session) Attach(conn Conn, r Request) (secret string, resumed, ok bool)
 		return "", false, false
 	}
 	if s.conn != nil {
-		old := s.conn
-		s.Detach()
-		old.Bye(ByeDisplaced, 0)
+		s.dismiss(ByeDisplaced, 0)
 	}
 	s.conn, s.manual = conn, r.Manual
 	s.SetWho(r.Who)
@@ -101,15 +99,25 @@ func (s *Session) rotate(used string) string {
 // Manager.Recheck.
 func (s *Session) SetWho(who *broker.Who) { s.who, s.expires = who, who.Expires() }
 
-// Detach takes the connection away: it is lost, or the client has closed it.
-// What is not acknowledged will be sent again.
-func (s *Session) Detach() {
+// Detach takes conn away if it is the session's connection: it is lost, or the
+// client has closed it. What is not acknowledged will be sent again.
+func (s *Session) Detach(conn Conn) {
+	if s.conn != conn {
+		return // another has taken its place
+	}
 	for _, sub := range s.subs {
 		sub.stop()
 	}
 	s.conn, s.who, s.expires = nil, nil, time.Time{}
 	s.detachedAt = s.part.manager.now()
 	s.touch()
+}
+
+// dismiss takes the connection away and says farewell to the client.
+func (s *Session) dismiss(code string, retry time.Duration) {
+	conn := s.conn
+	s.Detach(conn)
+	conn.Bye(code, retry)
 }
 
 // touch says to the engine that a named session was seen.
@@ -142,9 +150,7 @@ func (s *Session) tick(now time.Time) {
 			s.part.manager.remove(s)
 		}
 	case !s.expires.IsZero() && !now.Before(s.expires):
-		conn := s.conn
-		s.Detach()
-		conn.Bye(ByeUnauthorized, 0)
+		s.dismiss(ByeUnauthorized, 0)
 	case now.Sub(s.seen) >= s.part.manager.limits.DurableTTL/100:
 		s.touch() // or a quiet client's session would expire under it
 	}

@@ -212,7 +212,5 @@ func (sub *subscription) vouched(at message.Position) {
 func (sub *subscription) fail(err error) {
 	s := sub.session
 	s.part.manager.log.WithError(err).WithField("channel", sub.name).Error("cannot read the log for a subscriber")
-	conn := s.conn
-	s.Detach()
-	conn.Bye(string(message.Unavailable), failRetry)
+	s.dismiss(string(message.Unavailable), failRetry)
 }

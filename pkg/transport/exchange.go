@@ -1,0 +1,449 @@
+package transport
+
+import (
+	"bytes"
+	"context"
+	"time"
+
+	"github.com/orbitd/orbitd/pkg/auth"
+	"github.com/orbitd/orbitd/pkg/broker"
+	"github.com/orbitd/orbitd/pkg/engine"
+	"github.com/orbitd/orbitd/pkg/message"
+	"github.com/orbitd/orbitd/pkg/protocol"
+	"github.com/orbitd/orbitd/pkg/session"
+)
+
+// A carrier is what an exchange needs of its transport, on the loop that the
+// connection is on.
+type carrier interface {
+	session.Conn
+	// object queues one object of the protocol, which build appends.
+	object(build func(dst []byte) []byte)
+	// home is the part that the connection belongs to.
+	home() *part
+	// move takes the connection to another part and calls then there; if the
+	// connection ends on the way, then is not called.
+	move(to *part, then func())
+	// resume is called when waits has become false.
+	resume()
+}
+
+// The codes of bye that this package gives; PROTOCOL.md, section 6.
+const (
+	byeRestart     = "restart"
+	byeRateLimited = "rate_limited"
+)
+
+// An exchange is the state machine of orbit.v1 for one connection: commands in,
+// replies out, in order. It is owned by the loop that its carrier is on.
+//
+// Publishes overlap with each other. Any other command waits until the
+// publishes before it are answered, and those that cannot be answered at once
+// hold up what is behind them.
+type exchange struct {
+	carrier carrier
+	server  *Server
+	session *session.Session // nil before connect
+	who     *broker.Who
+	cookie  string    // the token of the request's cookie
+	began   time.Time // for the login timeout
+
+	lines      [][]byte // that wait
+	busy       bool     // a command is being carried out elsewhere
+	drains     bool     // the first of lines waits for publishes
+	publishing int      // publishes under way
+	closed     bool
+
+	rate    bucket
+	refused int // commands in a row that exceeded the rate
+}
+
+// waits reports whether no commands are taken at the moment. The carrier stops
+// reading; resume tells when to go on.
+func (x *exchange) waits() bool {
+	return x.busy || x.drains || x.publishing >= maxPublishing || x.carrier.Blocked()
+}
+
+// feed takes a text that holds one or more commands. The bytes are borrowed.
+func (x *exchange) feed(text []byte) {
+	for line := range protocol.Lines(text) {
+		if x.closed {
+			return
+		}
+		if x.waits() {
+			x.lines = append(x.lines, bytes.Clone(line))
+			continue
+		}
+		x.command(line)
+	}
+}
+
+// proceed goes on after something that was waited for.
+func (x *exchange) proceed() {
+	for len(x.lines) > 0 && !x.waits() && !x.closed {
+		line := x.lines[0]
+		x.lines = x.lines[1:]
+		x.command(line)
+	}
+	if len(x.lines) == 0 {
+		x.lines = nil
+	}
+	if !x.waits() && !x.closed {
+		x.carrier.resume()
+	}
+}
+
+// writable is called when the connection takes more.
+func (x *exchange) writable() {
+	if x.session != nil {
+		x.session.Writable()
+	}
+	x.proceed()
+}
+
+// close ends the exchange with its connection. The session waits for another.
+func (x *exchange) close() {
+	if x.closed {
+		return
+	}
+	x.closed = true
+	x.lines = nil
+	if x.session != nil {
+		x.session.Detach(x.carrier)
+	}
+}
+
+// late reports whether the client has not connected in time.
+func (x *exchange) late(now time.Time) bool {
+	return x.session == nil && !x.busy && now.Sub(x.began) >= x.server.limits.LoginTimeout
+}
+
+// command carries out one command. The line is borrowed.
+func (x *exchange) command(line []byte) {
+	if !x.rate.take(x.server.now(), x.server.limits.CommandRate, x.server.limits.CommandBurst) {
+		x.tooFast(line)
+		return
+	}
+	x.refused = 0
+	c, wrong := protocol.ParseCommand(line, x.server.wire)
+	switch {
+	case wrong != nil:
+		x.fail(c.ID, wrong)
+	case x.publishing > 0 && c.Op.Answered() && c.Op != protocol.OpPublish:
+		x.drains = true
+		x.lines = append([][]byte{bytes.Clone(line)}, x.lines...)
+	case x.session == nil && c.Op != protocol.OpConnect && c.Op.Answered():
+		x.fail(c.ID, message.Errorf(message.BadRequest, "send connect first"))
+	default:
+		x.carryOut(&c)
+	}
+}
+
+// tooFast refuses a command beyond the rate, and in the end the connection.
+func (x *exchange) tooFast(line []byte) {
+	if x.refused++; x.refused > maxRefusals {
+		x.carrier.Bye(byeRateLimited, 0)
+		return
+	}
+	limits := &x.server.limits
+	c, _ := protocol.ParseCommand(line, x.server.wire)
+	x.fail(c.ID, message.Errorf(message.RateLimited, "more than %d commands a second (session.command_rate)", limits.CommandRate))
+}
+
+func (x *exchange) carryOut(c *protocol.Command) {
+	switch c.Op {
+	case protocol.OpPing:
+		x.carrier.object(protocol.AppendPong)
+	case protocol.OpPong:
+	case protocol.OpAck:
+		x.ack(c)
+	case protocol.OpPublish:
+		x.publish(c)
+	case protocol.OpConnect:
+		x.connect(c)
+	case protocol.OpSubscribe:
+		x.subscribe(c)
+	case protocol.OpUnsubscribe:
+		x.unsubscribe(c)
+	case protocol.OpHistory:
+		x.history(c)
+	case protocol.OpAuth:
+		x.auth(c)
+	}
+}
+
+// fail answers a command with an error, or a text that could not be read as
+// one. What only the log may know goes there.
+func (x *exchange) fail(id uint64, err error) {
+	e := message.AsError(err)
+	if e.Cause != nil && e.Code == message.Internal {
+		x.server.log.WithError(err).Error("a command failed")
+	}
+	x.carrier.object(func(dst []byte) []byte { return protocol.AppendError(dst, id, e) })
+}
+
+// refuse answers a connect with an error and ends the connection.
+func (x *exchange) refuse(id uint64, err error) {
+	x.fail(id, err)
+	x.carrier.Bye(string(message.CodeOf(err)), retryAfter(err))
+}
+
+// retryAfter says when a client that was refused may try again by itself.
+func retryAfter(err error) time.Duration {
+	switch message.CodeOf(err) {
+	case message.Unavailable, message.Internal, message.Unknown:
+		return 5 * time.Second
+	}
+	return 0
+}
+
+// elsewhere carries out work on a goroutine that may block, and then calls the
+// function that it returns back on the loop, unless the connection has ended.
+// Commands wait meanwhile.
+func (x *exchange) elsewhere(work func() (then func())) {
+	x.busy = true
+	loop := x.carrier.home().loop
+	x.server.broker.Go(func() {
+		then := work()
+		loop.Post(func() { x.done(then) })
+	})
+}
+
+func (x *exchange) done(then func()) {
+	if x.closed {
+		return
+	}
+	x.busy = false
+	then()
+	if !x.busy {
+		x.proceed()
+	}
+}
+
+func (x *exchange) connect(c *protocol.Command) {
+	if x.session != nil {
+		x.fail(c.ID, message.Errorf(message.BadRequest, "this connection has a session already"))
+		return
+	}
+	token := c.Token
+	if token == "" {
+		token = x.cookie
+	}
+	if token == "" && len(c.Auth) == 0 {
+		x.open(c)
+		return
+	}
+	x.elsewhere(func() func() {
+		who, err := x.authenticate(token, c.Auth)
+		return func() {
+			if err != nil {
+				x.refuse(c.ID, err)
+				return
+			}
+			x.who = who
+			x.open(c)
+		}
+	})
+}
+
+// authenticate proves all identities that a connect brings. It may block.
+func (x *exchange) authenticate(token string, apps []protocol.Auth) (*broker.Who, error) {
+	ctx := context.Background()
+	id, err := x.server.broker.Authenticate(ctx, auth.Credentials{Token: token})
+	if err != nil {
+		return nil, err
+	}
+	who := broker.NewWho(id)
+	for _, a := range apps {
+		id, err := x.server.broker.Authenticate(ctx, auth.Credentials{Token: a.Token, App: a.App})
+		if err != nil {
+			return nil, err
+		}
+		who = who.With(a.App, id)
+	}
+	return who, nil
+}
+
+// open finds the session that the client asks for, and goes to where it lives.
+func (x *exchange) open(c *protocol.Command) {
+	request := session.Request{Who: x.who, ID: c.Session, Secret: c.Secret, Name: c.Client, Manual: c.Manual}
+	x.busy = true
+	x.carrier.home().sessions.Open(request, func(s *session.Session, err error) {
+		if x.closed {
+			return
+		}
+		if err != nil {
+			x.done(func() { x.refuse(c.ID, err) })
+			return
+		}
+		attach := func() { x.attach(c, request, s) }
+		if s.Part() == x.carrier.home().sessions {
+			attach()
+			return
+		}
+		x.carrier.move(x.server.parts[s.Part().Index()], attach)
+	})
+}
+
+// attach takes the session up, or a new one if the client may not have it, and
+// answers when that is durable.
+func (x *exchange) attach(c *protocol.Command, r session.Request, s *session.Session) {
+	secret, resumed, ok := s.Attach(x.carrier, r)
+	if !ok {
+		var err error
+		if s, err = x.carrier.home().sessions.Create(r); err != nil {
+			x.done(func() { x.refuse(c.ID, err) })
+			return
+		}
+		secret, resumed, _ = s.Attach(x.carrier, r)
+	}
+	x.session = s
+	results := s.Resume(marks(c))
+	s.Save(func(err error) {
+		x.done(func() {
+			if err != nil {
+				x.refuse(c.ID, err)
+				return
+			}
+			x.connected(c.ID, secret, resumed, results)
+			s.Start()
+		})
+	})
+}
+
+func marks(c *protocol.Command) []session.Mark {
+	marks := make([]session.Mark, len(c.Last))
+	for i, m := range c.Last {
+		marks[i] = session.Mark{Channel: m.Channel, After: message.Position{Epoch: c.Epoch, Offset: m.Offset}}
+	}
+	return marks
+}
+
+func (x *exchange) connected(id uint64, secret string, resumed bool, results []session.Result) {
+	limits := x.carrier.home().sessions.Manager().Limits()
+	_, user := x.who.Owner()
+	reply := protocol.Connected{
+		Session: x.session.ID(), Secret: secret, Resumed: resumed,
+		Epoch: x.server.broker.Engine().Status().Epoch, Now: x.server.now().UnixMilli(), User: user,
+		TTL: limits.TTL, Ping: x.server.limits.Ping, Window: limits.Window, Max: x.server.broker.MaxMessage(),
+	}
+	for _, r := range results {
+		sub := protocol.Sub{Channel: r.Channel, Offset: r.Offset}
+		if r.Err != nil {
+			sub.Err = message.AsError(r.Err)
+		}
+		reply.Subs = append(reply.Subs, sub)
+	}
+	x.carrier.object(func(dst []byte) []byte { return protocol.AppendConnected(dst, id, &reply) })
+}
+
+func (x *exchange) subscribe(c *protocol.Command) {
+	s := x.session
+	result := s.Subscribe(c.Channel, session.Start{After: c.Position(), Given: c.HasAfter})
+	if result.Err != nil {
+		x.fail(c.ID, result.Err)
+		return
+	}
+	epoch := x.server.broker.Engine().Status().Epoch
+	x.saved(c.ID, func() {
+		x.carrier.object(func(dst []byte) []byte { return protocol.AppendSubscribed(dst, c.ID, result.Offset, epoch) })
+		s.StartOne(c.Channel)
+	})
+}
+
+func (x *exchange) unsubscribe(c *protocol.Command) {
+	x.session.Unsubscribe(c.Channel)
+	x.saved(c.ID, func() {
+		x.carrier.object(func(dst []byte) []byte { return protocol.AppendDone(dst, c.ID) })
+	})
+}
+
+// saved calls then when the session as it is now is durable, where it is one
+// that is stored; else the command has failed.
+func (x *exchange) saved(id uint64, then func()) {
+	x.busy = true
+	x.session.Save(func(err error) {
+		x.done(func() {
+			if err != nil {
+				x.fail(id, err)
+				return
+			}
+			then()
+		})
+	})
+}
+
+func (x *exchange) publish(c *protocol.Command) {
+	x.publishing++
+	loop := x.carrier.home().loop
+	id := c.ID
+	x.server.broker.Publish(x.who, []message.Message{c.Message()}, func(receipts []engine.Receipt, err error) {
+		loop.Post(func() { x.published(id, receipts, err) })
+	})
+}
+
+func (x *exchange) published(id uint64, receipts []engine.Receipt, err error) {
+	x.publishing--
+	if x.closed {
+		return
+	}
+	if err != nil {
+		x.fail(id, err)
+	} else {
+		epoch := x.server.broker.Engine().Status().Epoch
+		x.carrier.object(func(dst []byte) []byte {
+			return protocol.AppendPublished(dst, id, receipts[0].Offset, epoch, receipts[0].Duplicate)
+		})
+	}
+	if x.publishing == 0 || x.publishing == maxPublishing-1 {
+		x.drains = x.drains && x.publishing > 0
+		x.proceed()
+	}
+}
+
+func (x *exchange) ack(c *protocol.Command) {
+	if x.session == nil {
+		return
+	}
+	for _, m := range c.Last {
+		if err := x.session.Ack(m.Channel, m.Offset); err != nil {
+			x.fail(0, err)
+		}
+	}
+}
+
+func (x *exchange) history(c *protocol.Command) {
+	limit := c.Limit
+	if limit == 0 {
+		limit = protocol.DefaultHistory
+	}
+	who := x.who
+	x.elsewhere(func() func() {
+		b, err := x.server.broker.History(context.Background(), who, c.Channel, c.Before, limit)
+		return func() {
+			if err != nil {
+				x.fail(c.ID, err)
+				return
+			}
+			x.carrier.object(func(dst []byte) []byte {
+				return protocol.AppendHistory(dst, c.ID, b.Epoch, b.Messages, b.More)
+			})
+		}
+	})
+}
+
+func (x *exchange) auth(c *protocol.Command) {
+	who := x.who
+	x.elsewhere(func() func() {
+		id, err := x.server.broker.Authenticate(context.Background(), auth.Credentials{Token: c.Token, App: c.App})
+		return func() {
+			if err != nil {
+				x.fail(c.ID, err)
+				return
+			}
+			x.who = who.With(c.App, id)
+			x.session.SetWho(x.who)
+			x.carrier.object(func(dst []byte) []byte { return protocol.AppendAuthenticated(dst, c.ID, id.User) })
+		}
+	})
+}

@@ -1,0 +1,210 @@
+package transport
+
+import (
+	"errors"
+	"math/rand/v2"
+	"net"
+	"net/url"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/orbitd/orbitd/pkg/broker"
+	"github.com/orbitd/orbitd/pkg/protocol"
+	"github.com/orbitd/orbitd/pkg/reactor"
+	"github.com/orbitd/orbitd/pkg/session"
+)
+
+// Limits bound one connection. Zero fields take the defaults.
+type Limits struct {
+	LoginTimeout time.Duration // until connect: 10 s
+	Ping         time.Duration // of silence, until the server asks: 25 s
+	CommandRate  int           // commands a second in the long run: 500
+	CommandBurst int           // and at once: 1,000
+}
+
+func (l Limits) withDefaults() Limits {
+	if l.LoginTimeout == 0 {
+		l.LoginTimeout = 10 * time.Second
+	}
+	if l.Ping == 0 {
+		l.Ping = 25 * time.Second
+	}
+	if l.CommandRate == 0 {
+		l.CommandRate = 500
+	}
+	if l.CommandBurst == 0 {
+		l.CommandBurst = 2 * l.CommandRate
+	}
+	return l
+}
+
+// Bounds that no configuration changes.
+const (
+	pongTimeout    = 10 * time.Second // after a ping
+	stallTimeout   = 30 * time.Second // without a byte taken
+	messageTimeout = 30 * time.Second // to complete a fragmented message
+	maxFragments   = 1024
+	maxPublishing  = 1024 // publishes of one connection under way
+	maxRefusals    = 1000 // commands beyond the rate, until the connection ends
+)
+
+// Options are what a server is made of. All but Limits and Origins are required.
+type Options struct {
+	Broker   *broker.Broker
+	Sessions *session.Manager
+	Loops    []*reactor.Loop // those that the sessions live on, in the same order
+	Limits   Limits
+	Origins  []string // beside the server's own
+	Logger   logrus.FieldLogger
+	Now      func() time.Time
+}
+
+// A Server serves orbit.v1 on all transports.
+type Server struct {
+	broker  *broker.Broker
+	limits  Limits
+	wire    protocol.Limits
+	origins atomic.Pointer[[]string]
+	log     logrus.FieldLogger
+	now     func() time.Time
+	parts   []*part
+}
+
+// A part is what the connections of one loop share. It is owned by that loop.
+type part struct {
+	server   *Server
+	loop     *reactor.Loop
+	sessions *session.Part
+	dirty    []*websocket // have something to send at the end of the turn
+	arena    []byte       // where objects are framed; only ever appended to
+	spare    [][][]byte   // slices for websocket.out
+}
+
+// New returns a server whose connections live on the loops.
+func New(o Options) (*Server, error) {
+	if o.Broker == nil || o.Sessions == nil || o.Logger == nil || o.Now == nil || len(o.Loops) == 0 {
+		return nil, errors.New("transport: broker, sessions, loops, logger and clock are required")
+	}
+	s := &Server{
+		broker: o.Broker, limits: o.Limits.withDefaults(), log: o.Logger, now: o.Now,
+		wire: protocol.Limits{MaxMessage: o.Broker.MaxMessage()},
+	}
+	s.SetOrigins(o.Origins)
+	for i, sessions := range o.Sessions.Parts() {
+		p := &part{server: s, loop: o.Loops[i], sessions: sessions}
+		p.loop.OnTurn(p.flush)
+		p.loop.OnTick(p.tick)
+		s.parts = append(s.parts, p)
+	}
+	return s, nil
+}
+
+// SetOrigins replaces the origins that browsers may come from, beside the
+// server's own.
+func (s *Server) SetOrigins(origins []string) {
+	allowed := slices.Clone(origins)
+	s.origins.Store(&allowed)
+}
+
+// originAllowed reports whether a page of that origin may connect to a server
+// that it reached as host. Origins are compared as browsers serialize them (RFC
+// 6454, section 6.2); anything that is not exactly allowed is refused.
+func (s *Server) originAllowed(origin, host string) bool {
+	if slices.Contains(*s.origins.Load(), origin) {
+		return true
+	}
+	u, err := url.Parse(origin)
+	return err == nil && u.Host != "" && u.User == nil && (u.Scheme == "http" || u.Scheme == "https") &&
+		u.Scheme+"://"+u.Host == strings.ToLower(origin) && sameHost(u, host)
+}
+
+// sameHost compares an origin's host with that of a request, in which the
+// default port may stand or not.
+func sameHost(u *url.URL, host string) bool {
+	host = strings.ToLower(host)
+	if u.Host == host {
+		return true
+	}
+	port := map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	return u.Port() == "" && net.JoinHostPort(u.Hostname(), port) == host
+}
+
+// Drain tells all clients that the server restarts, and ends their connections.
+// They come back at different times within spread.
+func (s *Server) Drain(spread time.Duration) {
+	for _, p := range s.parts {
+		p.loop.Post(func() {
+			for w := range p.websockets {
+				w.Bye(byeRestart, minRetry+rand.N(spread))
+			}
+		})
+	}
+}
+
+// minRetry is the least that a client waits for a restarting server.
+const minRetry = 200 * time.Millisecond
+
+// websockets calls yield for each WebSocket connection of the loop.
+func (p *part) websockets(yield func(*websocket) bool) {
+	for c := range p.loop.All() {
+		if w, ok := c.Handler().(*websocket); ok && !yield(w) {
+			return
+		}
+	}
+}
+
+func (p *part) tick(now time.Time) {
+	for w := range p.websockets {
+		w.tick(now)
+	}
+}
+
+// flush ends a turn: every connection sends all it has in one write.
+func (p *part) flush() {
+	for i, w := range p.dirty {
+		p.dirty[i] = nil
+		w.dirty = false
+		w.flush()
+	}
+	p.dirty = p.dirty[:0]
+}
+
+// leave takes w out of what the part will touch: it moves to another loop.
+func (p *part) leave(w *websocket) {
+	p.dirty = slices.DeleteFunc(p.dirty, func(other *websocket) bool { return other == w })
+	w.dirty = false
+}
+
+// arenaSize is how large a piece of memory is from which small frames are cut.
+const arenaSize = 32 << 10
+
+// frame returns a frame cut from the arena. It may be kept.
+func (p *part) frame(build func([]byte) []byte) []byte {
+	if cap(p.arena)-len(p.arena) < arenaSize/8 {
+		p.arena = make([]byte, 0, arenaSize)
+	}
+	start := len(p.arena)
+	p.arena = build(p.arena)
+	return p.arena[start:len(p.arena):len(p.arena)]
+}
+
+func (p *part) takeSpare() [][]byte {
+	n := len(p.spare)
+	if n == 0 {
+		return make([][]byte, 0, 4)
+	}
+	s := p.spare[n-1]
+	p.spare = p.spare[:n-1]
+	return s
+}
+
+func (p *part) giveSpare(s [][]byte) {
+	clear(s)
+	if len(p.spare) < 1024 && cap(s) <= 64 {
+		p.spare = append(p.spare, s[:0])
+	}
+}

@@ -1,0 +1,339 @@
+package transport
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+	"unicode/utf8"
+
+	"github.com/gobwas/ws"
+
+	"github.com/orbitd/orbitd/pkg/channel"
+	"github.com/orbitd/orbitd/pkg/engine"
+	"github.com/orbitd/orbitd/pkg/hub"
+	"github.com/orbitd/orbitd/pkg/message"
+	"github.com/orbitd/orbitd/pkg/protocol"
+	"github.com/orbitd/orbitd/pkg/reactor"
+)
+
+// A websocket is one parked WebSocket connection. It is the reactor's handler,
+// the session's connection and the exchange's carrier; all of it is owned by the
+// loop that the connection is on.
+type websocket struct {
+	conn     *reactor.Conn
+	part     *part
+	exchange exchange
+
+	out     [][]byte // to be sent at the end of the turn; nil if there is nothing
+	dirty   bool     // stands in part.dirty
+	blocked bool     // the socket has not taken everything
+	closed  bool     // nothing more is read or sent
+	pinged  bool     // and nothing has come since
+	partial *partial // nil but while a message is incomplete
+}
+
+// A partial is a message that is not all there.
+type partial struct {
+	data      []byte
+	mask      [4]byte
+	taken     int  // bytes of the current frame
+	missing   int  // and those still to come
+	final     bool // the current frame is the message's last
+	fragments int
+	since     time.Time
+}
+
+// newWebsocket makes the handler of a connection that was upgraded. token is
+// that of the request's cookie.
+func (p *part) newWebsocket(conn *reactor.Conn, token string) *websocket {
+	w := &websocket{conn: conn, part: p}
+	w.exchange = exchange{carrier: w, server: p.server, cookie: token, began: p.server.now()}
+	return w
+}
+
+// A violation ends a connection: the close code of RFC 6455, section 7.4.1, and
+// a reason that says what to do.
+type violation struct {
+	code   ws.StatusCode
+	reason string
+}
+
+// Data reads frames for as long as the exchange takes commands.
+func (w *websocket) Data(_ *reactor.Conn, b []byte) (consumed int) {
+	w.pinged = false
+	for !w.closed && !w.exchange.waits() {
+		n, wrong := w.read(b[consumed:])
+		if wrong != nil {
+			w.end(*wrong)
+		}
+		if n == 0 {
+			break
+		}
+		consumed += n
+	}
+	switch {
+	case w.closed:
+		return len(b)
+	case w.exchange.waits():
+		w.conn.PauseRead()
+	}
+	return consumed
+}
+
+// read reads one frame, or what there is of a message's, and returns how many
+// bytes that was: 0 if there is too little.
+func (w *websocket) read(b []byte) (n int, wrong *violation) {
+	if w.partial != nil && w.partial.missing > 0 {
+		return w.more(b)
+	}
+	src := bytes.NewReader(b)
+	h, err := ws.ReadHeader(src)
+	switch {
+	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
+		return 0, nil
+	case err != nil:
+		return 0, &violation{ws.StatusProtocolError, "malformed frame header"}
+	}
+	start := len(b) - src.Len()
+	if wrong := w.check(h); wrong != nil {
+		return 0, wrong
+	}
+	size := int(h.Length)
+	if start+size <= len(b) {
+		payload := b[start : start+size]
+		ws.Cipher(payload, h.Mask, 0)
+		return start + size, w.frame(h, payload)
+	}
+	if h.OpCode.IsControl() {
+		return 0, nil
+	}
+	w.begin(h)
+	n, wrong = w.more(b[start:])
+	return start + n, wrong
+}
+
+// check judges a frame by its header, before anything of it is kept.
+func (w *websocket) check(h ws.Header) *violation {
+	state := ws.StateServerSide
+	held := 0
+	if w.partial != nil {
+		state = state.Set(ws.StateFragmented)
+		held = len(w.partial.data)
+	}
+	if err := ws.CheckHeader(h, state); err != nil {
+		return &violation{ws.StatusProtocolError, err.Error()}
+	}
+	limit := int64(w.part.server.wire.MaxMessage + protocol.CommandOverhead)
+	switch {
+	case h.OpCode == ws.OpBinary:
+		return &violation{ws.StatusUnsupportedData, "orbit.v1 is text; send text messages"}
+	case h.Length < 0 || h.Length > limit-int64(held):
+		return &violation{ws.StatusMessageTooBig, fmt.Sprintf("a message may have %d bytes (session.max_message and %d)", limit, protocol.CommandOverhead)}
+	case w.partial != nil && w.partial.fragments >= maxFragments:
+		return &violation{ws.StatusPolicyViolation, fmt.Sprintf("a message may have %d fragments", maxFragments)}
+	}
+	return nil
+}
+
+// frame takes a frame that is all there, unmasked.
+func (w *websocket) frame(h ws.Header, payload []byte) *violation {
+	switch h.OpCode {
+	case ws.OpPing:
+		w.send(w.part.frame(func(dst []byte) []byte { return appendControl(dst, finPong, payload) }))
+		return nil
+	case ws.OpPong:
+		return nil
+	case ws.OpClose:
+		return w.peerCloses(payload)
+	}
+	if w.partial == nil && h.Fin {
+		return w.text(payload)
+	}
+	w.begin(h)
+	w.partial.missing = 0
+	w.partial.data = append(w.partial.data, payload...)
+	return w.complete()
+}
+
+// begin starts a frame of a message that is not all there.
+func (w *websocket) begin(h ws.Header) {
+	if w.partial == nil {
+		w.partial = &partial{since: w.part.server.now()}
+	}
+	p := w.partial
+	p.mask, p.taken, p.missing, p.final = h.Mask, 0, int(h.Length), h.Fin
+	p.fragments++
+}
+
+// more takes what has come of the current frame.
+func (w *websocket) more(b []byte) (n int, wrong *violation) {
+	p := w.partial
+	n = min(p.missing, len(b))
+	ws.Cipher(b[:n], p.mask, p.taken)
+	p.data = append(p.data, b[:n]...)
+	p.taken += n
+	if p.missing -= n; p.missing > 0 {
+		return n, nil
+	}
+	return n, w.complete()
+}
+
+// complete hands a message over if its last frame has come.
+func (w *websocket) complete() *violation {
+	p := w.partial
+	if !p.final {
+		return nil
+	}
+	w.partial = nil
+	return w.text(p.data)
+}
+
+func (w *websocket) text(payload []byte) *violation {
+	if !utf8.Valid(payload) {
+		return &violation{ws.StatusInvalidFramePayloadData, "text is not UTF-8"}
+	}
+	w.exchange.feed(payload)
+	return nil
+}
+
+// peerCloses answers a close frame with the same code (RFC 6455, section 5.5.1).
+func (w *websocket) peerCloses(payload []byte) *violation {
+	answer := violation{code: ws.StatusNormalClosure}
+	if len(payload) > 0 {
+		code, reason := ws.ParseCloseFrameDataUnsafe(payload)
+		if err := ws.CheckCloseFrameData(code, reason); err != nil || len(payload) == 1 {
+			return &violation{ws.StatusProtocolError, "malformed close frame"}
+		}
+		answer.code = code
+	}
+	return &answer
+}
+
+// end closes the connection after all that was queued, telling the peer why.
+func (w *websocket) end(why violation) {
+	if w.closed {
+		return
+	}
+	w.send(w.part.frame(func(dst []byte) []byte { return appendClose(dst, why.code, why.reason) }))
+	w.flush()
+	w.closed = true
+	w.exchange.close()
+	w.conn.Close()
+}
+
+// Writable goes on with what waited for the socket.
+func (w *websocket) Writable(*reactor.Conn) {
+	w.blocked = false
+	if !w.closed {
+		w.exchange.writable()
+	}
+}
+
+// Closed ends the connection's part in the session, which waits for another.
+func (w *websocket) Closed(*reactor.Conn, error) {
+	w.closed = true
+	w.exchange.close()
+}
+
+func (w *websocket) tick(now time.Time) {
+	silent := now.Sub(w.conn.LastRead())
+	stalled := w.conn.Stalled()
+	limits := &w.part.server.limits
+	switch {
+	case w.closed:
+	case !stalled.IsZero() && now.Sub(stalled) >= stallTimeout, silent >= limits.Ping+pongTimeout:
+		w.closed = true
+		w.exchange.close()
+		w.conn.CloseNow()
+	case w.exchange.late(now):
+		w.end(violation{ws.StatusPolicyViolation, "no connect in time (session.login_timeout)"})
+	case w.partial != nil && now.Sub(w.partial.since) >= messageTimeout:
+		w.end(violation{ws.StatusPolicyViolation, "a message was not completed in time"})
+	case silent >= limits.Ping && !w.pinged:
+		w.pinged = true
+		w.object(protocol.AppendPing)
+	}
+}
+
+// send queues bytes for the end of the turn.
+func (w *websocket) send(b []byte) {
+	if w.closed {
+		return
+	}
+	if w.out == nil {
+		w.out = w.part.takeSpare()
+	}
+	w.out = append(w.out, b)
+	if !w.dirty {
+		w.dirty = true
+		w.part.dirty = append(w.part.dirty, w)
+	}
+}
+
+func (w *websocket) flush() {
+	if len(w.out) == 0 {
+		return
+	}
+	w.blocked = w.conn.Write(w.out...)
+	w.part.giveSpare(w.out)
+	w.out = nil
+}
+
+// The carrier of the exchange.
+
+func (w *websocket) object(build func([]byte) []byte) {
+	w.send(w.part.frame(func(dst []byte) []byte { return appendText(dst, build) }))
+}
+
+func (w *websocket) home() *part { return w.part }
+func (w *websocket) resume()     { w.conn.ResumeRead() }
+
+func (w *websocket) move(to *part, then func()) {
+	w.flush()
+	w.part.leave(w)
+	w.conn.Move(to.loop, func(*reactor.Conn) {
+		w.part = to
+		then()
+	})
+}
+
+// The connection of the session.
+
+// Format returns text frames.
+func (w *websocket) Format() hub.Format { return textFrames{} }
+
+// Frames queues frames that are shared with other connections.
+func (w *websocket) Frames(b []byte) { w.send(b) }
+
+// Blocked reports whether the socket has not taken everything.
+func (w *websocket) Blocked() bool { return w.blocked }
+
+// At ends a replay.
+func (w *websocket) At(name channel.Name, offset message.Offset) {
+	w.object(func(dst []byte) []byte { return protocol.AppendAt(dst, name, offset) })
+}
+
+// Gap tells what can no longer be delivered.
+func (w *websocket) Gap(g engine.Gap) {
+	w.object(func(dst []byte) []byte { return protocol.AppendGap(dst, g.Channel, g.After, g.To, g.Reason) })
+}
+
+// Revoked tells that a subscription has ended.
+func (w *websocket) Revoked(name channel.Name, why *message.Error) {
+	w.object(func(dst []byte) []byte { return protocol.AppendRevoked(dst, name, why) })
+}
+
+// Bye tells why the connection ends, and ends it.
+func (w *websocket) Bye(code string, retry time.Duration) {
+	if w.closed {
+		return
+	}
+	w.object(func(dst []byte) []byte { return protocol.AppendBye(dst, message.Code(code), retry) })
+	status := ws.StatusPolicyViolation
+	if code == byeRestart {
+		status = ws.StatusCode(1012) // RFC 6455 registry: service restart
+	}
+	w.end(violation{status, code})
+}
