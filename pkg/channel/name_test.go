@@ -1,0 +1,75 @@
+package channel_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/orbitd/orbitd/pkg/channel"
+)
+
+func TestParse(t *testing.T) {
+	long := "/" + strings.Repeat("a", channel.MaxLength-1)
+	for _, tc := range []struct {
+		name string
+		err  string // part of the error; empty: none
+	}{
+		{"/chat", ""},
+		{"/chat/lobby", ""},
+		{"/a/b/c/d/e/f/g", ""},
+		{"/-_.~@:+=,!", ""},
+		{"/$sys/stats", ""},
+		{"/chat/$members", ""},
+		{"/...", ""},
+		{"/.hidden", ""},
+		{long, ""},
+		{long + "a", "255"},
+		{"", `begin with "/"`},
+		{"chat", `begin with "/"`},
+		{"/", "segment is empty"},
+		{"//chat", "segment is empty"},
+		{"/chat/", "segment is empty"},
+		{"/chat//lobby", "segment is empty"},
+		{"/chat/.", "not a segment"},
+		{"/chat/../news", "not a segment"},
+		{"/chat/a$b", "not allowed"},
+		{"/chat/*", "not allowed"},
+		{"/chat/{user}", "not allowed"},
+		{"/chat/a b", "not allowed"},
+		{"/chat/%2e%2e", "not allowed"},
+		{"/chat/a\x00b", "not allowed"},
+		{"/chat/a\r\nb", "not allowed"},
+		{"/chat/é", "not allowed"},
+		{"/chat/\xff", "not allowed"},
+		{"/chat/a?b", "not allowed"},
+		{"/chat/a#b", "not allowed"},
+		{`/chat/a\b`, "not allowed"},
+	} {
+		name, err := channel.Parse(tc.name)
+		switch {
+		case tc.err == "" && (err != nil || string(name) != tc.name):
+			t.Errorf("Parse(%q) = %q, %v", tc.name, name, err)
+		case tc.err != "" && (err == nil || !strings.Contains(err.Error(), tc.err)):
+			t.Errorf("Parse(%q): error %v, want one with %q", tc.name, err, tc.err)
+		}
+	}
+}
+
+func TestName(t *testing.T) {
+	for _, tc := range []struct {
+		name     channel.Name
+		app      string
+		reserved bool
+	}{
+		{"/chat", "chat", false},
+		{"/chat/lobby/x", "chat", false},
+		{"/$sys/stats", "$sys", true},
+		{"/chat/$members", "chat", true},
+	} {
+		if app := tc.name.App(); app != tc.app {
+			t.Errorf("%s: app %q, want %q", tc.name, app, tc.app)
+		}
+		if r := tc.name.Reserved(); r != tc.reserved {
+			t.Errorf("%s: reserved %t, want %t", tc.name, r, tc.reserved)
+		}
+	}
+}
