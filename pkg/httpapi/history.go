@@ -1,0 +1,53 @@
+package httpapi
+
+import (
+	"net/http"
+	"strconv"
+
+	"github.com/orbitd/orbitd/pkg/engine"
+	"github.com/orbitd/orbitd/pkg/message"
+	"github.com/orbitd/orbitd/pkg/protocol"
+)
+
+// history answers with the newest messages of a channel below an offset.
+func (a *API) history(w http.ResponseWriter, r *http.Request) {
+	b, err := a.past(r)
+	if err != nil {
+		a.fail(w, err)
+		return
+	}
+	reply(w, http.StatusOK, protocol.AppendHistory(nil, 0, b.Epoch, b.Messages, b.More))
+}
+
+func (a *API) past(r *http.Request) (engine.Batch, error) {
+	name, err := pathChannel(r)
+	if err != nil {
+		return engine.Batch{}, err
+	}
+	before, err := number(r, "before", 0, 0, int64(message.MaxOffset))
+	if err != nil {
+		return engine.Batch{}, err
+	}
+	limit, err := number(r, "limit", protocol.DefaultHistory, 1, protocol.MaxHistory)
+	if err != nil {
+		return engine.Batch{}, err
+	}
+	who, err := a.who(r)
+	if err != nil {
+		return engine.Batch{}, err
+	}
+	return a.Broker.History(r.Context(), who, name, message.Offset(before), int(limit))
+}
+
+// number returns a parameter of the query, or what holds without it.
+func number(r *http.Request, name string, otherwise, least, most int64) (int64, error) {
+	text := r.URL.Query().Get(name)
+	if text == "" {
+		return otherwise, nil
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || n < least || n > most {
+		return 0, message.Errorf(message.BadRequest, "%s is a number from %d to %d", name, least, most)
+	}
+	return n, nil
+}

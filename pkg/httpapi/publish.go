@@ -1,0 +1,125 @@
+package httpapi
+
+import (
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"strconv"
+
+	"github.com/orbitd/orbitd/pkg/broker"
+	"github.com/orbitd/orbitd/pkg/channel"
+	"github.com/orbitd/orbitd/pkg/engine"
+	"github.com/orbitd/orbitd/pkg/message"
+	"github.com/orbitd/orbitd/pkg/protocol"
+)
+
+// pathChannel returns the channel that the request's path names.
+func pathChannel(r *http.Request) (channel.Name, error) {
+	name, err := channel.Parse("/" + r.PathValue("channel"))
+	if err != nil {
+		return "", message.Errorf(message.UnknownChannel, "%v", err)
+	}
+	return name, nil
+}
+
+// publish stores one message: the body.
+func (a *API) publish(w http.ResponseWriter, r *http.Request) {
+	receipts, err := a.publishOne(r)
+	if err != nil {
+		a.fail(w, err)
+		return
+	}
+	epoch := a.Broker.Engine().Status().Epoch
+	reply(w, http.StatusOK, protocol.AppendPublished(nil, 0, receipts[0].Offset, epoch, receipts[0].Duplicate))
+}
+
+func (a *API) publishOne(r *http.Request) ([]engine.Receipt, error) {
+	m, err := headerMessage(r)
+	if err != nil {
+		return nil, err
+	}
+	who, err := a.who(r)
+	if err != nil {
+		return nil, err
+	}
+	if m.Data, err = a.body(r, a.Broker.MaxMessage()); err != nil {
+		return nil, err
+	}
+	if err := setPayload(&m, r.Header.Get("Content-Type")); err != nil {
+		return nil, err
+	}
+	return a.store(r, who, []message.Message{m})
+}
+
+// headerMessage returns what path and headers say of a message.
+func headerMessage(r *http.Request) (m message.Message, err error) {
+	if m.Channel, err = pathChannel(r); err != nil {
+		return m, err
+	}
+	m.Key = r.Header.Get("Idempotency-Key")
+	m.Predecessor = r.Header.Get("Orbit-Previous-Key")
+	if len(m.Key) > protocol.MaxKey || len(m.Predecessor) > protocol.MaxKey {
+		return m, message.Errorf(message.BadRequest, "a key has at most %d bytes", protocol.MaxKey)
+	}
+	if m.Predecessor != "" && m.Key == "" {
+		return m, message.Errorf(message.BadRequest, "Orbit-Previous-Key needs an Idempotency-Key")
+	}
+	if first := r.Header.Get("Orbit-First"); first != "" {
+		if m.First, err = strconv.ParseInt(first, 10, 64); err != nil || m.First < 0 {
+			return m, message.Errorf(message.BadRequest, "Orbit-First is a time in Unix milliseconds")
+		}
+	}
+	return m, nil
+}
+
+// body reads a body of at most limit bytes.
+func (a *API) body(r *http.Request, limit int) ([]byte, error) {
+	b, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, int64(limit)))
+	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return nil, message.Errorf(message.TooLarge, "the body has more than %d bytes (session.max_message)", tooLarge.Limit)
+	}
+	if err != nil {
+		return nil, message.Errorf(message.BadRequest, "the body could not be read to its end").Because(err)
+	}
+	return b, nil
+}
+
+// setPayload gives m its data the form of its content type: JSON where that is
+// what it says, or where it says nothing.
+func setPayload(m *message.Message, contentType string) error {
+	if contentType == "" {
+		contentType = "application/json"
+	}
+	media, _, err := mime.ParseMediaType(contentType)
+	if err != nil || !protocol.ValidContentType(contentType) {
+		return message.Errorf(message.BadRequest, "malformed Content-Type")
+	}
+	if media != "application/json" {
+		m.ContentType = contentType
+		return nil
+	}
+	data, wrong := protocol.Payload(m.Data)
+	if wrong != nil {
+		return message.Errorf(message.BadRequest, "the body is not one JSON value; send JSON, or name another Content-Type")
+	}
+	m.Data = data
+	return nil
+}
+
+// store publishes and waits for the answer, which comes whether or not the
+// caller is still there.
+func (a *API) store(r *http.Request, who *broker.Who, msgs []message.Message) ([]engine.Receipt, error) {
+	type answer struct {
+		receipts []engine.Receipt
+		err      error
+	}
+	answered := make(chan answer, 1)
+	a.Broker.Publish(who, msgs, func(receipts []engine.Receipt, err error) { answered <- answer{receipts, err} })
+	select {
+	case got := <-answered:
+		return got.receipts, got.err
+	case <-r.Context().Done():
+		return nil, message.Errorf(message.Unknown, "the call ended before the answer; retry with the same key to settle it")
+	}
+}
