@@ -2,6 +2,7 @@ package acl
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/orbitd/orbitd/pkg/channel"
@@ -76,12 +77,20 @@ func (e Explanation) String() string {
 	fmt.Fprintf(&b, "%s: %s %s for %s\n", verdict, e.Action, e.Channel, e.who())
 	fmt.Fprintf(&b, "because %s", e.Reason)
 	if e.Rule != "" {
-		fmt.Fprintf(&b, "\ndecided by %s: channel %q, %s = %q", e.Rule, e.Match, e.Action, e.Listed)
+		fmt.Fprintf(&b, "\ndecided by %s: channel %q, %s = [%s]", e.Rule, e.Match, e.Action, quoted(e.Listed))
 	}
 	for _, p := range e.Passed {
 		fmt.Fprintf(&b, "\npassed over %s: channel %q: %s", p.Rule, p.Match, p.Why)
 	}
 	return b.String()
+}
+
+func quoted(list []string) string {
+	texts := make([]string, len(list))
+	for i, s := range list {
+		texts[i] = strconv.Quote(s)
+	}
+	return strings.Join(texts, ", ")
 }
 
 func (e Explanation) who() string {
