@@ -1,0 +1,394 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/gobwas/ws"
+	"github.com/sirupsen/logrus"
+
+	"github.com/orbitd/orbitd/pkg/channel"
+	"github.com/orbitd/orbitd/pkg/message"
+	"github.com/orbitd/orbitd/pkg/protocol"
+)
+
+// state is all that a client knows. Run's goroutine owns it.
+type state struct {
+	o     *Options
+	log   logrus.FieldLogger
+	inbox *inbox
+
+	// What outlives connections.
+	subs     map[channel.Name]*subscription
+	pubs     publications
+	session  string
+	secret   string
+	token    string
+	haveAsk  bool // token was asked for and not refused since
+	refusals int  // of tokens, in a row
+	attempt  int  // failed connections in a row
+	lastID   uint64
+
+	// One connection's own; link is nil between connections, hello until the
+	// server has answered the connect.
+	link    *link
+	hello   *protocol.Connected
+	helloID uint64
+	clock   time.Duration // the server's clock minus ours
+	heard   time.Time     // when something came last
+	pinged  bool          // since then
+	ackDue  time.Time     // when acks are to be sent; zero: there are none
+	retryAt time.Time     // when a refused subscription is tried again; zero: none
+}
+
+func newState(c *Client) *state {
+	return &state{
+		o:     &c.o,
+		log:   c.o.Logger,
+		inbox: c.inbox,
+		subs:  map[channel.Name]*subscription{},
+		pubs:  publications{byID: map[uint64]*publication{}},
+	}
+}
+
+// An ending says why a connection is over and what follows.
+type ending struct {
+	err   error
+	final bool          // do not come back
+	delay time.Duration // before coming back; 0: by backoff
+}
+
+func again(err error) *ending { return &ending{err: err} }
+func final(err error) *ending { return &ending{err: err, final: true} }
+
+// run is one connection after the other.
+func (s *state) run(ctx context.Context) error {
+	for {
+		end := s.connection(ctx)
+		s.disconnected()
+		if ctx.Err() != nil {
+			s.o.OnState(State{Err: ctx.Err()})
+			return ctx.Err()
+		}
+		if end.final {
+			s.o.OnState(State{Err: end.err})
+			return end.err
+		}
+		delay := end.delay
+		if delay == 0 {
+			delay = s.o.Backoff(s.attempt)
+			s.attempt++
+		}
+		s.log.WithError(end.err).WithField("retry", delay).Debug("connection ended")
+		s.o.OnState(State{Err: end.err, Retry: delay})
+		if err := s.wait(ctx, delay); err != nil {
+			return err
+		}
+	}
+}
+
+// connection is the life of one connection.
+func (s *state) connection(ctx context.Context) *ending {
+	if end := s.authenticate(ctx); end != nil {
+		return end
+	}
+	l, err := dial(ctx, s.o)
+	if err != nil {
+		return dialEnding(err)
+	}
+	defer l.close()
+	s.link, s.heard, s.pinged = l, time.Now(), false
+	s.sendConnect()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		s.sendDue(time.Now())
+		if err := l.flush(); err != nil {
+			return again(fmt.Errorf("write to the server: %w", err))
+		}
+		timer.Reset(time.Until(s.deadline()))
+		select {
+		case f := <-l.in:
+			if end := s.frame(f); end != nil {
+				return end
+			}
+		case <-l.done:
+			return s.readEnding(l.err)
+		case <-s.inbox.wake:
+			s.inbox.serve(s)
+		case <-timer.C:
+			if end := s.checkLife(time.Now()); end != nil {
+				return end
+			}
+		case <-ctx.Done():
+			l.farewell()
+			return final(ctx.Err())
+		}
+	}
+}
+
+// dialEnding tells a refusal from a server that is not there.
+func dialEnding(err error) *ending {
+	if status, ok := errors.AsType[ws.StatusError](err); ok && status >= 400 && status < 500 && status != 408 && status != 429 {
+		return final(err)
+	}
+	return again(err)
+}
+
+// readEnding names what ended the reading side.
+func (s *state) readEnding(err error) *ending {
+	if closed, ok := errors.AsType[*CloseError](err); ok {
+		return again(closed)
+	}
+	return again(fmt.Errorf("read from the server: %w", err))
+}
+
+// authenticate asks for a token if there is none that is good.
+func (s *state) authenticate(ctx context.Context) *ending {
+	if s.haveAsk {
+		return nil
+	}
+	token, err := s.o.Token(ctx)
+	if err != nil {
+		if e, ok := errors.AsType[*message.Error](err); ok && definite(e.Code) {
+			return final(err)
+		}
+		return again(err)
+	}
+	s.token, s.haveAsk = token, true
+	return nil
+}
+
+// definite reports whether an answer will not change by trying again.
+func definite(code message.Code) bool {
+	switch code {
+	case message.Unavailable, message.Unknown, message.Internal, message.RateLimited:
+		return false
+	}
+	return true
+}
+
+// disconnected forgets what was the connection's own.
+func (s *state) disconnected() {
+	s.link, s.hello = nil, nil
+	s.ackDue, s.retryAt = time.Time{}, time.Time{}
+	for _, sub := range s.subs {
+		sub.request, sub.unacked, sub.retry = 0, 0, false
+	}
+	s.pubs.unsend()
+}
+
+// abandon answers all that waits, at the end.
+func (s *state) abandon() {
+	for _, p := range s.pubs.queue {
+		p.done(Receipt{}, ErrClosed)
+	}
+	s.pubs.queue = nil
+}
+
+func (s *state) id() uint64 {
+	s.lastID++
+	return s.lastID
+}
+
+// sendConnect opens the session, or takes it up where every subscription
+// stands. Positions of another epoch than the first one's follow by subscribe.
+func (s *state) sendConnect() {
+	s.helloID = s.id()
+	c := protocol.Command{
+		Op: protocol.OpConnect, ID: s.helloID, Token: s.token, Auth: s.o.Auth, Manual: s.o.Manual,
+		Client: s.o.Client, Session: s.session, Secret: s.secret,
+	}
+	size := 0
+	for _, sub := range s.subs {
+		if !sub.placed {
+			continue
+		}
+		if c.Epoch == 0 && sub.position.Offset != 0 {
+			c.Epoch = sub.position.Epoch
+		}
+		size += len(sub.Channel) + 24
+		sub.named = (sub.position.Offset == 0 || sub.position.Epoch == c.Epoch) && size < protocol.CommandOverhead
+		if sub.named {
+			c.Last = append(c.Last, protocol.Mark{Channel: sub.Channel, Offset: sub.position.Offset})
+		}
+	}
+	s.link.send(&c)
+}
+
+// frame handles one message of the server.
+func (s *state) frame(f frame) *ending {
+	s.heard, s.pinged = time.Now(), false
+	switch f.op {
+	case ws.OpPing:
+		s.link.queue(ws.OpPong, f.data)
+		return nil
+	case ws.OpPong:
+		return nil
+	}
+	for line := range protocol.Lines(f.data) {
+		o, err := protocol.Parse(line)
+		if err != nil {
+			return again(err)
+		}
+		if end := s.object(&o); end != nil {
+			return end
+		}
+	}
+	return nil
+}
+
+func (s *state) object(o *protocol.Object) *ending {
+	switch o.Kind {
+	case protocol.KindMessage:
+		s.message(&o.Message, o.Redelivered)
+	case protocol.KindAt:
+		s.at(o.Channel, o.Offset)
+	case protocol.KindGap:
+		s.gap(o)
+	case protocol.KindRevoked:
+		if sub := s.current(o.Channel); sub != nil {
+			s.end(sub, o.Err)
+		}
+	case protocol.KindPing:
+		s.link.send(&protocol.Command{Op: protocol.OpPong})
+	case protocol.KindBye:
+		return s.bye(o)
+	case protocol.KindPong, protocol.KindOther:
+	default:
+		return s.reply(o)
+	}
+	return nil
+}
+
+func (s *state) reply(o *protocol.Object) *ending {
+	switch {
+	case o.Re == 0 && o.Err != nil:
+		s.log.WithError(o.Err).Warn("the server refused a command")
+		return nil
+	case o.Re == s.helloID && s.hello == nil:
+		return s.connected(o)
+	case o.Err != nil && o.Err.Code == message.SessionExpired:
+		s.session, s.secret = "", ""
+		return &ending{err: o.Err, delay: time.Millisecond}
+	}
+	if p := s.pubs.byID[o.Re]; p != nil {
+		s.published(p, o)
+		return nil
+	}
+	for _, sub := range s.subs {
+		if sub.request == o.Re {
+			s.subscribed(sub, o)
+			return nil
+		}
+	}
+	return nil // to an unsubscribe, or to what was replaced since
+}
+
+// connected takes the answer to the connect: the session, and what became of
+// each of its subscriptions.
+func (s *state) connected(o *protocol.Object) *ending {
+	switch {
+	case o.Err != nil:
+		return s.refused(o.Err)
+	case o.Connected == nil:
+		return again(errors.New("the server's answer to connect has no session"))
+	}
+	h := o.Connected
+	s.hello, s.session, s.secret = h, h.Session, h.Secret
+	s.attempt, s.refusals = 0, 0
+	s.clock = time.Until(time.UnixMilli(h.Now))
+	s.o.OnState(State{Connected: true, User: h.User, Resumed: h.Resumed})
+	s.resumed(h.Subs)
+	return nil
+}
+
+// refused handles a refused connect. A refused token is replaced, once in a row.
+func (s *state) refused(e *message.Error) *ending {
+	switch {
+	case e.Code == message.Unauthorized && s.refusals == 0 && s.token != "":
+		s.refusals++
+		s.haveAsk = false
+		return again(e)
+	case e.Code == message.SessionExpired:
+		s.session, s.secret = "", ""
+		return again(e)
+	case definite(e.Code):
+		return final(e)
+	}
+	return again(e)
+}
+
+func (s *state) bye(o *protocol.Object) *ending {
+	e := &ByeError{o.Code}
+	switch {
+	case o.Retry > 0:
+		s.attempt = 0
+		return &ending{err: e, delay: o.Retry}
+	case o.Code == protocol.ByeDisplaced && s.o.Client == "", o.Code == message.SessionExpired:
+		// Another connection has the session: open one of our own.
+		s.session, s.secret = "", ""
+		return again(e)
+	case o.Code == message.Unauthorized && s.hello != nil && s.token != "":
+		s.haveAsk = false // it was good; now it has expired
+		return again(e)
+	}
+	return final(e)
+}
+
+// pingAfter is the silence after which a client asks, before the server has
+// said; pongWithin is how long it waits then.
+const (
+	pingAfter  = 10 * time.Second
+	pongWithin = 10 * time.Second
+)
+
+func (s *state) silence() time.Duration {
+	if s.hello != nil && s.hello.Ping > 0 {
+		return s.hello.Ping
+	}
+	return pingAfter
+}
+
+// deadline returns when something is to be done though nothing comes.
+func (s *state) deadline() time.Time {
+	t := s.heard.Add(s.silence())
+	if s.pinged || s.hello == nil {
+		t = t.Add(pongWithin)
+	}
+	for _, due := range [...]time.Time{s.ackDue, s.retryAt, s.pubs.retryAt} {
+		if !due.IsZero() && due.Before(t) && s.hello != nil {
+			t = due
+		}
+	}
+	return t
+}
+
+// checkLife asks a server that is silent, and gives up one that stays so.
+func (s *state) checkLife(now time.Time) *ending {
+	silent := now.Sub(s.heard)
+	switch {
+	case silent >= s.silence()+pongWithin:
+		return again(fmt.Errorf("the server is silent for %v", silent.Round(time.Second)))
+	case silent >= s.silence() && !s.pinged && s.hello != nil:
+		s.pinged = true
+		s.link.send(&protocol.Command{Op: protocol.OpPing})
+	}
+	return nil
+}
+
+// sendDue queues what is to be sent by now.
+func (s *state) sendDue(now time.Time) {
+	if s.hello == nil {
+		return
+	}
+	if !s.retryAt.IsZero() && !now.Before(s.retryAt) {
+		s.retrySubscriptions()
+	}
+	if !s.ackDue.IsZero() && !now.Before(s.ackDue) {
+		s.sendAcks()
+	}
+	s.sendPublications(now)
+}
