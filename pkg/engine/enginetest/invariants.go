@@ -1,0 +1,425 @@
+package enginetest
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/orbitd/orbitd/pkg/channel"
+	"github.com/orbitd/orbitd/pkg/engine"
+	"github.com/orbitd/orbitd/pkg/message"
+)
+
+// An invariant is a named test, after the number it has in the contract.
+type invariant struct {
+	name string
+	test func(T, World)
+}
+
+func invariants() []invariant {
+	return []invariant{
+		{"1_answered_survives_a_crash", answeredSurvives},
+		{"2_offsets_increase", offsetsIncrease},
+		{"2_concurrent_publishers", concurrentPublishers},
+		{"3_read_all_or_a_gap", readAllOrGap},
+		{"3_other_history_is_a_gap", otherHistory},
+		{"3_limits", limits},
+		{"3_memory_channel_says_lost", memoryLost},
+		{"4_one_key_one_message", oneKey},
+		{"4_keys_expire", keysExpire},
+		{"5_trim_keeps_what_is_covered", trimKeeps},
+		{"5_cursors_never_backwards", cursorsForward},
+		{"7_errors_are_definite", definiteErrors},
+		{"8_all_or_none", allOrNone},
+		{"9_sessions_survive_a_crash", sessionsSurvive},
+		{"tail_before_done", tailBeforeDone},
+		{"closed", closed},
+	}
+}
+
+const (
+	logA  = channel.Name("/log/a")
+	logB  = channel.Name("/log/b")
+	ringA = channel.Name("/ring/a")
+)
+
+// plain returns a bench with two channels on disk and one in memory, on which
+// nothing is trimmed but by the ring.
+func plain(t T, world World) *bench {
+	t.Helper()
+	return newBench(t, world, Options{KeyWindow: time.Hour, KeyCount: 1000}, map[channel.Name]engine.Rule{
+		logA:  {},
+		logB:  {},
+		ringA: {Memory: true, Messages: 5},
+	})
+}
+
+func text(ch channel.Name, data string) message.Message {
+	return message.Message{Channel: ch, Publisher: "alice", Data: []byte(data)}
+}
+
+func withKey(m message.Message, key string) message.Message {
+	m.Key = key
+	return m
+}
+
+func one(m message.Message) []message.Message { return []message.Message{m} }
+
+func newRand() *rand.Rand { return rand.New(rand.NewPCG(1, 2)) }
+
+// finish ends a test: everything is compared, also after a last restart.
+func (b *bench) finish() {
+	b.t.Helper()
+	b.audit()
+	b.restart()
+	b.check(b.close())
+}
+
+func answeredSurvives(t T, world World) {
+	b := plain(t, world)
+	rng := newRand()
+	for i := range 20 {
+		b.publish(one(text(logA, fmt.Sprint("a", i))))
+		if i%3 == 0 {
+			b.publish([]message.Message{text(logB, fmt.Sprint("b", i)), text(logA, fmt.Sprint("c", i))})
+		}
+		b.crash(rng, nil, nil)
+	}
+	b.finish()
+}
+
+func offsetsIncrease(t T, world World) {
+	b := plain(t, world)
+	rng := newRand()
+	for i := range 12 {
+		b.publish(one(text(ringA, fmt.Sprint("r", i))), one(text(logA, fmt.Sprint("a", i))), one(text(ringA, fmt.Sprint("s", i))))
+		if i%2 == 0 {
+			b.publish(one(text(ringA, fmt.Sprint("last", i)))) // the greatest offset is on no disk
+		}
+		if i%3 == 0 {
+			b.restart()
+		} else {
+			b.crash(rng, nil, nil)
+		}
+	}
+	b.finish()
+}
+
+// concurrentPublishers has many publishers at once; each one's messages keep
+// their order, and everybody reads the same.
+func concurrentPublishers(t T, world World) {
+	const publishers, each = 8, 40
+	b := plain(t, world)
+	receipts := make([][]engine.Receipt, publishers)
+	errs := make([]error, publishers)
+	var wg sync.WaitGroup
+	for p := range publishers {
+		wg.Go(func() { receipts[p], errs[p] = publishEach(t, b.engine, p, each) })
+	}
+	wg.Wait()
+	b.check(errors.Join(errs...))
+	shown := b.shown()
+	if len(shown) != publishers*each {
+		b.check(fmt.Errorf("the tail has %d messages, %d were answered", len(shown), publishers*each))
+	}
+	for p := range publishers {
+		last := message.Offset(0)
+		for i, r := range receipts[p] {
+			if m := shown[r.Offset]; r.Offset <= last || string(m.Data) != fmt.Sprintf("%d:%d", p, i) {
+				b.check(fmt.Errorf("publisher %d's message %d: offset %d after %d, holds %q", p, i, r.Offset, last, m.Data))
+			}
+			last = r.Offset
+		}
+	}
+	batch, err := b.engine.Read(t.Context(), []channel.Name{logA, logB}, message.Position{}, engine.Limit{Messages: 2 * publishers * each, Bytes: 1 << 20})
+	b.check(err)
+	if len(batch.Messages) != publishers*each {
+		b.check(fmt.Errorf("%d messages can be read, %d were answered", len(batch.Messages), publishers*each))
+	}
+	b.check(b.close())
+}
+
+func publishEach(t T, e engine.Engine, publisher, n int) ([]engine.Receipt, error) {
+	var all []engine.Receipt
+	for i := range n {
+		m := text([]channel.Name{logA, logB}[(publisher+i)%2], fmt.Sprintf("%d:%d", publisher, i))
+		receipts, err := engine.Publish(t.Context(), e, m)
+		if err != nil {
+			return nil, fmt.Errorf("publisher %d: %w", publisher, err)
+		}
+		all = append(all, receipts...)
+	}
+	return all, nil
+}
+
+func readAllOrGap(t T, world World) {
+	b := plain(t, world)
+	for i := range 10 {
+		b.publish(one(text(logA, fmt.Sprint(i))), one(text(logB, fmt.Sprint(i))))
+	}
+	b.setRules(map[channel.Name]engine.Rule{logA: {Messages: 3}, logB: {Age: time.Minute}, ringA: b.rules[ringA]})
+	b.everyPosition()
+	b.tick(time.Hour) // of logB nothing is left, but where it ended
+	b.everyPosition()
+	b.crash(newRand(), nil, nil)
+	b.everyPosition()
+	b.publish(one(text(logB, "again")))
+	b.everyPosition()
+	b.finish()
+}
+
+// everyPosition reads from every offset that makes a difference, together and
+// channel by channel, in pages and at once.
+func (b *bench) everyPosition() {
+	b.t.Helper()
+	offsets := map[message.Offset]bool{0: true, b.ledger.first(): true}
+	for _, n := range b.ledger.lines {
+		for _, m := range n.all {
+			offsets[m.Offset-1], offsets[m.Offset] = true, true
+		}
+	}
+	for o := range offsets {
+		at := message.Position{Epoch: b.ledger.epoch(), Offset: o}
+		b.readAll(b.names(), at, engine.Limit{})
+		b.readAll(b.names(), at, engine.Limit{Messages: 2})
+		b.read([]channel.Name{logB}, at, engine.Limit{})
+		b.history(logA, o, engine.Limit{Messages: 2})
+	}
+}
+
+func otherHistory(t T, world World) {
+	b := plain(t, world)
+	b.publish(one(text(logA, "1")), one(text(logB, "2")))
+	first := b.ledger.epoch()
+	at := b.engine.Status().Visible
+	foreign := []message.Position{{Epoch: 0xbad, Offset: 1}, {Epoch: 0xbad, Offset: 1 << 40}, {Offset: 1}, {Epoch: first, Offset: at + 1000}}
+	read := func() {
+		t.Helper()
+		for _, p := range foreign {
+			b.read(b.names(), p, engine.Limit{})
+			b.read([]channel.Name{"/never/used"}, p, engine.Limit{})
+		}
+		b.read(b.names(), message.Position{Epoch: first, Offset: at}, engine.Limit{}) // and this one is good
+	}
+	read()
+	b.restart()
+	b.publish(one(text(logA, "3")))
+	foreign[3].Offset = b.engine.Status().Visible // of this run, but said to be of the first
+	read()
+	b.finish()
+}
+
+func limits(t T, world World) {
+	b := plain(t, world)
+	for i := range 9 {
+		b.publish(one(text(logA, fmt.Sprintf("%0*d", 1+i*100, i))), one(text(logB, "b")))
+	}
+	for _, limit := range []engine.Limit{{Messages: 1}, {Messages: 4}, {Bytes: 1}, {Bytes: 500}, {Messages: 3, Bytes: 700}, {}} {
+		b.readAll(b.names(), message.Position{}, limit)
+		b.history(logA, 0, limit)
+		b.history(logA, b.ledger.visible, limit)
+	}
+	b.finish()
+}
+
+func memoryLost(t T, world World) {
+	b := plain(t, world)
+	for i := range 8 { // the ring holds five
+		b.publish(one(text(ringA, fmt.Sprint(i))))
+		b.everyPosition()
+	}
+	learned := message.Position{Epoch: b.ledger.epoch(), Offset: b.ledger.visible - 2}
+	b.restart()
+	b.read([]channel.Name{ringA, logA}, learned, engine.Limit{})
+	b.publish(one(text(ringA, "new")))
+	b.read([]channel.Name{ringA, logA}, learned, engine.Limit{})
+	b.finish()
+}
+
+func oneKey(t T, world World) {
+	b := plain(t, world)
+	rng := newRand()
+	m := withKey(text(logA, "1"), "k")
+	other := m
+	other.Data = []byte("2")
+	bob := m
+	bob.Publisher = "bob"
+	b.publish(one(m), one(m), one(other), one(bob)) // the second is under way with the first
+	b.publish([]message.Message{withKey(text(logA, "3"), "l"), withKey(text(logA, "3"), "l")})
+	b.crash(rng, nil, nil)
+	b.publish(one(m), one(other), one(bob))
+	for i := range 10 {
+		lost := withKey(text(logA, fmt.Sprint("lost", i)), fmt.Sprint("lost", i))
+		b.crash(rng, []*submission{b.send(lost)}, nil)
+		b.publish(one(lost), one(lost)) // whether it was stored or not
+	}
+	b.setRules(map[channel.Name]engine.Rule{logA: {Messages: 1}, logB: {}, ringA: b.rules[ringA]})
+	b.publish(one(text(logA, "trims all before")))
+	b.read([]channel.Name{logA}, message.Position{}, engine.Limit{})
+	b.publish(one(m)) // keys outlive their messages
+	b.restart()
+	b.publish(one(m))
+	b.finish()
+}
+
+func keysExpire(t T, world World) {
+	b := plain(t, world)
+	m := withKey(text(logA, "1"), "k")
+	m.First = b.ledger.now
+	b.publish(one(m))
+	b.tick(time.Hour - time.Minute)
+	b.publish(one(m))
+	b.tick(2 * time.Minute)
+	b.publish(one(m))
+	b.restart()
+	b.publish(one(m))
+	late := withKey(text(logA, "2"), "late")
+	late.First = b.ledger.now - 2*time.Hour.Milliseconds()
+	b.publish(one(late))
+	b.finish()
+}
+
+func trimKeeps(t T, world World) {
+	b := plain(t, world)
+	for i := range 12 {
+		b.publish(one(text(logA, fmt.Sprint(i))), one(text(logB, fmt.Sprint(i))))
+		b.tick(time.Second)
+	}
+	size := int64(b.ledger.lines[logA].all[11].Size())
+	for _, r := range []engine.Rule{{Messages: 11}, {Age: 10 * time.Second}, {Bytes: 9*size + 3}, {Messages: 8, Age: time.Hour}, {Bytes: 7 * size}, {Messages: 1}} {
+		b.setRules(map[channel.Name]engine.Rule{logA: r, logB: {}, ringA: b.rules[ringA]})
+		b.audit()
+		b.history(logA, 0, engine.Limit{})
+		b.crash(newRand(), nil, nil)
+	}
+	b.finish()
+}
+
+func cursorsForward(t T, world World) {
+	b := plain(t, world)
+	for i := range 6 {
+		b.publish(one(text(logA, fmt.Sprint(i))))
+	}
+	at := func(o message.Offset, above ...message.Offset) engine.Cursor {
+		return engine.Cursor{Position: message.Position{Epoch: b.ledger.epoch(), Offset: o}, Above: above}
+	}
+	key := sessionKey(0)
+	b.settleSaves([]*saving{b.saveSession(engine.Session{Key: key, Name: "s", TTL: time.Hour, Subscriptions: []engine.Subscription{{Channel: logA, Cursor: at(2)}}})})
+	for _, c := range []engine.Cursor{at(3), at(2), at(4, 6), at(4, 6, 7), at(3), at(5, 6, 7)} {
+		b.tick(time.Second)
+		b.move(engine.CursorMove{Key: key, Channel: logA, Cursor: c})
+		b.session(key)
+	}
+	b.move(engine.CursorMove{Key: key, Channel: logB, Cursor: at(6)}, engine.CursorMove{Key: sessionKey(1), Channel: logA, Cursor: at(6)})
+	b.auditSessions()
+	b.crash(newRand(), nil, nil)
+	b.move(engine.CursorMove{Key: key, Channel: logA, Cursor: at(7)})
+	b.publish(one(text(logA, "commits the move")))
+	b.crash(newRand(), nil, nil)
+	b.finish()
+}
+
+func definiteErrors(t T, world World) {
+	b := plain(t, world)
+	b.publish(one(withKey(text(logA, "1"), "k")))
+	late := withKey(text(logA, "2"), "late")
+	late.First = 1
+	early := withKey(text(logA, "3"), "early")
+	early.Predecessor = "never"
+	for _, m := range []message.Message{withKey(text(logA, "other"), "k"), late, early} {
+		b.publish(one(m))
+		b.publish([]message.Message{text(logB, "with it"), m, text(logB, "and it")})
+		b.audit()
+	}
+	next := withKey(text(logA, "4"), "next")
+	next.Predecessor = "k"
+	after := withKey(text(logA, "5"), "after")
+	after.Predecessor = "next"
+	b.publish([]message.Message{next, after})
+	b.publish(nil)
+	b.crash(newRand(), nil, nil)
+	b.finish()
+}
+
+func allOrNone(t T, world World) {
+	b := plain(t, world)
+	rng := newRand()
+	b.publish(one(withKey(text(logA, "1"), "k")))
+	b.publish([]message.Message{text(logA, "not"), text(logB, "not"), withKey(text(logA, "conflict"), "k")})
+	for i := range 25 {
+		var sent []*submission
+		for j := range 3 {
+			sent = append(sent, b.send(text(logA, fmt.Sprint(i, j, "a")), text(logB, fmt.Sprint(i, j, "b")), text(ringA, fmt.Sprint(i, j, "r")), text(logA, fmt.Sprint(i, j, "c"))))
+		}
+		b.crash(rng, sent, nil)
+	}
+	b.finish()
+}
+
+func sessionsSurvive(t T, world World) {
+	b := plain(t, world)
+	rng := newRand()
+	s := engine.Session{Key: sessionKey(0), Realm: "r", User: "alice", Name: "s", Secrets: [2][32]byte{{1}, {2}}, TTL: time.Hour}
+	for i := range 8 {
+		s.Subscriptions = append(s.Subscriptions, engine.Subscription{Channel: logA, ID: fmt.Sprint(i), Options: []byte{byte(i)}})
+		other := s
+		other.Key, other.Name = sessionKey(1), "t"
+		b.settleSaves([]*saving{b.saveSession(s), b.saveSession(other)})
+		b.crash(rng, nil, nil)
+		b.settleSaves([]*saving{b.dropSession(other.Key), b.dropSession(sessionKey(2))})
+		b.crash(rng, nil, nil)
+		other.Subscriptions = nil
+		b.crash(rng, nil, []*saving{b.saveSession(other)})
+	}
+	b.tick(2 * time.Hour) // past the TTL
+	b.auditSessions()
+	b.finish()
+}
+
+func tailBeforeDone(t T, world World) {
+	b := plain(t, world)
+	for i := range 20 {
+		var had int
+		done := make(chan struct{})
+		before := b.tail.count()
+		b.engine.Submit([]message.Message{text(logA, fmt.Sprint(i)), text(ringA, fmt.Sprint(i))}, func([]engine.Receipt, error) {
+			had = b.tail.count() - before
+			close(done)
+		})
+		b.await(done, "Submit")
+		if had != 2 {
+			b.check(fmt.Errorf("when done was called, the tail had been given %d of 2 messages", had))
+		}
+	}
+	b.tail.stop()
+	b.publishUnjudged(text(logA, "unheard"))
+	if n := b.tail.count(); n != 40 {
+		b.check(fmt.Errorf("the tail has %d messages after stop, had 40", n))
+	}
+	b.check(b.close())
+}
+
+// publishUnjudged publishes without judging.
+func (b *bench) publishUnjudged(m message.Message) {
+	b.t.Helper()
+	_, err := engine.Publish(b.t.Context(), b.engine, m)
+	b.check(err)
+}
+
+func closed(t T, world World) {
+	b := plain(t, world)
+	b.publish(one(text(logA, "1")))
+	b.check(b.close())
+	b.check(b.close())
+	_, err := engine.Publish(t.Context(), b.engine, text(logA, "2"))
+	if message.CodeOf(err) != message.Unavailable {
+		b.check(fmt.Errorf("publish on a closed engine: %v; want %s", err, message.Unavailable))
+	}
+	v := b.saveSession(engine.Session{Key: sessionKey(0), TTL: time.Hour})
+	b.await(v.answered, "SaveSession")
+	if message.CodeOf(v.err) != message.Unavailable {
+		b.check(fmt.Errorf("SaveSession on a closed engine: %v; want %s", v.err, message.Unavailable))
+	}
+}
