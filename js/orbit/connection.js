@@ -1,0 +1,148 @@
+import { LOCAL, TIME } from './constants.js';
+import { decode, encode } from './codec.js';
+
+/**
+ * How a connection ended: by the server's bye, or without one.
+ *
+ * @typedef {{bye?: {code: string, retry?: number}, code: string, message: string}} End
+ * @typedef {object} Listener
+ * @property {() => void} opened
+ * @property {(incoming: import('./codec.js').Incoming) => void} push
+ * @property {(length: number) => void} heard called before the pushes of each text
+ * @property {(end: End) => void} ended
+ */
+
+/**
+ * One transport from its opening to its end: numbers commands, matches replies, and notices when
+ * the other side has gone silent. Session makes it; it ends once, and is of no use afterwards.
+ */
+export class Connection {
+  #transport;
+  #host;
+  #listener;
+  #nextId = 1;
+  /** @type {Map<number, (reply: import('./codec.js').Reply | null) => void>} */
+  #waiting = new Map();
+  /** @type {End['bye']} */
+  #bye;
+  #ended = false;
+
+  #heard = 0;
+  /** @type {any} */
+  #timer;
+
+  /**
+   * @param {import('./host.js').Transport} transport
+   * @param {import('./host.js').Host} host
+   * @param {Listener} listener
+   */
+  constructor(transport, host, listener) {
+    this.#transport = transport;
+    this.#host = host;
+    this.#listener = listener;
+    transport.onopen = () => listener.opened();
+    transport.onmessage = event => this.#receive(event.data);
+    transport.onclose = event => this.end(
+      event.reason || `the connection was closed (${event.code})`);
+    this.#timer = host.setTimeout(() => this.end('the server did not answer in time'), TIME.open);
+  }
+
+  /**
+   * Sends a command that is answered. Without an answer before the end, answered gets null.
+   *
+   * @param {import('./codec.js').Command} command
+   * @param {(reply: import('./codec.js').Reply | null) => void} answered
+   */
+  request(command, answered) {
+    const id = this.#nextId++;
+    this.#waiting.set(id, answered);
+    this.send({ id, ...command });
+  }
+
+  /** @param {import('./codec.js').Command} command one that is not answered */
+  send(command) {
+    if (!this.#ended) this.#transport.send(encode(command));
+  }
+
+  /**
+   * The server has accepted us: from now on silence is answered by a ping, and a ping that is not
+   * answered ends the connection. Timers of a hidden page run late, so the clock decides, not they.
+   *
+   * @param {number} silence milliseconds
+   */
+  watch(silence) {
+    this.#host.clearTimeout(this.#timer);
+    const wait = silence - (this.#host.now() - this.#heard);
+    this.#timer = this.#host.setTimeout(() => this.#check(silence), Math.max(wait, 0));
+  }
+
+  /**
+   * @param {string} message why, where the server did not say it itself
+   * @param {string} [code]
+   */
+  end(message, code = LOCAL.lost) {
+    if (this.#ended) return;
+    this.abandon();
+    this.#listener.ended({ bye: this.#bye, code: this.#bye?.code ?? code, message });
+  }
+
+  /** Ends it without telling the listener. */
+  abandon() {
+    this.#ended = true;
+    this.#host.clearTimeout(this.#timer);
+    const transport = this.#transport;
+    transport.onopen = transport.onmessage = transport.onclose = null;
+    transport.close();
+    const waiting = [...this.#waiting.values()];
+    this.#waiting.clear();
+    for (const answered of waiting) answered(null);
+  }
+
+  /** @param {number} silence */
+  #check(silence) {
+    if (this.#host.now() - this.#heard < silence) {
+      this.watch(silence);
+      return;
+    }
+    const asked = this.#host.now();
+    this.send({ op: 'ping' });
+    this.#timer = this.#host.setTimeout(() => {
+      if (this.#heard >= asked) this.watch(silence);
+      else this.end('the server has gone silent');
+    }, TIME.pong);
+  }
+
+  /** @param {unknown} data */
+  #receive(data) {
+    this.#heard = this.#host.now();
+    let incoming;
+    try {
+      incoming = decode(/** @type {string} */ (data));
+    } catch (error) {
+      this.end(`the server sent what is not orbit.v1: ${error}`, LOCAL.protocol);
+      return;
+    }
+    this.#listener.heard(/** @type {string} */ (data).length);
+    for (const one of incoming) {
+      if (this.#ended) return;
+      this.#dispatch(one);
+    }
+  }
+
+  /** @param {import('./codec.js').Incoming} incoming */
+  #dispatch(incoming) {
+    const { kind, frame } = incoming;
+    if (kind === 'reply') {
+      const answered = this.#waiting.get(frame.re);
+      this.#waiting.delete(frame.re);
+      answered?.(frame);
+    } else if (kind === 'ping') {
+      this.send({ op: 'pong' });
+    } else if (kind === 'bye') {
+      this.#bye = frame.bye;
+      this.end(`the server said ${frame.bye.code}`);
+    } else if (kind !== 'pong') {
+      this.#listener.push(incoming);
+    }
+  }
+}

@@ -1,0 +1,237 @@
+import { LOCAL } from './constants.js';
+import { Channel } from './channel.js';
+import { isChannel, isOffset } from './codec.js';
+import { Credentials } from './credentials.js';
+import { fire, OrbitError, OrbitEvent } from './events.js';
+import { host as browser } from './host.js';
+import { Outbox } from './outbox.js';
+import { Session } from './session.js';
+import { Subscriptions } from './subscriptions.js';
+
+/**
+ * @typedef {object} OrbitOptions
+ * @property {string | (() => string | undefined | PromiseLike<string | undefined>)} [token] who we
+ *   are, or a function that fetches it: called again when the server says it has expired. Without
+ *   it: the cookie's user, else anonymous
+ * @property {string} [client] the name of a durable session; one a device
+ * @property {'auto' | 'manual'} [ack] whether a message counts as processed when its handlers are
+ *   done, or when the page calls its ack(); each channel may have its own
+ *
+ * @typedef {object} ChannelOptions
+ * @property {number} [after] start after this offset, 0: with the oldest message there is. Without
+ *   it: now, or where a durable session stands
+ * @property {string} [epoch] of the offset
+ * @property {'auto' | 'manual'} [ack]
+ *
+ * @typedef {(event: OrbitEvent) => unknown} Handler
+ */
+
+/**
+ * A connection to an orbitd that comes back by itself, and the channels over it. What happens on a
+ * channel is fired on it, and then here with its name in `channel`.
+ */
+export class Orbit extends EventTarget {
+  /** @type {Handler | null} */ onopen = null;
+  /** @type {Handler | null} */ onclose = null;
+  /** @type {Handler | null} */ ongap = null;
+  /** @type {Handler | null} */ onrevoked = null;
+  /** @type {Handler | null} */ onerror = null;
+  /** @type {Handler | null} */ onstate = null;
+
+  #manual;
+  #origin;
+  #closed = false;
+  /** @type {Map<string, Channel>} those that are not closed */
+  #channels = new Map();
+  /** Where they start. @type {WeakMap<Channel, {after?: number, epoch?: string}>} */
+  #starts = new WeakMap();
+  /** Of channels that the session had before the page asked for them. @type {Set<string>} */
+  #unclaimed = new Set();
+  /** How many channels acknowledge by the page. */
+  #manuals = 0;
+
+  #subscriptions;
+  #outbox;
+  #session;
+
+  /**
+   * @param {string | URL} [url] of the server; without it, the one that this library came from
+   * @param {OrbitOptions} [options]
+   * @param {import('./host.js').Host} [host] for tests
+   */
+  constructor(url = new URL('..', import.meta.url), { token, client, ack = 'auto' } = {}, host = browser) {
+    super();
+    this.#manual = isManual(ack);
+    this.#origin = new URL(url).origin;
+    this.#subscriptions = new Subscriptions(host, (name, subscribe) => this.#adopt(name, subscribe));
+    this.#outbox = new Outbox(host);
+    this.#session = new Session(
+      { url: String(url), client, manual: () => this.#manual || this.#manuals > 0 },
+      {
+        host,
+        credentials: new Credentials(token, host.now),
+        subscriptions: this.#subscriptions,
+        outbox: this.#outbox,
+        tell: (type, detail) => this.#tell(type, detail),
+      });
+  }
+
+  /** idle, connecting, open, waiting (for the next attempt) or closed. */
+  get state() {
+    return this.#session.state;
+  }
+
+  /** Who the server says we are; undefined: anonymous. */
+  get user() {
+    return this.#session.user;
+  }
+
+  /**
+   * A channel. A second call with a name gives the same object until it is closed. How it
+   * acknowledges is said in the first one; where it starts, before it has a consumer.
+   *
+   * @param {string} name
+   * @param {ChannelOptions} [options]
+   * @returns {Channel}
+   */
+  channel(name, options = {}) {
+    if (!isChannel(name)) throw new TypeError(`${JSON.stringify(name)} is not a channel's name`);
+    checkStart(options);
+    this.#check();
+    this.#claim(name, options);
+    const open = this.#channels.get(name);
+    if (open === undefined) return this.#make(name, options);
+    if (options.ack !== undefined || (options.after !== undefined && open.state !== 'idle')) {
+      throw new TypeError(`${name} is open already: it is too late for options`);
+    }
+    if (options.after !== undefined) this.#starts.set(open, options);
+    return open;
+  }
+
+  /** Connects now; channels and publishes do it by themselves. */
+  connect() {
+    this.#check();
+    this.#session.start();
+  }
+
+  /** Connects anew, with a token fetched anew: for a page whose user has logged in or out. */
+  reconnect() {
+    this.#check();
+    this.#session.restart();
+  }
+
+  /**
+   * Adds an identity for one application: below `/app` we are the token's user, from now on.
+   *
+   * @param {string} app
+   * @param {string} token
+   * @returns {Promise<string | undefined>} the user's name
+   */
+  async auth(app, token) {
+    this.#check();
+    this.#connectSoon();
+    return (await this.#session.auth(app, token)).user;
+  }
+
+  /** Ends everything. Publishes without an answer reject: they may or may not be stored. */
+  close() {
+    if (this.#closed) return;
+    for (const channel of [...this.#channels.values()]) channel.close();
+    this.#closed = true;
+    this.#session.close();
+  }
+
+  #check() {
+    if (this.#closed) throw new OrbitError(LOCAL.closed, 'the Orbit is closed');
+  }
+
+  /** When the caller is done: all that it opens goes into one connect. */
+  #connectSoon() {
+    if (this.#session.state !== 'idle') return;
+    queueMicrotask(() => {
+      if (!this.#closed && this.#session.state === 'idle') this.#session.start();
+    });
+  }
+
+  /**
+   * @param {string} name
+   * @param {ChannelOptions} options
+   * @returns {Channel}
+   */
+  #make(name, { after, epoch, ack }) {
+    /** @type {Channel} */
+    let channel;
+    const manual = ack === undefined ? this.#manual : isManual(ack);
+    if (manual) this.#manuals++;
+    channel = new Channel(name, {
+      origin: this.#origin,
+      subscribe: sink => {
+        this.#connectSoon();
+        return this.#subscriptions.add(name, sink, this.#starts.get(channel) ?? {});
+      },
+      publish: (payload, options) => {
+        this.#check();
+        this.#connectSoon();
+        return this.#outbox.publish(name, payload, options);
+      },
+      history: ({ before, limit }) => {
+        this.#check();
+        this.#connectSoon();
+        return this.#session.call({ op: 'history', channel: name, before, limit });
+      },
+      closed: subscription => {
+        if (manual) this.#manuals--;
+        if (this.#channels.get(name) === channel) this.#channels.delete(name);
+        if (subscription) this.#subscriptions.remove(subscription);
+      },
+      tell: (type, detail) => this.#tell(type, detail),
+    }, manual);
+    this.#channels.set(name, channel);
+    this.#starts.set(channel, { after, epoch });
+    return channel;
+  }
+
+  /**
+   * A durable session has this subscription, and the page has not asked for it yet: what arrives
+   * waits for it. Any other session has it only because the page closed the channel meanwhile.
+   *
+   * @param {string} name
+   * @param {(sink: import('./subscription.js').Sink) => import('./subscription.js').Subscription} subscribe
+   */
+  #adopt(name, subscribe) {
+    if (!this.#session.durable) return false;
+    const open = this.#channels.get(name); // one that only publishes, so far
+    if (open === undefined) this.#unclaimed.add(name);
+    (open ?? this.#make(name, {})).adopt(subscribe);
+    return true;
+  }
+
+  /**
+   * The page asks for a channel that waited for it.
+   *
+   * @param {string} name
+   * @param {ChannelOptions} options
+   */
+  #claim(name, options) {
+    if (!this.#unclaimed.delete(name)) return;
+    if (options.after !== undefined || options.ack !== undefined) this.#channels.get(name)?.close();
+  }
+
+  /** @param {string} type @param {import('./events.js').Detail} detail */
+  #tell(type, detail) {
+    fire(this, new OrbitEvent(type, detail), /** @type {any} */ (this)[`on${type}`]);
+  }
+}
+
+/** @param {unknown} ack */
+function isManual(ack) {
+  if (ack !== 'auto' && ack !== 'manual') throw new TypeError(`ack is "auto" or "manual", not ${ack}`);
+  return ack === 'manual';
+}
+
+/** @param {ChannelOptions} options */
+function checkStart({ after, epoch }) {
+  if (after === undefined) return;
+  if (!isOffset(after)) throw new TypeError(`after is an offset, not ${after}`);
+  if (after > 0 && !epoch) throw new TypeError('an offset says nothing without its epoch');
+}

@@ -1,0 +1,285 @@
+import { backoff } from './backoff.js';
+import { BYE, CODE, LIMIT, LOCAL, RETRIED, TIME } from './constants.js';
+import { Connection } from './connection.js';
+import { OrbitError } from './events.js';
+
+/**
+ * @typedef {'idle' | 'connecting' | 'open' | 'waiting' | 'closed'} State
+ * @typedef {object} Options
+ * @property {string} url of the server
+ * @property {string} [client] the name of a durable session
+ * @property {() => boolean} manual whether the page acknowledges
+ *
+ * @typedef {object} Parts what a session carries from connection to connection
+ * @property {import('./host.js').Host} host
+ * @property {import('./credentials.js').Credentials} credentials
+ * @property {import('./subscriptions.js').Subscriptions} subscriptions
+ * @property {import('./outbox.js').Outbox} outbox
+ * @property {(type: string, detail: import('./events.js').Detail) => void} tell
+ */
+
+/**
+ * One logical client: connects, takes its session up again, comes back when the connection is lost,
+ * and knows when it must not. It has one connection at a time.
+ */
+export class Session {
+  /** @type {State} */
+  state = 'idle';
+  /** @type {string | undefined} */
+  user;
+
+  #options;
+  #parts;
+  /** @type {{session: string, secret: string} | null} */
+  #known = null;
+  /** @type {Map<string, string>} */
+  #auth = new Map();
+  /** Calls to be answered by this connection or a later one. */
+  #calls = new Set();
+  /** A session of its own after it was displaced: no longer that of the name. */
+  #nameless = false;
+
+  /** @type {Connection | null} */
+  #connection = null;
+  /** @type {import('./codec.js').WireError | null} why the connect was refused */
+  #refusal = null;
+  #attempt = 0;
+  #turn = 0;
+  #max = 0;
+  /** @type {any} */
+  #timer = null;
+  #offline;
+
+  /**
+   * @param {Options} options
+   * @param {Parts} parts
+   */
+  constructor(options, parts) {
+    this.#options = options;
+    this.#parts = parts;
+    this.#offline = parts.host.online(() => {
+      if (this.state === 'waiting') this.start();
+    });
+  }
+
+  /** Whether it belongs to a name, so that it may have subscriptions that this page knows nothing of. */
+  get durable() {
+    return this.#options.client !== undefined && !this.#nameless;
+  }
+
+  /** Connects, unless it does already. */
+  start() {
+    if (this.state === 'connecting' || this.state === 'open') return;
+    this.#parts.host.clearTimeout(this.#timer);
+    this.#refusal = null;
+    this.#become('connecting');
+    this.#open(++this.#turn);
+  }
+
+  /** Connects anew, as whoever the page is now. */
+  restart() {
+    this.#parts.credentials.reset();
+    this.#parts.subscriptions.reset();
+    this.#attempt = 0;
+    this.#abandon('the page asked for a new connection');
+    this.start();
+  }
+
+  /** For good. */
+  close() {
+    this.#offline();
+    this.#abandon('the page closed the connection');
+    this.#become('closed');
+    const error = new OrbitError(LOCAL.closed, 'the connection was closed');
+    this.#parts.outbox.close(error);
+    for (const call of this.#calls) call.reject(error);
+    this.#calls.clear();
+  }
+
+  /**
+   * A command that may be sent again, by the next connection if need be.
+   *
+   * @param {import('./codec.js').Command} command
+   * @returns {Promise<import('./codec.js').Reply>}
+   */
+  call(command) {
+    return new Promise((resolve, reject) => {
+      const call = { command, resolve, reject };
+      this.#calls.add(call);
+      if (this.state === 'open') this.#send(call);
+    });
+  }
+
+  /**
+   * An identity for one application, on this connection and those that follow.
+   *
+   * @param {string} app
+   * @param {string} token
+   */
+  async auth(app, token) {
+    this.#auth.set(app, token);
+    this.#parts.subscriptions.reset();
+    try {
+      return await this.call({ op: 'auth', app, token });
+    } catch (error) {
+      if (this.#auth.get(app) === token) this.#auth.delete(app);
+      throw error;
+    }
+  }
+
+  /** @param {number} turn tells this attempt from those that the page has abandoned meanwhile */
+  async #open(turn) {
+    const { host, credentials } = this.#parts;
+    try {
+      const token = await credentials.get();
+      if (turn !== this.#turn) return;
+      const connection = new Connection(host.open(this.#options.url), host, {
+        opened: () => this.#greet(connection, token),
+        heard: length => this.#parts.subscriptions.heard(length),
+        push: incoming => this.#push(incoming),
+        ended: end => this.#ended(end),
+      });
+      this.#connection = connection;
+    } catch (error) {
+      if (turn === this.#turn) this.#retry({ code: LOCAL.lost, message: String(error) });
+    }
+  }
+
+  /**
+   * @param {Connection} connection
+   * @param {string | undefined} token
+   */
+  #greet(connection, token) {
+    const { client } = this.#options;
+    const command = {
+      op: 'connect',
+      token,
+      auth: this.#auth.size > 0 ? [...this.#auth].map(([app, token]) => ({ app, token })) : undefined,
+      client: this.durable ? client : undefined,
+      ack: this.#options.manual() ? 'manual' : undefined,
+      ...(this.durable ? {} : this.#known), // a name selects its session by itself
+    };
+    const used = JSON.stringify(command).length + '"id":1,"epoch":"0123456789abcdef","last":{},'.length;
+    const last = this.#parts.subscriptions.last(LIMIT.commandBytes + this.#max - used);
+    connection.request({ ...command, ...last }, reply => {
+      if (reply?.error) this.#refusal = reply.error; // a bye follows
+      else if (reply) this.#accepted(connection, reply);
+    });
+  }
+
+  /**
+   * @param {Connection} connection
+   * @param {import('./codec.js').Reply} reply
+   */
+  #accepted(connection, reply) {
+    const { credentials, subscriptions, outbox } = this.#parts;
+    const { session, secret, user, epoch, resumed } = reply;
+    this.#known = session && secret ? { session, secret } : null;
+    this.#max = reply.max ?? 0;
+    this.#attempt = 0;
+    this.user = user;
+    credentials.accepted();
+    connection.watch((reply.ping ?? TIME.ping / 1000) * 1000);
+    this.#become('open');
+    this.#parts.tell('open', { user, epoch, resumed });
+    if (this.#connection !== connection) return; // the page has closed it in its handler
+    subscriptions.opened(connection, reply);
+    outbox.opened(connection, { max: this.#max, now: reply.now ?? Date.now() });
+    for (const call of this.#calls) this.#send(call);
+  }
+
+  /** @param {import('./codec.js').Incoming} incoming */
+  #push(incoming) {
+    if (incoming.kind === 'error') {
+      const { code, message } = incoming.frame.error;
+      this.#parts.tell('error', { code, message });
+    } else if (incoming.kind !== 'other') {
+      this.#parts.subscriptions.push(incoming);
+    }
+  }
+
+  /** @param {{command: import('./codec.js').Command, resolve: (reply: any) => void, reject: (error: OrbitError) => void}} call */
+  #send(call) {
+    this.#connection?.request(call.command, reply => {
+      if (reply === null || !this.#calls.delete(call)) return;
+      const { error } = reply;
+      if (error) call.reject(new OrbitError(error.code, error.message, call.command.channel));
+      else call.resolve(reply);
+    });
+  }
+
+  /** @param {import('./connection.js').End} end */
+  #ended(end) {
+    this.#connection = null;
+    this.#parts.subscriptions.lost();
+    this.#parts.outbox.lost();
+    const code = this.#refusal?.code ?? end.code;
+    const message = this.#refusal?.message ?? end.message;
+    this.#forget(code);
+    if (this.#returns(code, end)) this.#retry({ code, message }, end.bye?.retry);
+    else this.#stop({ code, message });
+  }
+
+  /**
+   * What must not be named again.
+   *
+   * @param {string} code
+   */
+  #forget(code) {
+    if (code === BYE.displaced || code === CODE.sessionExpired) this.#known = null;
+    if (code === BYE.displaced) this.#nameless = true;
+  }
+
+  /**
+   * Whether to come back by ourselves (PROTOCOL.md, section 6).
+   *
+   * @param {string} code
+   * @param {import('./connection.js').End} end
+   */
+  #returns(code, { bye }) {
+    if (code === CODE.unauthorized) return this.#parts.credentials.renew();
+    if (code === BYE.displaced || code === CODE.sessionExpired) return true;
+    if (this.#refusal) return RETRIED.includes(code) || bye?.retry !== undefined;
+    return bye === undefined || bye.retry !== undefined;
+  }
+
+  /**
+   * @param {{code: string, message: string}} why
+   * @param {number} [retry] milliseconds, as the server wants it
+   */
+  #retry(why, retry) {
+    const { host, tell } = this.#parts;
+    const wait = retry ?? backoff(this.#attempt, host.random);
+    this.#attempt++;
+    this.#timer = host.setTimeout(() => this.start(), wait);
+    this.#become('waiting');
+    tell('close', { ...why, retry: wait });
+  }
+
+  /** @param {{code: string, message: string}} why */
+  #stop(why) {
+    this.#become('closed');
+    this.#parts.tell('close', why);
+    this.#parts.tell('error', why);
+  }
+
+  /** @param {string} why */
+  #abandon(why) {
+    this.#turn++;
+    this.#parts.host.clearTimeout(this.#timer);
+    const connection = this.#connection;
+    this.#connection = null;
+    connection?.abandon();
+    this.#parts.subscriptions.lost();
+    this.#parts.outbox.lost();
+    if (connection) this.#parts.tell('close', { code: LOCAL.closed, message: why });
+    this.state = 'idle';
+  }
+
+  /** @param {State} state */
+  #become(state) {
+    if (this.state === state) return;
+    this.state = state;
+    this.#parts.tell('state', { state });
+  }
+}

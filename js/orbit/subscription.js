@@ -1,0 +1,228 @@
+/**
+ * What a subscription tells its channel.
+ *
+ * @typedef {object} Sink
+ * @property {(message: import('./codec.js').WireMessage, epoch: string, finish: () => void) => void} deliver
+ *   a message to hand on; finish is called once it was processed
+ * @property {(gap: import('./codec.js').Gap) => void} gap
+ * @property {(offset: number | undefined, epoch: string) => void} granted
+ * @property {() => void} lost it will be asked for again
+ * @property {(error: import('./codec.js').WireError, revoked: boolean) => void} ended
+ */
+
+/**
+ * Where this client stands on one channel: PROTOCOL.md's client rule (section 3), without I/O.
+ *
+ * There are two marks. `position` is what was received: it tells duplicates and holes. `done` is
+ * what the page has processed, all of it up to there: it is what the server is told, so that what
+ * the page did not get to is sent again, and then dropped as a duplicate where it is still at hand.
+ *
+ * Owned by Subscriptions, which does the asking.
+ */
+export class Subscription {
+  /** @type {'new' | 'asked' | 'live' | 'ended'} */
+  state = 'new';
+  /** @type {object | null} the request whose reply counts: later ones replace it */
+  asking = null;
+  /** @type {number | undefined} */
+  position;
+  /** @type {string | undefined} of the position: confirmed by the server's pushes, not by replies */
+  epoch;
+  /** How often in a row the chain broke at the same position. */
+  broken = 0;
+  /** How often in a row it was refused for a passing reason. */
+  refused = 0;
+  /** Messages processed since the last ack. */
+  finished = 0;
+  /** @type {any} until it is asked for again */
+  timer = null;
+
+  /** @type {number | undefined} */
+  #done;
+  /** What was received and not processed, in order. @type {{offset: number, finished: boolean}[]} */
+  #open = [];
+  /** How far this connection's server has sent: it refuses an ack beyond. */
+  #sent = 0;
+  #acked = 0;
+
+  /**
+   * @param {string} name
+   * @param {Sink} sink
+   * @param {{after?: number, epoch?: string}} [start]
+   */
+  constructor(name, sink, { after, epoch } = {}) {
+    this.name = name;
+    this.sink = sink;
+    this.position = this.#done = after;
+    this.epoch = epoch;
+  }
+
+  /**
+   * Where the server is to go on; undefined: from now on, or from the session's cursor.
+   *
+   * @returns {{after: number, epoch?: string} | undefined}
+   */
+  get start() {
+    const after = this.#done ?? this.position;
+    if (after === undefined) return undefined;
+    return this.epoch === undefined ? { after } : { after, epoch: this.epoch };
+  }
+
+  /** The start as far as it may be named in a connect, where it counts as an ack. */
+  get named() {
+    return this.#done === undefined || this.epoch === undefined ? undefined : this.start;
+  }
+
+  /** Whether the session's cursor, where the server has one, is as good a start as any. */
+  get anywhere() {
+    return this.#done === undefined;
+  }
+
+  /**
+   * It was asked for, after start as it is now. What arrives before the reply is of an earlier
+   * subscription and is dropped.
+   */
+  ask() {
+    this.state = 'asked';
+    this.#sent = this.#acked = this.#done ?? 0;
+    this.finished = 0;
+    this.asking = {};
+    return this.asking;
+  }
+
+  /**
+   * @param {number | undefined} offset
+   * @param {string} epoch
+   * @param {boolean} fresh a subscription that starts at the reply's offset
+   */
+  granted(offset, epoch, fresh) {
+    this.state = 'live';
+    this.asking = null;
+    this.refused = 0;
+    if (!fresh || this.start !== undefined || offset === undefined) return;
+    this.position = this.#done = this.#sent = this.#acked = offset;
+    this.epoch = epoch;
+  }
+
+  /** The connection ended. */
+  lost() {
+    if (this.state !== 'ended') this.state = 'new';
+    this.asking = null;
+  }
+
+  /** The server refused it for good, or took it away. */
+  end() {
+    this.state = 'ended';
+    this.asking = null;
+  }
+
+  /**
+   * Rules 1 to 3 for a message.
+   *
+   * @param {number} offset
+   * @param {number} previous
+   * @param {string} epoch
+   * @returns {'new' | 'duplicate' | 'broken'}
+   */
+  receive(offset, previous, epoch) {
+    const position = this.position ?? -1;
+    if (offset > position) {
+      if (this.position !== undefined && previous > position) return 'broken';
+      this.#push(offset, false);
+      this.broken = 0;
+    }
+    this.#confirm(offset, epoch);
+    return offset > position ? 'new' : 'duplicate';
+  }
+
+  /**
+   * The end of a replay.
+   *
+   * @param {number} offset
+   * @param {string} epoch
+   */
+  reach(offset, epoch) {
+    if (offset > (this.position ?? -1)) this.#push(offset, true);
+    this.#confirm(offset, epoch);
+  }
+
+  /**
+   * Rule 4. Downwards the numbers begin anew: what is still being processed belongs to another
+   * history and moves nothing any more. A gap below the position (what was sent again because it
+   * is still being processed has expired by now) takes nothing away.
+   *
+   * @param {import('./codec.js').Gap} gap
+   * @param {string} epoch
+   * @returns {boolean} whether the page misses something
+   */
+  skip({ after, to, reason }, epoch) {
+    const anew = reason === 'epoch' || to < after;
+    if (!anew && to <= (this.position ?? -1)) {
+      this.#confirm(to, epoch);
+      return false;
+    }
+    if (anew) {
+      this.#open = [];
+      this.#acked = 0;
+      this.#sent = this.position = this.#done = to;
+    } else {
+      this.#push(to, true);
+    }
+    this.#confirm(to, epoch);
+    return true;
+  }
+
+  /**
+   * The function that says that the message received last was processed.
+   *
+   * @param {() => void} moved called when there is something to acknowledge
+   * @returns {() => void}
+   */
+  finisher(moved) {
+    const open = this.#open;
+    const entry = open[open.length - 1];
+    return () => {
+      if (entry.finished) return;
+      entry.finished = true;
+      if (open !== this.#open) return;
+      this.finished++;
+      this.#settle();
+      moved();
+    };
+  }
+
+  /** What the server is to be told as processed; undefined: nothing new. */
+  get ackable() {
+    const up = Math.min(this.#done ?? 0, this.#sent);
+    return this.state === 'live' && up > this.#acked ? up : undefined;
+  }
+
+  /** @param {number} offset */
+  acked(offset) {
+    this.#acked = offset;
+    this.finished = 0;
+  }
+
+  /** @param {number} offset @param {boolean} finished */
+  #push(offset, finished) {
+    this.position = offset;
+    this.#open.push({ offset, finished });
+    if (finished) this.#settle();
+  }
+
+  #settle() {
+    while (this.#open[0]?.finished) this.#done = this.#open.shift()?.offset;
+  }
+
+  /**
+   * A push says that the server's history is the one our position is of: had it not been, a gap
+   * would have come before it. From here on the position may be named with this epoch.
+   *
+   * @param {number} offset
+   * @param {string} epoch
+   */
+  #confirm(offset, epoch) {
+    this.epoch = epoch;
+    this.#sent = Math.max(this.#sent, offset);
+  }
+}
