@@ -72,6 +72,7 @@ type Server struct {
 	log     logrus.FieldLogger
 	now     func() time.Time
 	parts   []*part
+	open    atomic.Int64 // connections
 }
 
 // A part is what the connections of one loop share. It is owned by that loop.
@@ -110,10 +111,10 @@ func (s *Server) SetOrigins(origins []string) {
 	s.origins.Store(&allowed)
 }
 
-// originAllowed reports whether a page of that origin may connect to a server
+// OriginAllowed reports whether a page of that origin may connect to a server
 // that it reached as host. Origins are compared as browsers serialize them (RFC
 // 6454, section 6.2); anything that is not exactly allowed is refused.
-func (s *Server) originAllowed(origin, host string) bool {
+func (s *Server) OriginAllowed(origin, host string) bool {
 	if slices.Contains(*s.origins.Load(), origin) {
 		return true
 	}
@@ -132,6 +133,9 @@ func sameHost(u *url.URL, host string) bool {
 	port := map[string]string{"http": "80", "https": "443"}[u.Scheme]
 	return u.Port() == "" && net.JoinHostPort(u.Hostname(), port) == host
 }
+
+// Len returns how many WebSocket connections there are.
+func (s *Server) Len() int { return int(s.open.Load()) }
 
 // Drain tells all clients that the server restarts, and ends their connections.
 // They come back at different times within spread.

@@ -85,7 +85,7 @@ var (
 
 func (h *handshake) judge() error {
 	switch {
-	case h.origin != "" && !h.server.originAllowed(h.origin, h.host):
+	case h.origin != "" && !h.server.OriginAllowed(h.origin, h.host):
 		return errOrigin
 	case h.offered && !h.negotiate:
 		return errSubprotocol
@@ -116,7 +116,7 @@ func TokenOf(r *http.Request) string {
 // requests behind others on a kept-alive connection.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	origin := r.Header.Get("Origin")
-	if origin != "" && !s.originAllowed(origin, r.Host) {
+	if origin != "" && !s.OriginAllowed(origin, r.Host) {
 		http.Error(w, "this page's origin may not connect; add it to server.origins", http.StatusForbidden)
 		return
 	}

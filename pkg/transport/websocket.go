@@ -49,6 +49,7 @@ type partial struct {
 // that of the request's cookie.
 func (p *part) newWebsocket(conn *reactor.Conn, token string) *websocket {
 	w := &websocket{conn: conn, part: p}
+	p.server.open.Add(1)
 	w.exchange = exchange{carrier: w, server: p.server, cookie: token, began: p.server.now()}
 	return w
 }
@@ -233,6 +234,7 @@ func (w *websocket) Writable(*reactor.Conn) {
 
 // Closed ends the connection's part in the session, which waits for another.
 func (w *websocket) Closed(*reactor.Conn, error) {
+	w.part.server.open.Add(-1)
 	w.closed = true
 	w.exchange.close()
 }

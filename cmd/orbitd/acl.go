@@ -1,0 +1,72 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/orbitd/orbitd/pkg/acl"
+	"github.com/orbitd/orbitd/pkg/channel"
+	"github.com/orbitd/orbitd/pkg/config"
+	"github.com/orbitd/orbitd/pkg/daemon"
+)
+
+func aclCommand() *cobra.Command {
+	var file, user string
+	var groups []string
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "acl [--user NAME] subscribe|publish CHANNEL",
+		Short: "explain who may do what on a channel, and by which rule",
+		Long: `acl decides as the daemon would, and tells which rule of which file and line made
+the decision, and why the rules before it did not. Without --user the question
+is about somebody who has not logged in. The user's groups are looked up where
+the configuration says, unless --group gives them.
+
+Exit status: 0 if it is allowed, 1 if not.`,
+		Example: "  orbitd acl --user alice publish /news/board",
+		Args:    cobra.ExactArgs(2),
+		RunE: func(c *cobra.Command, args []string) error {
+			e, err := explain(file, user, groups, args[0], args[1])
+			if err != nil {
+				return failed(err)
+			}
+			if asJSON {
+				err = json.NewEncoder(c.OutOrStdout()).Encode(e)
+			} else {
+				_, err = fmt.Fprintln(c.OutOrStdout(), e)
+			}
+			if err == nil && !e.Allowed {
+				err = &exitError{code: exitFailure}
+			}
+			return err
+		},
+	}
+	configFlag(c, &file)
+	c.Flags().StringVarP(&user, "user", "u", "", "`NAME` of the user who asks; default: nobody in particular")
+	c.Flags().StringSliceVarP(&groups, "group", "g", nil, "`GROUP` of the user; may be repeated")
+	c.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
+	return c
+}
+
+func explain(file, user string, groups []string, what, where string) (acl.Explanation, error) {
+	action, err := acl.ParseAction(what)
+	if err != nil {
+		return acl.Explanation{}, err
+	}
+	name, err := channel.Parse(where)
+	if err != nil {
+		return acl.Explanation{}, err
+	}
+	c, err := config.Load(file)
+	if err != nil {
+		return acl.Explanation{}, err
+	}
+	if user != "" && groups == nil {
+		if groups, err = daemon.Groups(c, name.App(), user); err != nil {
+			return acl.Explanation{}, err
+		}
+	}
+	return c.Policy.Explain(acl.Subject{User: user, Groups: groups}, action, name), nil
+}

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/sirupsen/logrus"
+	"github.com/spf13/cobra"
+
+	"github.com/orbitd/orbitd/pkg/config"
+	"github.com/orbitd/orbitd/pkg/daemon"
+	"github.com/orbitd/orbitd/pkg/systemd"
+)
+
+func serveCommand() *cobra.Command {
+	var file string
+	c := &cobra.Command{
+		Use:   "serve",
+		Short: "run the daemon",
+		Long: `serve runs the daemon in the foreground. Sockets that systemd hands over are used
+in place of the configured addresses.
+
+SIGTERM and SIGINT drain: clients are told to come back, cursors are saved.
+SIGHUP reloads rules, users, keys, origins and the log's level, and keeps every
+connection; a configuration with mistakes leaves the old one in force.`,
+		Example: "  orbitd serve -c /etc/orbitd/orbitd.toml",
+		Args:    cobra.NoArgs,
+		RunE:    func(*cobra.Command, []string) error { return failed(serve(file)) },
+	}
+	configFlag(c, &file)
+	return c
+}
+
+// drainTimeout bounds the stop: systemd would wait longer than that.
+const drainTimeout = 8 * time.Second
+
+func serve(file string) error {
+	log := logrus.New()
+	listeners, err := systemd.Listeners()
+	if err != nil {
+		return err
+	}
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+	d, err := daemon.Start(daemon.Options{
+		Load:      func() (*config.Config, error) { return config.Load(file) },
+		Listeners: listeners, Logger: log, Version: version,
+	})
+	if err != nil {
+		return err
+	}
+	tell(log, systemd.Ready())
+	log.WithField("version", version).Info("orbitd serves")
+	for s := range signals {
+		if s != syscall.SIGHUP {
+			break
+		}
+		reload(d, log)
+	}
+	return stop(d, log)
+}
+
+func reload(d *daemon.Daemon, log *logrus.Logger) {
+	tell(log, systemd.Reloading())
+	defer func() { tell(log, systemd.Ready()) }()
+	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
+	defer cancel()
+	if err := d.Reload(ctx); err != nil {
+		log.Errorf("not reloaded; the old configuration stays in force:\n%v", err)
+		return
+	}
+	log.Info("reloaded")
+}
+
+func stop(d *daemon.Daemon, log *logrus.Logger) error {
+	tell(log, systemd.Stopping())
+	log.WithField("clients", d.Clients()).Info("draining")
+	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
+	defer cancel()
+	if err := d.Stop(ctx); err != nil {
+		return fmt.Errorf("not stopped cleanly: %w", err)
+	}
+	log.Info("stopped")
+	return nil
+}
+
+// tell logs that the service manager could not be told something: it is no
+// reason to serve nobody.
+func tell(log *logrus.Logger, err error) {
+	if err != nil {
+		log.WithError(err).Warn("the service manager was not told")
+	}
+}

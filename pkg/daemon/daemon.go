@@ -1,0 +1,297 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/orbitd/orbitd/pkg/broker"
+	"github.com/orbitd/orbitd/pkg/config"
+	"github.com/orbitd/orbitd/pkg/engine"
+	"github.com/orbitd/orbitd/pkg/httpapi"
+	"github.com/orbitd/orbitd/pkg/httpserver"
+	"github.com/orbitd/orbitd/pkg/hub"
+	"github.com/orbitd/orbitd/pkg/reactor"
+	"github.com/orbitd/orbitd/pkg/session"
+	"github.com/orbitd/orbitd/pkg/transport"
+)
+
+// Options are what a daemon is made of. Load and Logger are required.
+type Options struct {
+	// Load reads the configuration; it is called at the start and at each
+	// reload.
+	Load func() (*config.Config, error)
+	// Listeners are sockets that were handed over, by name; what is there is
+	// used in place of the configured address.
+	Listeners map[string][]net.Listener
+	Logger    *logrus.Logger
+	Version   string
+	Now       func() time.Time // default time.Now
+}
+
+// A Daemon is a running orbitd. Start makes it, Stop ends it. Reload and Stop
+// may be called from any goroutine.
+type Daemon struct {
+	log    *logrus.Logger
+	now    func() time.Time
+	load   func() (*config.Config, error)
+	stop   steps
+	issuer atomic.Pointer[httpapi.Issuer]
+
+	engine    engine.Engine
+	broker    *broker.Broker
+	sessions  *session.Manager
+	transport *transport.Server
+	reactor   *reactor.Reactor
+
+	mu       sync.Mutex // held by Reload and Stop
+	config   *config.Config
+	addrs    map[string][]net.Addr
+	stopping bool
+}
+
+// Start makes all parts and serves. If it fails, nothing is left behind.
+func Start(o Options) (*Daemon, error) {
+	if o.Load == nil || o.Logger == nil {
+		return nil, errors.New("daemon: configuration and logger are required")
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	d := &Daemon{log: o.Logger, now: o.Now, load: o.Load, addrs: map[string][]net.Addr{}}
+	d.stop.log = o.Logger
+	if err := d.start(o); err != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+		defer cancel()
+		return nil, errors.Join(err, d.stop.run(ctx))
+	}
+	return d, nil
+}
+
+// stopTimeout bounds the undoing of a start that failed.
+const stopTimeout = 10 * time.Second
+
+func (d *Daemon) start(o Options) error {
+	c, err := o.Load()
+	if err != nil {
+		return err
+	}
+	d.config = c
+	setLogging(d.log, c.Log)
+	d.warn(c)
+	listeners, err := d.listen(c, o.Listeners)
+	if err != nil {
+		return err
+	}
+	rights, err := newRights(c, d.log, d.now)
+	if err != nil {
+		return err
+	}
+	if err := d.startCore(c, rights); err != nil {
+		return err
+	}
+	return d.startDoors(c, o, listeners)
+}
+
+// warn tells loudly which applications are disabled.
+func (d *Daemon) warn(c *config.Config) {
+	for _, app := range c.Disabled {
+		d.log.WithField("app", app.Name).WithField("file", app.File).
+			Errorf("this application is disabled, because its file has mistakes:\n%v", app.Err)
+	}
+}
+
+// startCore makes engine, broker, loops, hub, sessions and transport.
+func (d *Daemon) startCore(c *config.Config, r *rights) (err error) {
+	if d.engine, err = openEngine(c, r, d.log, d.now); err != nil {
+		return err
+	}
+	d.stop.add("engine", d.engine.Close)
+	d.broker, err = broker.New(broker.Options{Engine: d.engine, Rights: r.Rights, MaxMessage: int(c.Session.MaxMessage)})
+	if err != nil {
+		return err
+	}
+	d.setIssuer(r.issuer)
+	if d.reactor, err = reactor.New(reactor.Options{Logger: d.log, Now: d.now, Loops: maxLoops()}); err != nil {
+		return err
+	}
+	d.stop.add("reactor", d.reactor.Close)
+	d.stop.add("broker", func(context.Context) error { d.broker.Close(); return nil })
+	return d.startSessions(c)
+}
+
+func (d *Daemon) startSessions(c *config.Config) (err error) {
+	loops := d.reactor.Loops()
+	var hubLoops []hub.Loop
+	var sessionLoops []session.Loop
+	for _, loop := range loops {
+		hubLoops, sessionLoops = append(hubLoops, loop), append(sessionLoops, loop)
+	}
+	h := hub.New(hubLoops)
+	d.sessions, err = session.NewManager(session.Options{
+		Broker: d.broker, Hub: h, Loops: sessionLoops, Limits: sessionLimits(c.Session), Logger: d.log, Now: d.now,
+	})
+	if err != nil {
+		return err
+	}
+	d.transport, err = transport.New(transport.Options{
+		Broker: d.broker, Sessions: d.sessions, Loops: loops, Limits: transportLimits(c.Session),
+		Origins: c.Server.Origins, Logger: d.log, Now: d.now,
+	})
+	if err != nil {
+		return err
+	}
+	stopTail := d.engine.Tail(h.Commit)
+	d.stop.add("delivery", func(context.Context) error { stopTail(); return nil })
+	return nil
+}
+
+// startDoors serves on the listeners.
+func (d *Daemon) startDoors(c *config.Config, o Options, listeners map[string][]net.Listener) error {
+	api, err := httpapi.New(httpapi.Options{
+		Broker: d.broker, Issuer: d.currentIssuer, TokenOf: transport.TokenOf, Cookie: transport.Cookie,
+		OriginAllowed: d.transport.OriginAllowed, Logger: d.log,
+	})
+	if err != nil {
+		return err
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/", pages())
+	mux.Handle("/v1/", api)
+	mux.Handle(transport.Path, d.transport)
+	front, err := httpserver.New(httpserver.Options{
+		Reactor: d.reactor, Handler: mux, UpgradePath: transport.Path, Upgrade: d.transport.Upgrade,
+		Logger: d.log, Now: d.now,
+	})
+	if err != nil {
+		return err
+	}
+	d.stop.add("http server", front.Shutdown)
+	d.stop.add("connections", d.drain)
+	for _, l := range listeners["http"] {
+		if err := front.Listen(l); err != nil {
+			return err
+		}
+	}
+	d.startOps(o, listeners["ops"])
+	return nil
+}
+
+// startOps serves operators on their own listeners, so that no public port has
+// what is theirs.
+func (d *Daemon) startOps(o Options, listeners []net.Listener) {
+	server := &http.Server{
+		Handler:           ops(d.engine, o.Version, func() (int, int) { return d.reactor.Len(), d.sessions.Count() }),
+		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second,
+		MaxHeaderBytes: 16 << 10,
+	}
+	var serving sync.WaitGroup
+	for _, l := range listeners {
+		serving.Go(func() {
+			if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+				d.log.WithError(err).Error("the ops listener has failed")
+			}
+		})
+	}
+	d.stop.add("ops", func(ctx context.Context) error {
+		err := server.Shutdown(ctx)
+		serving.Wait()
+		return err
+	})
+}
+
+// drain tells the clients to come back, and waits until they have gone.
+func (d *Daemon) drain(ctx context.Context) error {
+	d.transport.Drain(drainSpread)
+	every := time.NewTicker(20 * time.Millisecond)
+	defer every.Stop()
+	limit := time.NewTimer(drainTime)
+	defer limit.Stop()
+	for d.transport.Len() > 0 {
+		select {
+		case <-every.C:
+		case <-limit.C:
+			return nil // those that do not take their farewell are cut off
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+const (
+	drainSpread = 2 * time.Second // over which clients come back
+	drainTime   = 3 * time.Second // for them to take their farewell
+)
+
+// Addrs returns where the daemon listens under a name such as "http".
+func (d *Daemon) Addrs(name string) []net.Addr { return d.addrs[name] }
+
+// Config returns the configuration in force.
+func (d *Daemon) Config() *config.Config {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.config
+}
+
+// Clients returns how many connections there are.
+func (d *Daemon) Clients() int { return d.transport.Len() }
+
+// Reload reads the configuration again and puts rules, users, keys, origins and
+// the log's level in force, without touching a connection but for subscriptions
+// that are allowed no more. When it returns, no message is delivered that the
+// new rules forbid. On an error everything is as it was.
+func (d *Daemon) Reload(ctx context.Context) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.stopping {
+		return errors.New("the daemon is stopping")
+	}
+	c, err := d.load()
+	if err != nil {
+		return err
+	}
+	rights, err := newRights(c, d.log, d.now)
+	if err != nil {
+		return err
+	}
+	d.warn(c)
+	for _, key := range needRestart(d.config, c) {
+		d.log.WithField("key", key).Warn("this change takes effect at the next restart")
+	}
+	setLogging(d.log, c.Log)
+	d.broker.SetRights(rights.Rights)
+	d.setIssuer(rights.issuer)
+	d.transport.SetOrigins(c.Server.Origins)
+	d.config = c
+	return d.sessions.Recheck(ctx)
+}
+
+// Stop drains and stops all parts, each whatever became of the others. It is
+// idempotent.
+func (d *Daemon) Stop(ctx context.Context) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.stopping = true
+	return d.stop.run(ctx)
+}
+
+func (d *Daemon) setIssuer(i httpapi.Issuer) { d.issuer.Store(&i) }
+
+func (d *Daemon) currentIssuer() httpapi.Issuer { return *d.issuer.Load() }
+
+// openEngine opens the engine that is configured.
+func openEngine(c *config.Config, r *rights, log logrus.FieldLogger, now func() time.Time) (engine.Engine, error) {
+	e, err := makeEngine(c, r, log, now)
+	if err != nil {
+		return nil, fmt.Errorf("open the engine: %w", err)
+	}
+	return e, nil
+}

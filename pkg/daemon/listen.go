@@ -1,0 +1,58 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net"
+	"slices"
+
+	"github.com/orbitd/orbitd/pkg/config"
+)
+
+// listen returns the listeners of every front door, by name: those that were
+// handed over, or else one on the configured address. They are closed by the
+// last step of the stop.
+func (d *Daemon) listen(c *config.Config, inherited map[string][]net.Listener) (map[string][]net.Listener, error) {
+	doors := map[string]string{"http": c.Server.HTTP, "ops": c.Server.Ops}
+	for _, name := range slices.Sorted(maps.Keys(inherited)) {
+		if _, ok := doors[name]; !ok {
+			return nil, fmt.Errorf("the service manager hands over a socket named %q, for which there is no front door; correct FileDescriptorName= in its socket unit", name)
+		}
+	}
+	open := map[string][]net.Listener{}
+	d.stop.add("listeners", func(context.Context) error { return closeAll(open) })
+	for _, name := range slices.Sorted(maps.Keys(doors)) {
+		if len(inherited[name]) > 0 {
+			open[name] = inherited[name]
+			continue
+		}
+		if doors[name] == "" {
+			continue
+		}
+		l, err := net.Listen("tcp", doors[name])
+		if err != nil {
+			return nil, fmt.Errorf("listen for %s (server.%s): %w", name, name, err)
+		}
+		open[name] = append(open[name], l)
+	}
+	if len(open["http"]) == 0 {
+		return nil, fmt.Errorf("nothing to listen on: set server.http")
+	}
+	for name, listeners := range open {
+		for _, l := range listeners {
+			d.addrs[name] = append(d.addrs[name], l.Addr())
+			d.log.WithField("address", l.Addr().String()).Infof("listening for %s", name)
+		}
+	}
+	return open, nil
+}
+
+func closeAll(open map[string][]net.Listener) error {
+	for _, listeners := range open {
+		for _, l := range listeners {
+			_ = l.Close() // its server may have closed it already
+		}
+	}
+	return nil
+}

@@ -1,0 +1,74 @@
+package daemon
+
+import (
+	"reflect"
+	"runtime"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/orbitd/orbitd/pkg/config"
+	"github.com/orbitd/orbitd/pkg/engine"
+	"github.com/orbitd/orbitd/pkg/engine/local"
+	"github.com/orbitd/orbitd/pkg/engine/memory"
+	"github.com/orbitd/orbitd/pkg/hub"
+	"github.com/orbitd/orbitd/pkg/session"
+	"github.com/orbitd/orbitd/pkg/transport"
+)
+
+func maxLoops() int { return min(runtime.GOMAXPROCS(0), hub.MaxShards) }
+
+func makeEngine(c *config.Config, r *rights, log logrus.FieldLogger, now func() time.Time) (engine.Engine, error) {
+	if c.Engine.Type == config.MemoryEngine {
+		log.Warn("the memory engine keeps nothing: all messages are gone with the process")
+		return memory.New(memory.Options{Now: now, KeyWindow: c.Engine.KeyWindow, KeyCount: c.Engine.KeyCount, Rules: r.Storage}), nil
+	}
+	return local.Open(local.Options{
+		Dir: c.Engine.Path, Logger: log, Now: now, Rules: r.Storage,
+		KeyWindow: c.Engine.KeyWindow, KeyCount: c.Engine.KeyCount,
+		SegmentSize: c.Engine.SegmentSize, MinFree: c.Engine.MinFree,
+	})
+}
+
+func sessionLimits(s config.Session) session.Limits {
+	return session.Limits{
+		TTL: s.TTL, DurableTTL: s.DurableTTL, Window: s.Window, WindowBytes: int(s.WindowBytes),
+		Channels: s.MaxChannels, Sessions: s.MaxSessions,
+	}
+}
+
+func transportLimits(s config.Session) transport.Limits {
+	return transport.Limits{
+		LoginTimeout: s.LoginTimeout, Ping: s.Ping, CommandRate: s.CommandRate, CommandBurst: s.CommandBurst,
+	}
+}
+
+// setLogging applies what may change at any time.
+func setLogging(log *logrus.Logger, l config.Log) {
+	log.SetLevel(l.Level)
+	if l.Format == config.JSONLog {
+		log.SetFormatter(&logrus.JSONFormatter{TimestampFormat: time.RFC3339Nano})
+		return
+	}
+	log.SetFormatter(&logrus.TextFormatter{DisableColors: true, FullTimestamp: true, TimestampFormat: "2006-01-02T15:04:05.000Z07:00"})
+}
+
+// needRestart returns which sections differ that a reload does not apply.
+func needRestart(old, new *config.Config) (sections []string) {
+	oldServer, newServer := old.Server, new.Server
+	oldServer.Origins, newServer.Origins = nil, nil
+	for _, s := range []struct {
+		name     string
+		old, new any
+	}{
+		{"[server]", oldServer, newServer},
+		{"[tls]", old.TLS, new.TLS},
+		{"[engine]", old.Engine, new.Engine},
+		{"[session]", old.Session, new.Session},
+	} {
+		if !reflect.DeepEqual(s.old, s.new) {
+			sections = append(sections, s.name)
+		}
+	}
+	return sections
+}
