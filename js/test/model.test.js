@@ -1,0 +1,91 @@
+// The library against a server that fails in every way it may: each accepted message reaches every
+// subscriber once and in order, and every publish gets its answer. A seed is a run; ORBIT_SEEDS says
+// how many, ORBIT_SEED repeats one.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Orbit } from '../orbit.js';
+import { randomFrom, settle, TestHost } from './host.js';
+import { ModelServer } from './model.js';
+
+const CHANNELS = ['/a/1', '/a/2', '/b/1'];
+const MESSAGES = 40;
+
+/** Subscribes in one of the three ways a page can; returns what it got, by channel. */
+function subscriber(server, host, random, way) {
+  const orbit = new Orbit('http://model', { ack: way === 'manual' ? 'manual' : 'auto' }, { ...host, random, open: () => server.open() });
+  const got = {};
+  for (const name of CHANNELS) {
+    const channel = orbit.channel(name, { after: 0 });
+    const offsets = got[name] = [];
+    if (way === 'loop') {
+      (async () => { for await (const event of channel) { offsets.push(event.offset); await null; } })();
+    } else {
+      channel.onmessage = event => {
+        offsets.push(event.offset);
+        if (way === 'manual') host.setTimeout(() => event.ack(), random() * 50);
+        else if (random() < 0.3) return new Promise(resolve => host.setTimeout(resolve, random() * 50));
+      };
+    }
+  }
+  return { orbit, got };
+}
+
+/** Publishes at random moments, several in flight. */
+function publisher(server, host, random) {
+  const orbit = new Orbit('http://model', {}, { ...host, random, open: () => server.open() });
+  const results = [];
+  for (let n = 0; n < MESSAGES; n++) {
+    const name = CHANNELS[Math.floor(random() * CHANNELS.length)];
+    host.setTimeout(() => results.push(orbit.channel(name).publish({ n })), random() * 1500);
+  }
+  return { orbit, results };
+}
+
+/** Kills and starts the server, and cuts single connections. */
+function chaos(server, host, random) {
+  for (let i = 0; i < 4; i++) {
+    const at = random() * 2000;
+    host.setTimeout(() => server.kill(), at);
+    host.setTimeout(() => server.start(), at + random() * 300);
+    host.setTimeout(() => [...server.links].at(Math.floor(random() * 4))?.cut(), random() * 2000);
+  }
+}
+
+async function run(seed) {
+  const random = randomFrom(seed);
+  const host = new TestHost(seed);
+  const server = new ModelServer(host, random, { drop: 0.05, repeat: 0.05, refuse: 0.05 });
+  const subscribers = ['handler', 'loop', 'manual'].map(way => subscriber(server, host, random, way));
+  const { orbit, results } = publisher(server, host, random);
+  chaos(server, host, random);
+  await host.advance(30_000);
+  server.faults = {};
+  if (!server.up) server.start();
+  // Only the next message of a channel can tell that its last one was dropped.
+  for (const name of CHANNELS) results.push(orbit.channel(name).publish({ n: -1 }));
+  await host.advance(60_000);
+  await settle();
+
+  assert.equal((await Promise.all(results)).length, MESSAGES + CHANNELS.length);
+  assert.deepEqual(server.complaints, []);
+  for (const name of CHANNELS) {
+    const { messages } = server.log(name);
+    const stored = messages.map(message => message.o);
+    for (const { got } of subscribers) assert.deepEqual(got[name], stored, name);
+    assert.equal(messages.length, server.log(name).keys.size);
+  }
+  for (const each of subscribers) each.orbit.close();
+  orbit.close();
+}
+
+const one = process.env.ORBIT_SEED;
+const seeds = one ? [Number(one)] : Array.from({ length: Number(process.env.ORBIT_SEEDS ?? 60) }, (_, i) => i + 1);
+
+test(`once and in order, whatever the server does: ${seeds.length} seeds`, async () => {
+  for (const seed of seeds) {
+    await run(seed).catch(error => {
+      error.message = `ORBIT_SEED=${seed}: ${error.message}`;
+      throw error;
+    });
+  }
+});
