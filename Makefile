@@ -1,0 +1,40 @@
+# The few verbs. CI calls `make test`; `make help` lists them.
+GO       ?= go
+VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+BIN      := bin/orbitd
+SOURCES  := $(shell git ls-files -co --exclude-standard '*.go' 'js/*' 2>/dev/null) go.mod
+
+export GOFLAGS += -trimpath
+
+.PHONY: help run build test quick lint fmt fuzz long clean
+
+help: ## list the verbs
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
+
+run: build ## build and serve the demo on http://localhost:8080
+	@mkdir -p var
+	@echo; echo "  The demo: http://localhost:8080/    (Ctrl-C ends it; start it again and see that nothing is lost)"; echo
+	@exec $(BIN) serve -c etc/demo.toml
+
+build: $(BIN) ## build bin/orbitd
+
+$(BIN): $(SOURCES)
+	CGO_ENABLED=0 $(GO) build -ldflags "-X main.version=$(VERSION)" -o $@ ./cmd/orbitd
+
+test: ## everything; installs what it needs (as root or with sudo)
+	@tests/run
+
+quick: ## the subset for every save: under a minute, no root, no install
+	@tests/run quick
+
+lint: ## gofmt, vet, staticcheck
+	@tests/run lint
+
+fuzz: ## each fuzz target for FUZZTIME (default 10s)
+	@tests/run fuzz
+
+fmt: ## format the Go code
+	gofmt -w cmd pkg tests js
+
+clean: ## remove what the other verbs made
+	rm -rf bin var tests/out
