@@ -116,10 +116,10 @@ func listed(t *table, key string) int {
 func (t *table) principals(key string) []acl.Principal {
 	list, _ := t.texts(key, "@authenticated")
 	var principals []acl.Principal
-	for _, s := range list {
-		p, err := acl.ParsePrincipal(s)
+	for _, e := range list {
+		p, err := acl.ParsePrincipal(e.text)
 		if err != nil {
-			t.fail(key, hintOf(err), "%v", err)
+			t.failAt(e.line, key, hintOf(err), "%v", err)
 			continue
 		}
 		principals = append(principals, p)

@@ -61,8 +61,8 @@ func readLDAP(t *table) {
 	t.fail("type", `use type = "file" or type = "token" until then`, "LDAP is not in this build yet")
 	urls, _ := t.texts("urls", "ldaps://ldap.example.org")
 	for _, u := range urls {
-		if !strings.HasPrefix(u, "ldaps://") && !strings.HasPrefix(u, "ldap://") {
-			t.fail("urls", `write ldaps://HOST, or ldap://HOST for StartTLS`, "%q is not the URL of a directory", u)
+		if !strings.HasPrefix(u.text, "ldaps://") && !strings.HasPrefix(u.text, "ldap://") {
+			t.failAt(u.line, "urls", `write ldaps://HOST, or ldap://HOST for StartTLS`, "%q is not the URL of a directory", u.text)
 		}
 	}
 	for key, example := range map[string]string{
@@ -92,17 +92,17 @@ func (t *table) realm(known []string) []string {
 	}
 	realm := make([]string, 0, len(names))
 	for _, name := range names {
-		if slices.Contains(known, name) {
-			realm = append(realm, name)
+		if slices.Contains(known, name.text) {
+			realm = append(realm, name.text)
 			continue
 		}
-		hint := `add an [[auth]] of this name; there is none at all`
-		if near := nearest(name, known); near != "" {
+		hint := "add an [[auth]] of this name; there is none at all"
+		if near := nearest(name.text, known); near != "" {
 			hint = fmt.Sprintf("did you mean %q?", near)
 		} else if len(known) > 0 {
 			hint = "write " + quoted(known) + ", or add an [[auth]] of this name"
 		}
-		t.fail("auth", hint, "no [[auth]] has the name %q", name)
+		t.failAt(name.line, "auth", hint, "no [[auth]] has the name %q", name.text)
 	}
 	return realm
 }

@@ -13,8 +13,17 @@ import (
 // index; see join.
 type lines map[string]int
 
+// maxPath bounds a path, in bytes: brackets nested in their thousands would
+// otherwise take memory by the square of their number. No key of ours is as deep.
+const maxPath = 4 << 10
+
 // join returns the path of a key below another path.
-func join(path, key string) string { return path + "\x00" + key }
+func join(path, key string) string {
+	if len(path)+len(key) > maxPath {
+		return path
+	}
+	return path + "\x00" + key
+}
 
 // locate finds the lines in a document that the decoder has found to be valid.
 // It therefore checks nothing itself, and reads on in whatever it is given.
@@ -61,8 +70,8 @@ func (l *locator) header() string {
 	path := ""
 	for i, key := range keys {
 		path = join(path, key)
+		l.note(path, line)
 		if array && i == len(keys)-1 {
-			l.note(path, line)
 			l.count[path]++
 		}
 		if n := l.count[path]; n > 0 {

@@ -16,7 +16,7 @@ import (
 
 // maxFile bounds a configuration file, so that a wrong path (a log, a device)
 // is a mistake that is told and not a full memory.
-const maxFile = 4 << 20
+const maxFile = 1 << 20
 
 // DefaultStateDirectory is what the package's unit has systemd create.
 const DefaultStateDirectory = "/var/lib/orbitd"

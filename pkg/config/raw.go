@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -36,17 +37,19 @@ type table struct {
 func (d *document) decode(text []byte) (*table, bool) {
 	values := make(map[string]any)
 	if _, err := toml.Decode(string(text), &values); err != nil {
-		d.syntax(err)
+		d.syntax(string(text), err)
 		return nil, false
 	}
 	d.lines = locate(string(text))
 	return &table{doc: d, values: values}, true
 }
 
-func (d *document) syntax(err error) {
+func (d *document) syntax(text string, err error) {
 	p := Problem{File: d.file, Text: "not TOML: " + err.Error(), Hint: `check the quotes, the brackets and the "=" on this line`}
 	if pe, ok := errors.AsType[toml.ParseError](err); ok {
-		p.Line, p.Text = pe.Position.Line, "not TOML: "+pe.Message
+		// The decoder's own line is one too many where a line ends too soon.
+		before := text[:max(0, min(pe.Position.Start, len(text)))]
+		p.Line, p.Text = 1+strings.Count(before, "\n"), "not TOML: "+pe.Message
 		switch {
 		case strings.Contains(pe.Message, "already"):
 			p.Hint = "a key or a table may stand only once: remove one of them"
@@ -68,10 +71,11 @@ func (t *table) lineOf(key string) int { return t.doc.lines[join(t.path, key)] }
 
 // fail reports a problem with the value of a key.
 func (t *table) fail(key, hint, format string, args ...any) {
-	line := t.lineOf(key)
-	if line == 0 {
-		line = t.line()
-	}
+	t.failAt(cmp.Or(t.lineOf(key), t.line()), key, hint, format, args...)
+}
+
+// failAt is fail for a value of which it is known where it stands.
+func (t *table) failAt(line int, key, hint, format string, args ...any) {
 	t.doc.fail(line, t.label+key+": "+fmt.Sprintf(format, args...), hint)
 }
 

@@ -75,14 +75,14 @@ func (t *table) address(key, fallback string) string {
 func (t *table) origins(key string) (origins []string, ok bool) {
 	const example = "https://www.example.org"
 	list, ok := t.texts(key, example)
-	for _, s := range list {
-		if s == "*" {
-			t.fail(key, "list each site whose pages may connect", `"*" would let every web site act as its visitors`)
+	for _, e := range list {
+		if e.text == "*" {
+			t.failAt(e.line, key, "list each site whose pages may connect", `"*" would let every web site act as its visitors`)
 			continue
 		}
-		origin, err := parseOrigin(s)
+		origin, err := parseOrigin(e.text)
 		if err != nil {
-			t.fail(key, fmt.Sprintf("write scheme and host as the browser sends them, such as %q", example), "%q is not an origin: %v", s, err)
+			t.failAt(e.line, key, fmt.Sprintf("write scheme and host as the browser sends them, such as %q", example), "%q is not an origin: %v", e.text, err)
 			continue
 		}
 		origins = append(origins, origin)
@@ -115,23 +115,29 @@ func parseOrigin(s string) (string, error) {
 func (t *table) prefixes(key string) []netip.Prefix {
 	list, _ := t.texts(key, "10.0.0.0/8")
 	var prefixes []netip.Prefix
-	for _, s := range list {
-		prefix, err := netip.ParsePrefix(s)
-		if err != nil {
-			addr, addrErr := netip.ParseAddr(s)
-			if addrErr != nil {
-				t.fail(key, `write a network or an address, such as "10.0.0.0/8" or "192.0.2.1"`, "%q is neither", s)
-				continue
-			}
-			prefix = netip.PrefixFrom(addr, addr.BitLen())
+	for _, e := range list {
+		prefix, err := parsePrefix(e.text)
+		switch {
+		case err != nil:
+			t.failAt(e.line, key, `write a network or an address, such as "10.0.0.0/8" or "192.0.2.1"`, "%q is neither", e.text)
+		case prefix.Masked() != prefix:
+			t.failAt(e.line, key, fmt.Sprintf("write %q", prefix.Masked()), "%q has bits beyond its length", e.text)
+		default:
+			prefixes = append(prefixes, prefix)
 		}
-		if prefix.Masked() != prefix {
-			t.fail(key, fmt.Sprintf("write %q", prefix.Masked()), "%q has bits beyond its length", s)
-			continue
-		}
-		prefixes = append(prefixes, prefix)
 	}
 	return prefixes
+}
+
+func parsePrefix(s string) (netip.Prefix, error) {
+	if strings.Contains(s, "/") {
+		return netip.ParsePrefix(s)
+	}
+	addr, err := netip.ParseAddr(s)
+	if err != nil {
+		return netip.Prefix{}, err
+	}
+	return addr.Prefix(addr.BitLen())
 }
 
 func readTLS(t *table) TLS {

@@ -1,8 +1,10 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -26,11 +28,9 @@ func (t *table) text(key, fallback, example string) string {
 
 // choice reads a string that is one of a few.
 func (t *table) choice(key, fallback string, choices ...string) string {
-	s := t.text(key, fallback, choices[0])
-	for _, c := range choices {
-		if s == c {
-			return s
-		}
+	s := t.text(key, fallback, cmp.Or(fallback, choices[0]))
+	if slices.Contains(choices, s) {
+		return s
 	}
 	hint := "write " + quoted(choices)
 	if c := nearest(s, choices); c != "" {
@@ -40,9 +40,15 @@ func (t *table) choice(key, fallback string, choices ...string) string {
 	return fallback
 }
 
+// An entry is one text of a list.
+type entry struct {
+	text string
+	line int
+}
+
 // texts reads a list of strings; ok is false if there is none. Elements of
 // another type are reported and left out.
-func (t *table) texts(key, example string) (list []string, ok bool) {
+func (t *table) texts(key, example string) (list []entry, ok bool) {
 	v, ok := t.get(key)
 	if !ok {
 		return nil, false
@@ -52,14 +58,15 @@ func (t *table) texts(key, example string) (list []string, ok bool) {
 		t.wrongType(key, "a list", fmt.Sprintf("[%q]", example), v)
 		return nil, false
 	}
-	list = make([]string, 0, len(elements))
-	for _, e := range elements {
+	list = make([]entry, 0, len(elements))
+	for i, e := range elements {
+		line := t.doc.lines[join(join(t.path, key), strconv.Itoa(i))]
 		s, isText := e.(string)
 		if !isText {
-			t.wrongType(key, "a list of texts", fmt.Sprintf("[%q]", example), e)
+			t.failAt(line, key, fmt.Sprintf("write %s = [%q]", key, example), "want a list of texts, and there is %s in it", kindOf(e))
 			continue
 		}
-		list = append(list, s)
+		list = append(list, entry{s, line})
 	}
 	return list, true
 }
@@ -88,7 +95,7 @@ func (t *table) duration(key string, fallback, least, most time.Duration) time.D
 	if !ok {
 		return fallback
 	}
-	example := formatDuration(max(fallback, least))
+	example := formatDuration(cmp.Or(fallback, 7*day))
 	s, ok := v.(string)
 	if !ok {
 		t.wrongType(key, "a duration", strconv.Quote(example), v)
@@ -112,7 +119,7 @@ func (t *table) size(key string, fallback, least, most int64) int64 {
 	if !ok {
 		return fallback
 	}
-	example := formatSize(max(fallback, least))
+	example := formatSize(cmp.Or(fallback, gib))
 	s, ok := v.(string)
 	if !ok {
 		t.wrongType(key, "a size", strconv.Quote(example), v)
