@@ -1,0 +1,140 @@
+package local
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+
+	"github.com/orbitd/orbitd/pkg/message"
+)
+
+// A scope names what a key is unique in, and the key: a hash of channel,
+// publisher and key. 128 bits of SHA-256, so that nobody can make two that meet.
+type scope [16]byte
+
+func scopeOf(m *message.Message, key string) scope {
+	h := sha256.New()
+	var n [8]byte
+	for _, s := range [...]string{string(m.Channel), m.Publisher, key} {
+		binary.LittleEndian.PutUint64(n[:], uint64(len(s)))
+		h.Write(n[:])
+		h.Write([]byte(s))
+	}
+	var sum [32]byte
+	return scope(h.Sum(sum[:0])[:16])
+}
+
+// contentOf identifies what was published under a key.
+func contentOf(m *message.Message) uint64 {
+	h := sha256.New()
+	b := appendString(nil, m.ContentType)
+	b = binary.AppendUvarint(b, uint64(len(m.Headers)))
+	for _, header := range m.Headers {
+		b = appendString(appendString(b, header.Name), header.Value)
+	}
+	h.Write(b)
+	h.Write(m.Data)
+	var sum [32]byte
+	return binary.LittleEndian.Uint64(h.Sum(sum[:0]))
+}
+
+// A stored key.
+type keyed struct {
+	content uint64
+	offset  message.Offset
+	time    int64
+}
+
+// keyTable remembers keys by age and count. The sequencer owns it.
+type keyTable struct {
+	window int64 // milliseconds
+	most   int
+
+	keys  map[scope]keyed
+	order []scope // oldest first, from head on
+	head  int
+	// dropped is the time of the newest key that was forgotten.
+	dropped int64
+}
+
+func newKeyTable(window int64, most int) *keyTable {
+	return &keyTable{window: window, most: most, keys: map[scope]keyed{}}
+}
+
+func (t *keyTable) get(s scope) (keyed, bool) {
+	k, ok := t.keys[s]
+	return k, ok
+}
+
+func (t *keyTable) put(s scope, k keyed) {
+	if _, ok := t.keys[s]; ok {
+		return // a record that is replayed twice
+	}
+	t.keys[s] = k
+	t.order = append(t.order, s)
+}
+
+// undo takes back the newest keys, down to a length that len returned.
+func (t *keyTable) undo(length int) {
+	for _, s := range t.order[t.head+length:] {
+		delete(t.keys, s)
+	}
+	t.order = t.order[:t.head+length]
+}
+
+func (t *keyTable) len() int { return len(t.order) - t.head }
+
+// forget drops what is too old or too much.
+func (t *keyTable) forget(now int64) {
+	for t.head < len(t.order) {
+		k := t.keys[t.order[t.head]]
+		if t.len() <= t.most && k.time >= now-t.window {
+			break
+		}
+		delete(t.keys, t.order[t.head])
+		t.dropped = max(t.dropped, k.time)
+		t.head++
+	}
+	if t.head > 1024 && t.head > len(t.order)/2 {
+		t.order = append([]scope(nil), t.order[t.head:]...)
+		t.head = 0
+	}
+}
+
+// horizon is the time since which every key is remembered.
+func (t *keyTable) horizon(now int64) int64 {
+	h := now - t.window
+	if t.dropped > 0 {
+		h = max(h, t.dropped+1)
+	}
+	return h
+}
+
+func (t *keyTable) appendTo(b []byte) []byte {
+	b = binary.AppendUvarint(b, uint64(t.dropped))
+	b = binary.AppendUvarint(b, uint64(t.len()))
+	for _, s := range t.order[t.head:] {
+		k := t.keys[s]
+		b = append(b, s[:]...)
+		b = binary.LittleEndian.AppendUint64(b, k.content)
+		b = binary.LittleEndian.AppendUint64(b, uint64(k.offset))
+		b = binary.LittleEndian.AppendUint64(b, uint64(k.time))
+	}
+	return b
+}
+
+func (t *keyTable) restore(r *reader) {
+	t.dropped = int64(r.uvarint())
+	n := r.count()
+	t.keys = make(map[scope]keyed, n)
+	t.order = make([]scope, 0, n)
+	for range n {
+		b := r.fixed(40)
+		if b == nil {
+			return
+		}
+		t.put(scope(b[:16]), keyed{
+			binary.LittleEndian.Uint64(b[16:]), message.Offset(binary.LittleEndian.Uint64(b[24:])),
+			int64(binary.LittleEndian.Uint64(b[32:])),
+		})
+	}
+}

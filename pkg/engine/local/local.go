@@ -1,0 +1,215 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/orbitd/orbitd/pkg/channel"
+	"github.com/orbitd/orbitd/pkg/engine"
+	"github.com/orbitd/orbitd/pkg/message"
+	"github.com/orbitd/orbitd/pkg/seglog"
+	"github.com/orbitd/orbitd/pkg/seglog/vfs"
+)
+
+// An Engine is the embedded engine. One goroutine, the sequencer, does all that
+// changes something; Close ends it.
+type Engine struct {
+	opts  Options
+	log   logrus.FieldLogger
+	epoch message.Epoch
+	runs  map[message.Epoch]seglog.Run // does not change
+	first message.Offset               // of this run
+	seg   *seglog.Log
+
+	queue queue
+	tails tails
+	wg    sync.WaitGroup
+
+	// The sequencer's; see sequencer.go.
+	seq sequencer
+
+	mu        sync.RWMutex // guards what readers see
+	channels  map[channel.Name]*channelState
+	rules     func(channel.Name) engine.Rule
+	visible   message.Offset
+	forgotten message.Offset // channels that end at or before this may be unknown
+
+	refusing atomic.Pointer[message.Error]
+	// corrupt is set once a read found damage; the engine then serves nothing.
+	corrupt atomic.Pointer[message.Error]
+}
+
+var _ engine.Engine = (*Engine)(nil)
+
+// A channelState is what is known of one channel. Engine.mu guards it, but for
+// tip, which is the sequencer's.
+type channelState struct {
+	name   channel.Name
+	rule   engine.Rule
+	stream *seglog.Stream // its messages on disk
+	ring   *ring          // those in memory; nil if it never had any
+	last   message.Offset // newest visible
+	gone   message.Offset // everything up to here is gone, besides what the stream says
+	tip    message.Offset // newest that has an offset
+}
+
+// Open opens the engine in a folder, or makes one. A *seglog.CorruptError in the
+// error's chain says that stored data is damaged: nothing was changed.
+func Open(opts Options) (*Engine, error) {
+	if err := opts.defaults(); err != nil {
+		return nil, err
+	}
+	if opts.FS == nil {
+		dir, err := vfs.OpenDir(opts.Dir)
+		if err != nil {
+			return nil, fmt.Errorf("open the engine's folder: %w", err)
+		}
+		opts.FS = dir
+	}
+	e := &Engine{
+		opts: opts, log: opts.Logger, epoch: message.NewEpoch(), rules: opts.Rules,
+		channels: map[channel.Name]*channelState{}, runs: map[message.Epoch]seglog.Run{},
+	}
+	seg, err := seglog.Open(seglog.Options{
+		FS: opts.FS, Epoch: uint64(e.epoch), Logger: opts.Logger,
+		SegmentSize: uint32(opts.SegmentSize), MinFree: uint64(opts.MinFree), VerifyBytes: opts.VerifyBytes,
+	})
+	if errors.Is(err, vfs.ErrLocked) {
+		return nil, fmt.Errorf("open the engine: another daemon works in this folder: %w", err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open the engine: %w", err)
+	}
+	e.seg = seg
+	if err := e.restore(); err != nil {
+		seg.Close()
+		return nil, fmt.Errorf("open the engine: %w", err)
+	}
+	e.queue.wake = make(chan struct{}, 1)
+	e.seq.closed = make(chan struct{})
+	e.wg.Go(e.run)
+	return e, nil
+}
+
+// restore builds what is derived from the log.
+func (e *Engine) restore() error {
+	for _, r := range e.seg.Runs() {
+		e.runs[message.Epoch(r.Epoch)] = r
+		e.first = message.Offset(r.First)
+	}
+	e.seq.init(e)
+	if err := e.seg.Restore(e.restoreCheckpoint, e.restoreRecord); err != nil {
+		return err
+	}
+	e.visible = message.Offset(e.seg.Ceiling())
+	e.seq.next = e.visible + 1
+	for _, s := range e.seg.Streams() {
+		c := e.channel(channel.Name(s.Key()))
+		c.last = max(c.last, message.Offset(s.Last()))
+	}
+	for _, c := range e.channels {
+		if c.last > message.Offset(c.stream.Last()) {
+			c.gone = max(c.gone, c.last)
+		}
+		c.tip = c.last
+		e.trim(c)
+	}
+	e.seq.keys.forget(e.seq.time(e))
+	return nil
+}
+
+func (e *Engine) restoreRecord(r *seglog.Record) error {
+	e.seq.last = max(e.seq.last, r.Time)
+	switch r.Type {
+	case typeMessage:
+		return e.restoreMessage(r)
+	case typeSession, typeDrop, typeMoves:
+		return e.seq.sessions.restoreRecord(e, r)
+	}
+	return fmt.Errorf("record of type %d: %w", r.Type, errRecord)
+}
+
+func (e *Engine) restoreMessage(r *seglog.Record) error {
+	c := e.channel(channel.Name(r.Key))
+	c.last = max(c.last, message.Offset(r.Offset))
+	m := message.Message{Channel: c.name}
+	if err := decodeMessage(r.Body, &m); err != nil {
+		return err
+	}
+	if m.Key != "" {
+		e.seq.keys.put(scopeOf(&m, m.Key), keyed{contentOf(&m), message.Offset(r.Offset), r.Time})
+		e.seq.keys.forget(r.Time)
+	}
+	return nil
+}
+
+// channel returns the state of a channel, a new one if it is not known. Engine.mu
+// is held, or nobody else is there yet.
+func (e *Engine) channel(name channel.Name) *channelState {
+	c := e.channels[name]
+	if c == nil {
+		c = &channelState{name: name, rule: e.rules(name), stream: e.seg.Stream(string(name)), gone: e.forgotten}
+		e.channels[name] = c
+	}
+	return c
+}
+
+// SetRules implements engine.Engine.
+func (e *Engine) SetRules(rules func(channel.Name) engine.Rule) {
+	e.mu.Lock()
+	e.rules = rules
+	all := make([]*channelState, 0, len(e.channels))
+	for name, c := range e.channels {
+		c.rule = rules(name)
+		all = append(all, c)
+	}
+	e.mu.Unlock()
+	for _, c := range all {
+		e.trim(c)
+	}
+}
+
+// Status implements engine.Engine.
+func (e *Engine) Status() engine.Status {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	st := engine.Status{Epoch: e.epoch, Visible: e.visible}
+	if err := e.refusing.Load(); err != nil {
+		st.Refusing = err
+	}
+	return st
+}
+
+// Tip implements engine.Engine. It always knows.
+func (e *Engine) Tip(ch channel.Name) (engine.Tip, bool) {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	tip := engine.Tip{Visible: message.Position{Epoch: e.epoch, Offset: e.visible}}
+	if c := e.channels[ch]; c != nil {
+		tip.Last = c.last
+	}
+	return tip, true
+}
+
+// Close implements engine.Engine.
+func (e *Engine) Close(ctx context.Context) error {
+	e.queue.close()
+	select {
+	case <-e.seq.closed:
+	case <-ctx.Done():
+		return fmt.Errorf("close the engine: %w", ctx.Err())
+	}
+	e.wg.Wait()
+	return e.seq.closeErr
+}
+
+// now returns the time in Unix milliseconds.
+func (e *Engine) now() int64 { return e.opts.Now().UnixMilli() }
+
+func milliseconds(d time.Duration) int64 { return d.Milliseconds() }

@@ -1,0 +1,193 @@
+package local
+
+import (
+	"context"
+	"sync"
+
+	"github.com/orbitd/orbitd/pkg/engine"
+	"github.com/orbitd/orbitd/pkg/message"
+)
+
+// Bounds of what waits for the sequencer; beyond them it is refused.
+const (
+	maxPendingBytes = 64 << 20
+	maxPendingOps   = 1 << 18
+	// maxMessage bounds one message, maxSubmit the messages of one Submit, in
+	// bytes of message.Message.Size.
+	maxMessage = 16 << 20
+	maxSubmit  = 32 << 20
+)
+
+// An op is one thing for the sequencer to do; one of the fields is set.
+type op struct {
+	submit *submit
+	save   *engine.Session
+	drop   *engine.SessionKey
+	moves  []engine.CursorMove
+	call   func() // run by the sequencer in its turn
+	done   func(error)
+	size   int
+}
+
+// A submit is the messages of one Submit, with what can be computed before the
+// sequencer sees them.
+type submit struct {
+	one  [1]message.Message // the backing array of most
+	msgs []message.Message
+	keys []submitKey // nil if no message has a key
+	done func([]engine.Receipt, error)
+}
+
+type submitKey struct {
+	scope, predecessor scope
+	content            uint64
+}
+
+// A queue is what waits for the sequencer, in order.
+type queue struct {
+	mu     sync.Mutex
+	ops    []op
+	bytes  int
+	closed bool
+
+	wake chan struct{}
+	late sync.WaitGroup // answers to what came after close
+}
+
+var (
+	errClosed = message.Errorf(message.Unavailable, "the server is stopping")
+	errBusy   = message.Errorf(message.Unavailable, "too much is waiting to be stored; try again")
+)
+
+// put adds an op, or says why not.
+func (q *queue) put(o op) *message.Error {
+	q.mu.Lock()
+	if q.closed {
+		q.mu.Unlock()
+		return errClosed
+	}
+	if o.size > 0 && (q.bytes+o.size > maxPendingBytes || len(q.ops) >= maxPendingOps) {
+		q.mu.Unlock()
+		return errBusy
+	}
+	q.ops = append(q.ops, o)
+	q.bytes += o.size
+	first := len(q.ops) == 1
+	q.mu.Unlock()
+	if first {
+		q.kick()
+	}
+	return nil
+}
+
+func (q *queue) kick() {
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+}
+
+// take returns all that waits; spare's array is used again.
+func (q *queue) take(spare []op) (ops []op, closed bool) {
+	clear(spare)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	ops, q.ops, q.bytes = q.ops, spare[:0], 0
+	return ops, q.closed
+}
+
+func (q *queue) close() {
+	q.mu.Lock()
+	q.closed = true
+	q.mu.Unlock()
+	q.kick()
+}
+
+// answerLate calls done from a goroutine of its own: the sequencer may be gone.
+func (q *queue) answerLate(done func()) {
+	q.late.Go(done)
+}
+
+// Submit implements engine.Engine.
+func (e *Engine) Submit(msgs []message.Message, done func([]engine.Receipt, error)) {
+	s := &submit{done: done}
+	s.msgs = append(s.one[:0], msgs...)
+	size, err := s.prepare()
+	if err == nil {
+		err = e.queue.put(op{submit: s, size: size})
+	}
+	if err != nil {
+		e.queue.answerLate(func() { done(nil, err) })
+	}
+}
+
+// prepare measures the messages and hashes their keys.
+func (s *submit) prepare() (size int, err *message.Error) {
+	for i := range s.msgs {
+		m := &s.msgs[i]
+		n := m.Size()
+		if size += n; n > maxMessage || size > maxSubmit {
+			err := message.Errorf(message.TooLarge, "a message may have %d bytes and a batch %d", maxMessage, maxSubmit)
+			err.Index = i
+			return 0, err
+		}
+		if m.Key == "" {
+			continue
+		}
+		if s.keys == nil {
+			s.keys = make([]submitKey, len(s.msgs))
+		}
+		k := &s.keys[i]
+		k.scope, k.content = scopeOf(m, m.Key), contentOf(m)
+	}
+	for i := range s.msgs {
+		if m := &s.msgs[i]; m.Predecessor != "" {
+			if s.keys == nil {
+				s.keys = make([]submitKey, len(s.msgs))
+			}
+			s.keys[i].predecessor = scopeOf(m, m.Predecessor)
+		}
+	}
+	return size, nil
+}
+
+// SaveSession implements engine.SessionStore.
+func (e *Engine) SaveSession(s engine.Session, done func(error)) {
+	own := cloneSession(&s)
+	e.putSession(op{save: &own, done: done, size: 256})
+}
+
+// DropSession implements engine.SessionStore.
+func (e *Engine) DropSession(key engine.SessionKey, done func(error)) {
+	e.putSession(op{drop: &key, done: done, size: 64})
+}
+
+func (e *Engine) putSession(o op) {
+	if err := e.queue.put(o); err != nil {
+		e.queue.answerLate(func() { o.done(err) })
+	}
+}
+
+// MoveCursors implements engine.SessionStore. After Close they are dropped.
+func (e *Engine) MoveCursors(moves []engine.CursorMove) {
+	own := make([]engine.CursorMove, len(moves))
+	for i, m := range moves {
+		own[i] = m
+		own[i].Cursor = cloneCursor(m.Cursor)
+	}
+	_ = e.queue.put(op{moves: own})
+}
+
+// call runs f in the sequencer, after all that was asked for before.
+func (e *Engine) call(ctx context.Context, f func()) error {
+	ran := make(chan struct{})
+	if err := e.queue.put(op{call: func() { defer close(ran); f() }}); err != nil {
+		return err
+	}
+	select {
+	case <-ran:
+		return nil
+	case <-ctx.Done():
+		return message.Errorf(message.Unavailable, "the storage is slow").Because(ctx.Err())
+	}
+}

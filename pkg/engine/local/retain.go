@@ -1,0 +1,103 @@
+package local
+
+import (
+	"time"
+
+	"github.com/orbitd/orbitd/pkg/channel"
+	"github.com/orbitd/orbitd/pkg/engine"
+	"github.com/orbitd/orbitd/pkg/seglog"
+)
+
+// trim applies a channel's rule: what it does not cover is not readable any more.
+func (e *Engine) trim(c *channelState) {
+	e.mu.RLock()
+	rule := c.rule
+	e.mu.RUnlock()
+	lim := seglog.Limits{Before: before(rule, e.now())}
+	if !rule.Memory {
+		lim.Count, lim.Bytes = rule.Messages, rule.Bytes
+	}
+	if lim != (seglog.Limits{}) {
+		if err := c.stream.Trim(lim); err != nil {
+			e.log.WithError(err).WithField("channel", c.name).Warn("a channel could not be trimmed; it will be tried again")
+		}
+	}
+	if c.ring == nil {
+		return
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	c.ring.trim(rule, lim.Before)
+}
+
+// before returns the time before which a rule covers nothing; 0 if there is none.
+func before(rule engine.Rule, now int64) int64 {
+	if rule.Age <= 0 {
+		return 0
+	}
+	return max(1, now-milliseconds(rule.Age))
+}
+
+// expireNow trims by age what is about to be read.
+func (e *Engine) expireNow(channels []channel.Name) {
+	for _, name := range channels {
+		e.mu.RLock()
+		c := e.channels[name]
+		aged := c != nil && c.rule.Age > 0
+		e.mu.RUnlock()
+		if aged {
+			e.trim(c)
+		}
+	}
+}
+
+// A clock watches the wall clock for jumps. The sequencer owns it.
+type clock struct {
+	wall  int64     // at the last look
+	real  time.Time // with the monotonic reading
+	until time.Time // nothing is unlinked before
+}
+
+// jump is how far the wall clock may differ from the monotonic one in a tick.
+const jump = 5 * time.Minute
+
+// checkClock suspends unlinking for a grace where the wall clock jumped: a wrong
+// clock must not destroy what a right one would keep.
+func (e *Engine) checkClock() {
+	c := &e.seq.clock
+	wall, real := e.now(), time.Now()
+	if !c.real.IsZero() {
+		off := time.Duration(wall-c.wall)*time.Millisecond - real.Sub(c.real)
+		if off.Abs() > jump {
+			c.until = real.Add(e.opts.Grace)
+			e.log.WithField("by", off.Round(time.Second)).Warn("the clock jumped; nothing is removed from the disk for a while")
+		}
+	}
+	c.wall, c.real = wall, real
+}
+
+// expire drops what time alone makes old, and lets the log free its disk space.
+func (e *Engine) expire() {
+	now := e.now()
+	e.seq.sessions.expire(now)
+	e.seq.keys.forget(now)
+	for _, c := range e.aged() {
+		e.trim(c)
+	}
+	if time.Now().After(e.seq.clock.until) && e.seg.Failed() == nil {
+		e.seg.Collect()
+	}
+}
+
+// aged returns the channels whose rule has an age.
+func (e *Engine) aged() []*channelState {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	var all []*channelState
+	for _, c := range e.channels {
+		if c.rule.Age > 0 && c.last > 0 {
+			all = append(all, c)
+		}
+	}
+	return all
+}

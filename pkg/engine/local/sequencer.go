@@ -1,0 +1,233 @@
+package local
+
+import (
+	"errors"
+	"time"
+
+	"github.com/orbitd/orbitd/pkg/message"
+	"github.com/orbitd/orbitd/pkg/seglog"
+)
+
+const (
+	// tickEvery is how often what depends on time alone is looked at.
+	tickEvery = time.Second
+	// cursorDelay is how long a moved cursor waits for a commit to ride with.
+	cursorDelay = 500 * time.Millisecond
+	// commitBytes is about how much goes into one batch.
+	commitBytes = 4 << 20
+)
+
+// A sequencer is the state of the one goroutine that gives offsets and writes.
+// Nobody else touches it, but for closeErr after closed is closed.
+type sequencer struct {
+	next     message.Offset // to be given
+	last     int64          // stored time never runs backwards
+	keys     *keyTable
+	sessions *sessionTable
+	commit   commit
+	held     *commit // failed, and kept until it can be written elsewhere
+	clock    clock
+	spare    []op
+
+	saving    bool  // a checkpoint is being written
+	savedSize int64 // of the last checkpoint
+	saved     chan error
+	closed    chan struct{}
+	closeErr  error
+}
+
+func (s *sequencer) init(e *Engine) {
+	s.keys = newKeyTable(milliseconds(e.opts.KeyWindow), e.opts.KeyCount)
+	s.sessions = newSessionTable()
+	s.saved = make(chan error, 1)
+}
+
+// time returns the time to store: the clock's, but never less than before.
+func (s *sequencer) time(e *Engine) int64 {
+	s.last = max(s.last, e.now())
+	return s.last
+}
+
+// run is the sequencer.
+func (e *Engine) run() {
+	tick := time.NewTicker(tickEvery)
+	defer tick.Stop()
+	ride := time.NewTimer(cursorDelay)
+	ride.Stop()
+	for {
+		select {
+		case <-e.queue.wake:
+			if e.work() {
+				e.finish()
+				return
+			}
+			if e.seq.sessions.arm() {
+				ride.Reset(cursorDelay)
+			}
+		case <-ride.C:
+			e.flushCursors()
+		case <-tick.C:
+			e.tick()
+		case err := <-e.seq.saved:
+			e.checkpointDone(err)
+		}
+	}
+}
+
+// work does all that waits, in batches, and reports whether the engine is
+// closing.
+func (e *Engine) work() (closing bool) {
+	for {
+		ops, closed := e.queue.take(e.seq.spare)
+		if len(ops) == 0 {
+			e.seq.spare = ops
+			return closed
+		}
+		for rest := ops; len(rest) > 0; {
+			rest = e.step(rest)
+		}
+		e.seq.spare = ops
+	}
+}
+
+// step makes one batch of the first ops and returns the others.
+func (e *Engine) step(ops []op) []op {
+	c := &e.seq.commit
+	c.reset(e.seq.time(e))
+	e.seq.keys.forget(c.time)
+	n := 0
+	for n < len(ops) && (c.batch.Len() < commitBytes) {
+		o := &ops[n]
+		if o.call != nil && n > 0 {
+			break // it waits for those before it
+		}
+		n++
+		if o.call != nil {
+			o.call()
+			break
+		}
+		e.stage(c, o)
+	}
+	e.commitStaged(c)
+	return ops[n:]
+}
+
+// stage adds an op to the batch.
+func (e *Engine) stage(c *commit, o *op) {
+	switch {
+	case o.submit != nil:
+		e.stageSubmit(c, o.submit)
+	case o.save != nil:
+		e.stageSave(c, o)
+	case o.drop != nil:
+		e.stageDrop(c, o)
+	default:
+		moves, at := o.moves, c.time
+		c.then = append(c.then, then{func() { e.seq.sessions.move(e, moves, at) }, true})
+	}
+}
+
+// commitStaged makes durable what is staged, shows it, and answers.
+func (e *Engine) commitStaged(c *commit) {
+	err := e.store(c)
+	switch {
+	case err == nil:
+		e.show(c)
+		c.run(true)
+	case errors.Is(err, seglog.ErrFull):
+		e.takeBack(c)
+		c.run(false)
+		e.refuse(message.Errorf(message.Unavailable, "the disk is full").Because(err))
+		c.answer(e.refusing.Load())
+		return
+	default:
+		e.refuse(message.Errorf(message.Unavailable, "the disk is failing; trying to go on elsewhere").Because(err))
+		c.answer(message.Errorf(message.Unknown, "the disk failed while this was written; retry with the same key to settle it").Because(err))
+		e.hold(c)
+		return
+	}
+	c.answer(nil)
+}
+
+// store writes what must be durable before the rest can be shown.
+func (e *Engine) store(c *commit) error {
+	if e.seq.next-1 > message.Offset(e.seg.Ceiling()) && !c.durable {
+		c.ceiling = min(e.seq.next-1+ceilingBlock, message.MaxOffset)
+		c.durable = true
+	}
+	if !c.durable {
+		return nil
+	}
+	c.cursors = e.seq.sessions.ride(c)
+	c.batch.Ceiling = max(uint64(e.seq.next-1), uint64(c.ceiling))
+	return e.seg.Append(&c.batch, c.urgent)
+}
+
+// flushCursors stores cursors that nothing came along to carry.
+func (e *Engine) flushCursors() {
+	if e.seg.Failed() != nil || !e.seq.sessions.dirty() {
+		return
+	}
+	c := &e.seq.commit
+	c.reset(e.seq.time(e))
+	c.durable, c.urgent = true, true
+	e.commitStaged(c)
+}
+
+// refuse notes why publishes are refused.
+func (e *Engine) refuse(err *message.Error) {
+	if e.refusing.Swap(err) == nil {
+		e.log.WithError(err.Cause).Error("publishes are refused: " + err.Text)
+	}
+}
+
+// accept notes that publishes are taken again.
+func (e *Engine) accept() {
+	if e.refusing.Swap(nil) != nil {
+		e.log.Info("publishes are accepted again")
+	}
+}
+
+// tick does what depends on time alone.
+func (e *Engine) tick() {
+	e.repair()
+	e.checkClock()
+	e.expire()
+	e.checkpointIfDue()
+}
+
+// repair tries to go on after the disk failed or was full.
+func (e *Engine) repair() {
+	if e.seg.Failed() != nil {
+		if err := e.seg.Repair(); err != nil {
+			e.log.WithError(err).Warn("the disk is still failing")
+			return
+		}
+		c := e.seq.held
+		e.seq.held = nil
+		e.show(c)
+		c.run(true)
+	}
+	if e.refusing.Load() != nil && e.seg.HasRoom() {
+		e.accept()
+	}
+}
+
+// finish ends the engine: what is pending was done.
+func (e *Engine) finish() {
+	defer close(e.seq.closed)
+	e.repair()
+	e.flushCursors()
+	if e.seq.saving {
+		e.checkpointDone(<-e.seq.saved)
+	}
+	var errs []error
+	if e.seg.Failed() == nil {
+		errs = append(errs, e.seg.Checkpoint(e.checkpointBody())(), e.seg.Final())
+	} else {
+		errs = append(errs, e.seg.Failed())
+	}
+	e.queue.late.Wait()
+	errs = append(errs, e.seg.Close())
+	e.seq.closeErr = errors.Join(errs...)
+}

@@ -1,0 +1,290 @@
+package local
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/orbitd/orbitd/pkg/engine"
+	"github.com/orbitd/orbitd/pkg/message"
+	"github.com/orbitd/orbitd/pkg/seglog"
+)
+
+// A session is a stored session with what moved since. The sequencer owns it.
+type session struct {
+	engine.Session
+	moved []bool // subscriptions whose cursors are not on disk
+	dirty bool   // it is in the table's list
+	dead  bool   // replaced or dropped
+}
+
+// stored notes that all of it is on disk.
+func (s *session) stored() {
+	s.dirty = false
+	clear(s.moved)
+}
+
+// sessionTable holds all named sessions. The sequencer owns it.
+type sessionTable struct {
+	all   map[engine.SessionKey]*session
+	moved []*session // dirty ones, and dead ones that were
+	armed bool       // the timer that forces a commit runs
+}
+
+func newSessionTable() *sessionTable {
+	return &sessionTable{all: map[engine.SessionKey]*session{}}
+}
+
+func cloneCursor(c engine.Cursor) engine.Cursor {
+	c.Above = slices.Clone(c.Above)
+	return c
+}
+
+func cloneSession(s *engine.Session) engine.Session {
+	own := *s
+	own.Subscriptions = slices.Clone(s.Subscriptions)
+	for i := range own.Subscriptions {
+		sub := &own.Subscriptions[i]
+		sub.Cursor = cloneCursor(sub.Cursor)
+		sub.Options = slices.Clone(sub.Options)
+	}
+	return own
+}
+
+// expired reports whether s was not seen for its TTL. Without one it stays.
+func expired(s *engine.Session, now int64) bool {
+	return s.TTL > 0 && s.Seen+milliseconds(s.TTL) < now
+}
+
+func (t *sessionTable) put(s engine.Session) {
+	t.remove(s.Key)
+	t.all[s.Key] = &session{Session: s, moved: make([]bool, len(s.Subscriptions))}
+}
+
+func (t *sessionTable) remove(key engine.SessionKey) {
+	if old := t.all[key]; old != nil {
+		old.dead = true
+		delete(t.all, key)
+	}
+}
+
+// stageSave adds a session to the batch.
+func (e *Engine) stageSave(c *commit, o *op) {
+	if err := e.refusing.Load(); err != nil && e.seq.held != nil {
+		c.answers = append(c.answers, func(*message.Error) { o.done(err) })
+		return
+	}
+	s := *o.save
+	s.Seen = c.time
+	c.durable = true
+	c.batch.Add(nil, &seglog.Record{Type: typeSession, Time: c.time}, func(b []byte) []byte { return appendSession(b, &s) })
+	c.then = append(c.then, then{do: func() { e.seq.sessions.put(s) }})
+	c.answers = append(c.answers, answerError(o.done))
+}
+
+// stageDrop adds the end of a session to the batch.
+func (e *Engine) stageDrop(c *commit, o *op) {
+	if err := e.refusing.Load(); err != nil && e.seq.held != nil {
+		c.answers = append(c.answers, func(*message.Error) { o.done(err) })
+		return
+	}
+	key := *o.drop
+	c.durable = true
+	c.batch.Add(nil, &seglog.Record{Type: typeDrop, Time: c.time}, func(b []byte) []byte { return append(b, key[:]...) })
+	c.then = append(c.then, then{do: func() { e.seq.sessions.remove(key) }})
+	c.answers = append(c.answers, answerError(o.done))
+}
+
+// answerError hands on err as a plain nil where there is none.
+func answerError(done func(error)) func(*message.Error) {
+	return func(err *message.Error) {
+		if err != nil {
+			done(err)
+			return
+		}
+		done(nil)
+	}
+}
+
+// move applies cursor moves in memory; the next commit carries them.
+func (t *sessionTable) move(e *Engine, moves []engine.CursorMove, now int64) {
+	for i := range moves {
+		m := &moves[i]
+		s := t.all[m.Key]
+		if s == nil || expired(&s.Session, now) {
+			continue
+		}
+		s.Seen = now
+		if j := s.find(m); j >= 0 && e.advance(&s.Subscriptions[j].Cursor, m.Cursor) {
+			s.moved[j] = true
+		}
+		if !s.dirty {
+			s.dirty = true
+			t.moved = append(t.moved, s)
+		}
+	}
+}
+
+func (s *session) find(m *engine.CursorMove) int {
+	if m.Channel == "" {
+		return -1
+	}
+	return slices.IndexFunc(s.Subscriptions, func(sub engine.Subscription) bool {
+		return sub.Channel == m.Channel && sub.ID == m.ID
+	})
+}
+
+// advance sets a cursor, but never backwards, and reports whether it changed.
+func (e *Engine) advance(c *engine.Cursor, to engine.Cursor) bool {
+	switch {
+	case to.Position.Offset > c.Position.Offset, !e.knows(c.Position) && e.knows(to.Position):
+		*c = to
+		return true
+	case to.Position.Offset < c.Position.Offset:
+		return false
+	}
+	above := slices.Concat(c.Above, to.Above)
+	slices.Sort(above)
+	above = slices.Compact(above)
+	if len(above) == len(c.Above) {
+		return false
+	}
+	c.Above = above
+	return true
+}
+
+// knows reports whether a position belongs to this history.
+func (e *Engine) knows(p message.Position) bool {
+	if p.Offset == 0 {
+		return true
+	}
+	run, ok := e.runs[p.Epoch]
+	return ok && (run.Last == 0 || p.Offset <= message.Offset(run.Last))
+}
+
+// dirty reports whether a cursor is not on disk.
+func (t *sessionTable) dirty() bool {
+	return slices.ContainsFunc(t.moved, func(s *session) bool { return s.dirty && !s.dead })
+}
+
+// arm reports whether the timer that forces a commit must be started.
+func (t *sessionTable) arm() bool {
+	if t.armed || !t.dirty() {
+		return false
+	}
+	t.armed = true
+	return true
+}
+
+// ride adds what moved to the batch, in front of nothing that it could undo:
+// sessions that this batch saves or drops are replaced only after it.
+func (t *sessionTable) ride(c *commit) []*session {
+	for _, s := range t.moved {
+		if s.dead || !s.dirty {
+			continue
+		}
+		c.batch.Add(nil, &seglog.Record{Type: typeMoves, Time: c.time}, s.appendMoves)
+		c.cursors = append(c.cursors, s)
+	}
+	t.moved = t.moved[:0]
+	return c.cursors
+}
+
+func (s *session) appendMoves(b []byte) []byte {
+	b = append(b, s.Key[:]...)
+	b = appendInt(b, s.Seen)
+	for i, moved := range s.moved {
+		if !moved {
+			continue
+		}
+		sub := &s.Subscriptions[i]
+		b = appendString(appendString(b, sub.Channel), sub.ID)
+		b = appendCursor(b, &sub.Cursor)
+	}
+	return b
+}
+
+// restoreRecord applies one of the records that sessions write.
+func (t *sessionTable) restoreRecord(e *Engine, rec *seglog.Record) error {
+	r := &reader{b: rec.Body}
+	switch rec.Type {
+	case typeSession:
+		s := r.session()
+		if r.err == nil {
+			t.put(s)
+		}
+	case typeDrop:
+		var key engine.SessionKey
+		copy(key[:], r.fixed(16))
+		t.remove(key)
+	case typeMoves:
+		t.restoreMoves(e, r)
+	}
+	if err := r.end(); err != nil {
+		return fmt.Errorf("record of type %d: %w", rec.Type, err)
+	}
+	return nil
+}
+
+func (t *sessionTable) restoreMoves(e *Engine, r *reader) {
+	var m engine.CursorMove
+	copy(m.Key[:], r.fixed(16))
+	s := t.all[m.Key]
+	seen := int64(r.uvarint())
+	for r.err == nil && len(r.b) > 0 {
+		m.Channel, m.ID, m.Cursor = channelOf(r), r.string(), r.cursor()
+		if s == nil {
+			continue
+		}
+		if j := s.find(&m); j >= 0 {
+			s.Subscriptions[j].Cursor = m.Cursor
+		}
+	}
+	if s != nil {
+		s.Seen = max(s.Seen, seen)
+	}
+}
+
+// Session implements engine.SessionStore.
+func (e *Engine) Session(ctx context.Context, key engine.SessionKey) (s engine.Session, ok bool, err error) {
+	err = e.call(ctx, func() {
+		if found := e.seq.sessions.all[key]; found != nil && !expired(&found.Session, e.now()) {
+			s, ok = cloneSession(&found.Session), true
+		}
+	})
+	if err != nil {
+		return engine.Session{}, false, err
+	}
+	return s, ok, nil
+}
+
+// Sessions implements engine.SessionStore.
+func (e *Engine) Sessions(ctx context.Context, yield func(engine.Session) bool) error {
+	var all []engine.Session
+	err := e.call(ctx, func() {
+		now := e.now()
+		for _, s := range e.seq.sessions.all {
+			if !expired(&s.Session, now) {
+				all = append(all, cloneSession(&s.Session))
+			}
+		}
+	})
+	if err != nil {
+		return err
+	}
+	for i := range all {
+		if !yield(all[i]) {
+			break
+		}
+	}
+	return nil
+}
+
+// expire forgets the sessions that were not seen for their TTL.
+func (t *sessionTable) expire(now int64) {
+	for key, s := range t.all {
+		if expired(&s.Session, now) {
+			t.remove(key)
+		}
+	}
+}

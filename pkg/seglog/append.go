@@ -1,0 +1,219 @@
+package seglog
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+
+	"github.com/orbitd/orbitd/pkg/seglog/vfs"
+)
+
+// ErrFull says that the disk has no room for another segment. Nothing was
+// written; it may be tried again.
+var ErrFull = errors.New("the disk is full")
+
+// Append writes b and returns when it is durable and in the index. urgent is set
+// for what may use the last of the room that a full disk has left.
+//
+// ErrFull: nothing was written. Any other error: it is not known whether b is
+// durable; the log keeps it, takes nothing more, and Repair tries to make it so.
+func (l *Log) Append(b *Batch, urgent bool) error {
+	return l.append(b, urgent, 0)
+}
+
+// Final appends an empty batch that says that the log was closed: everything
+// before it was synced.
+func (l *Log) Final() error {
+	var b Batch
+	b.Reset()
+	b.Ceiling = l.ceiling
+	return l.append(&b, true, flagFinal)
+}
+
+func (l *Log) append(b *Batch, urgent bool, flags uint32) error {
+	if l.failed != nil {
+		return l.failed
+	}
+	if len(b.buf)-batchHeader > MaxBatch {
+		return fmt.Errorf("a batch of %d bytes is above the limit of %d", len(b.buf), MaxBatch)
+	}
+	need := uint32(len(b.buf) + padding(len(b.buf)))
+	if !l.fits(b, need) {
+		return l.roll(b)
+	}
+	if !urgent && l.active.capacity-l.active.end < need+l.reserve() && !l.worker.hasSpare(l) {
+		return ErrFull
+	}
+	pos := l.active.end
+	b.seal(l.frame(pos, flags, b.Ceiling))
+	if err := l.write(b.buf, pos); err != nil {
+		l.fail(b, err)
+		return l.failed
+	}
+	l.committed(b, pos)
+	if l.active.end > l.active.capacity/4 {
+		l.worker.wantSpare()
+	}
+	return nil
+}
+
+// reserve is what is left of a segment for urgent batches when there is no other.
+func (l *Log) reserve() uint32 { return l.active.capacity / 8 }
+
+// fits reports whether the active segment takes b.
+func (l *Log) fits(b *Batch, need uint32) bool {
+	if need > l.active.capacity-l.active.end {
+		return false
+	}
+	if n := len(b.metas); n > 0 && l.active.based {
+		return l.active.canIndex(b.metas[n-1].offset, b.metas[n-1].time)
+	}
+	return true
+}
+
+func (l *Log) frame(pos, flags uint32, ceiling uint64) *frame {
+	return &frame{
+		flags: flags, epoch: l.runs[len(l.runs)-1].Epoch, seq: l.active.seq, salt: l.active.salt, oldest: l.Oldest(),
+		pos: pos, synced: min(l.synced, pos), ceiling: max(l.ceiling, ceiling),
+	}
+}
+
+func (l *Log) write(b []byte, pos uint32) error {
+	if _, err := l.active.file.WriteAt(b, int64(pos)); err != nil {
+		return fmt.Errorf("write %s: %w", l.fs.Path(l.active.name), err)
+	}
+	if err := l.active.file.Sync(); err != nil {
+		return fmt.Errorf("sync %s: %w", l.fs.Path(l.active.name), err)
+	}
+	return nil
+}
+
+// fail ends the use of the active segment. b is kept for Repair.
+func (l *Log) fail(b *Batch, err error) {
+	l.failed = err
+	l.active.broken = true
+	l.held = &Batch{Ceiling: b.Ceiling, buf: b.buf, count: b.count, metas: b.metas, sealed: b.sealed}
+	*b = Batch{}
+}
+
+// committed notes that b is durable at pos of the active segment.
+func (l *Log) committed(b *Batch, pos uint32) {
+	l.ceiling = max(l.ceiling, b.Ceiling)
+	l.mu.Lock()
+	for i := range b.metas {
+		m := &b.metas[i]
+		l.active.index(m.stream, m.offset, m.prev, m.time, m.size, pos+m.at)
+	}
+	l.active.end = pos + uint32(len(b.buf))
+	l.mu.Unlock()
+	l.synced = l.active.end
+	l.ckpt.since += int64(len(b.buf))
+}
+
+// roll makes a new segment whose first batch is b. Where there is no room for
+// it nothing has happened.
+func (l *Log) roll(b *Batch) error {
+	err := l.newSegment(b)
+	if err == nil || errors.Is(err, ErrFull) {
+		return err
+	}
+	l.fail(b, err)
+	return l.failed
+}
+
+// Repair makes a new segment for what could not be written to the failed one,
+// and the log takes batches again. The old one ends at its last good sync.
+func (l *Log) Repair() error {
+	if l.failed == nil {
+		return nil
+	}
+	if err := l.newSegment(l.held); err != nil {
+		return err
+	}
+	l.failed, l.held = nil, nil
+	return nil
+}
+
+// newSegment makes the next segment with b as its first batch, b being durable
+// when the segment is.
+func (l *Log) newSegment(b *Batch) error {
+	old := l.active
+	h := header{
+		seq: old.through + 1, through: old.through + 1, prevEnd: l.synced,
+		next: max(l.ceiling, b.Ceiling) + 1, oldest: l.Oldest(), salt: newSalt(), runs: l.runs,
+	}
+	pos := uint32(h.size())
+	f := l.frame(pos, 0, b.Ceiling)
+	f.seq, f.salt, f.synced = h.seq, h.salt, pos
+	b.seal(f)
+	seg, err := l.create(&h, b.buf)
+	if err != nil {
+		return err
+	}
+	l.adopt(seg, pos)
+	l.committed(b, pos)
+	return nil
+}
+
+// adopt makes seg the active segment; its batches begin at pos.
+func (l *Log) adopt(seg *segment, pos uint32) {
+	old := l.active
+	seg.end = pos
+	l.mu.Lock()
+	l.segs = append(l.segs, seg)
+	l.active = seg
+	l.mu.Unlock()
+	l.synced = pos
+	if old != nil {
+		l.worker.seal(old)
+	}
+}
+
+// create makes the file of a segment: h, and content behind it. It is durable
+// when create returns.
+func (l *Log) create(h *header, content []byte) (*segment, error) {
+	need := uint32(h.size() + len(content) + batchHeader)
+	file, tmp, capacity, err := l.blank(need)
+	if err != nil {
+		return nil, err
+	}
+	h.capacity = capacity
+	head := h.encode()
+	if err := l.publishFile(file, tmp, segName(h.seq), append(head, content...)); err != nil {
+		file.Close()
+		return nil, err
+	}
+	s := &segment{header: *h, name: segName(h.seq), file: file, headerCRC: le.Uint32(head[8:])}
+	s.refs.Store(1)
+	return s, nil
+}
+
+// publishFile writes content to the beginning of file and gives it its name.
+func (l *Log) publishFile(file vfs.File, tmp, name string, content []byte) error {
+	if _, err := file.WriteAt(content, 0); err != nil {
+		return fmt.Errorf("write %s: %w", l.fs.Path(tmp), err)
+	}
+	if err := file.Sync(); err != nil {
+		return fmt.Errorf("sync %s: %w", l.fs.Path(tmp), err)
+	}
+	if err := l.fs.Rename(tmp, name); err != nil {
+		return fmt.Errorf("rename %s: %w", l.fs.Path(tmp), err)
+	}
+	if err := l.fs.SyncDir(); err != nil {
+		return fmt.Errorf("sync %s: %w", l.fs.Path("."), err)
+	}
+	return nil
+}
+
+func newSalt() uint32 {
+	var b [4]byte
+	rand.Read(b[:]) // never fails; see crypto/rand
+	return le.Uint32(b[:])
+}
+
+// Oldest returns the number of the oldest segment that may be needed.
+func (l *Log) Oldest() uint32 {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.oldest
+}

@@ -1,0 +1,331 @@
+package seglog
+
+import (
+	"slices"
+	"sort"
+)
+
+// An entry is where one record of a stream stands. Offset and time are relative
+// to their segment's bases, so that it has 16 bytes and no pointers.
+type entry struct {
+	offset, pos, size, time uint32
+}
+
+// A part is what one segment holds of one stream. Log.mu guards it.
+type part struct {
+	seg      *segment
+	stream   *Stream
+	prev     uint64 // offset of the stream's record before the first
+	last     uint64
+	count    uint32
+	bytes    int64
+	lastTime int64
+	// entries is nil when they are to be read from the segment's index, where
+	// they begin at at.
+	entries []entry
+	at      int64
+}
+
+// A Stream is the records of one key, in the order of their offsets. Log.mu
+// guards it.
+type Stream struct {
+	log   *Log
+	key   string
+	last  uint64
+	floor uint64
+	parts []*part
+	skip  uint32 // records of parts[0] that were trimmed
+	head  []entry
+	count int
+	bytes int64
+}
+
+// Key returns the stream's name.
+func (s *Stream) Key() string { return s.key }
+
+// Last returns the offset of the newest record, also when it was trimmed, as far
+// as the log knows: an older one than its oldest segment is not known to it.
+func (s *Stream) Last() uint64 {
+	s.log.mu.RLock()
+	defer s.log.mu.RUnlock()
+	return s.last
+}
+
+// Extent returns the offset of the newest record that was removed or trimmed,
+// and how many are left.
+func (s *Stream) Extent() (floor uint64, count int) {
+	s.log.mu.RLock()
+	defer s.log.mu.RUnlock()
+	return s.floor, s.count
+}
+
+// Limits say what Trim leaves. Zero is no limit.
+type Limits struct {
+	Count  int
+	Bytes  int64 // sum of Size
+	Before int64 // records with an earlier time go
+}
+
+// Trim removes the oldest records until the limits hold: they are not returned
+// any more, and their segments may go.
+func (s *Stream) Trim(lim Limits) error {
+	s.log.mu.Lock()
+	defer s.log.mu.Unlock()
+	for len(s.parts) > 0 {
+		p := s.parts[0]
+		if s.wholePartGoes(p, lim) {
+			if err := s.dropPart(); err != nil {
+				return err
+			}
+			continue
+		}
+		done, err := s.trimPart(p, lim)
+		if done || err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// wholePartGoes reports whether the limits hold only without all of p, which it
+// can tell without looking at the entries.
+func (s *Stream) wholePartGoes(p *part, lim Limits) bool {
+	if p.lastTime < lim.Before {
+		return true
+	}
+	if lim.Count > 0 && s.count-int(p.count-s.skip) >= lim.Count {
+		return true
+	}
+	return lim.Bytes > 0 && len(s.parts) > 1 && s.skip == 0 && s.bytes-p.bytes >= lim.Bytes
+}
+
+func (s *Stream) dropPart() error {
+	p := s.parts[0]
+	gone := p.bytes
+	if s.skip > 0 {
+		if err := s.loadHead(); err != nil {
+			return err
+		}
+		for _, e := range s.head[:s.skip] {
+			gone -= int64(e.size)
+		}
+	}
+	s.removed(p, int(p.count-s.skip), gone)
+	s.floor = max(s.floor, p.last)
+	s.parts = s.parts[1:]
+	s.head, s.skip = nil, 0
+	return nil
+}
+
+// trimPart removes from the first part, record by record. done says that the
+// limits hold.
+func (s *Stream) trimPart(p *part, lim Limits) (done bool, err error) {
+	if !s.over(lim) && lim.Before == 0 {
+		return true, nil
+	}
+	if err := s.loadHead(); err != nil {
+		return false, err
+	}
+	for s.skip < p.count {
+		e := s.head[s.skip]
+		if !s.over(lim) && p.seg.baseTime+int64(e.time) >= lim.Before {
+			return true, nil
+		}
+		s.removed(p, 1, int64(e.size))
+		s.skip++
+		s.floor = max(s.floor, p.seg.base+uint64(e.offset))
+	}
+	s.parts = s.parts[1:]
+	s.head, s.skip = nil, 0
+	return false, nil
+}
+
+func (s *Stream) over(lim Limits) bool {
+	return lim.Count > 0 && s.count > lim.Count || lim.Bytes > 0 && s.bytes > lim.Bytes
+}
+
+func (s *Stream) removed(p *part, n int, bytes int64) {
+	s.count -= n
+	s.bytes -= bytes
+	p.seg.live -= n
+}
+
+// loadHead makes the first part's entries available in head. The newest
+// segment's grow, so they are taken anew each time.
+func (s *Stream) loadHead() (err error) {
+	p := s.parts[0]
+	if p.entries != nil {
+		s.head = p.entries
+		return nil
+	}
+	if len(s.head) != int(p.count) {
+		s.head, err = p.load(0, int(p.count))
+	}
+	return err
+}
+
+// An Entry is one record that a stream has, as [Log.Records] reads it.
+type Entry struct {
+	Offset uint64
+	Size   uint32
+	pos    uint32
+	seg    *segment
+}
+
+// A Pin keeps the segments of entries from being closed, though they may be
+// removed meanwhile.
+type Pin struct{ segs []*segment }
+
+// Release gives the segments back.
+func (p *Pin) Release() {
+	for _, s := range p.segs {
+		s.release()
+	}
+	p.segs = nil
+}
+
+func (p *Pin) add(s *segment) {
+	if slices.Contains(p.segs, s) {
+		return
+	}
+	s.refs.Add(1)
+	p.segs = append(p.segs, s)
+}
+
+// A piece is a part as it was at one moment.
+type piece struct {
+	part
+	skip int
+}
+
+// After returns up to limit entries with after < offset <= through, oldest
+// first, and the offset of the newest record that is gone. The pin holds their
+// segments.
+func (s *Stream) After(after, through uint64, limit int, pin *Pin) (entries []Entry, floor uint64, err error) {
+	pieces, floor := s.piecesAfter(after, limit, pin)
+	for i := range pieces {
+		entries, err = pieces[i].after(max(after, floor), through, limit, entries)
+		if err != nil || len(entries) == limit {
+			break
+		}
+	}
+	return entries, floor, err
+}
+
+func (s *Stream) piecesAfter(after uint64, limit int, pin *Pin) ([]piece, uint64) {
+	s.log.mu.RLock()
+	defer s.log.mu.RUnlock()
+	if s.last <= after {
+		return nil, s.floor
+	}
+	var pieces []piece
+	i := sort.Search(len(s.parts), func(i int) bool { return s.parts[i].last > after })
+	for have := 0; i < len(s.parts) && have < limit; i++ {
+		pieces = append(pieces, piece{part: *s.parts[i]})
+		pin.add(s.parts[i].seg)
+		if len(pieces) > 1 { // of the first one only a few may be wanted
+			have += int(s.parts[i].count)
+		}
+	}
+	return pieces, s.floor
+}
+
+// Before returns up to limit entries with an offset below before, which are the
+// newest such, oldest first.
+func (s *Stream) Before(before uint64, limit int, pin *Pin) ([]Entry, error) {
+	pieces, floor := s.piecesBefore(before, limit, pin)
+	var all []Entry
+	for i := range pieces {
+		p := &pieces[i]
+		to, err := p.search(before - 1)
+		if err != nil {
+			return nil, err
+		}
+		got, err := p.slice(max(0, to-limit), to, nil)
+		if err != nil {
+			return nil, err
+		}
+		all = append(got, all...)
+		if len(all) >= limit {
+			break
+		}
+	}
+	all = all[max(0, len(all)-limit):]
+	first := sort.Search(len(all), func(i int) bool { return all[i].Offset > floor })
+	return all[first:], nil
+}
+
+func (s *Stream) piecesBefore(before uint64, limit int, pin *Pin) ([]piece, uint64) {
+	s.log.mu.RLock()
+	defer s.log.mu.RUnlock()
+	var pieces []piece
+	i := sort.Search(len(s.parts), func(i int) bool { return s.parts[i].last >= before })
+	for have := 0; i >= 0 && have < limit; i-- {
+		if i == len(s.parts) {
+			continue
+		}
+		pieces = append(pieces, piece{part: *s.parts[i]})
+		pin.add(s.parts[i].seg)
+		if len(pieces) > 1 || s.parts[i].last < before {
+			have += int(s.parts[i].count)
+		}
+	}
+	return pieces, s.floor
+}
+
+// after appends p's entries with after < offset <= through until there are limit.
+func (p *piece) after(after, through uint64, limit int, to []Entry) ([]Entry, error) {
+	from, err := p.search(after)
+	if err != nil {
+		return nil, err
+	}
+	end := min(int(p.count), from+limit-len(to))
+	n := len(to)
+	to, err = p.slice(from, end, to)
+	for len(to) > n && to[len(to)-1].Offset > through {
+		to = to[:len(to)-1]
+	}
+	return to, err
+}
+
+// search returns the index of the first entry whose offset is above after.
+func (p *piece) search(after uint64) (int, error) {
+	if after >= p.last {
+		return int(p.count), nil
+	}
+	if after < p.seg.base {
+		return 0, nil
+	}
+	var failed error
+	i := sort.Search(int(p.count), func(i int) bool {
+		one, err := p.load(i, i+1)
+		if err != nil {
+			failed = err
+			return true
+		}
+		return p.seg.base+uint64(one[0].offset) > after
+	})
+	return i, failed
+}
+
+func (p *piece) slice(from, to int, entries []Entry) ([]Entry, error) {
+	if from >= to {
+		return entries, nil
+	}
+	loaded, err := p.load(from, to)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range loaded {
+		entries = append(entries, Entry{Offset: p.seg.base + uint64(e.offset), Size: e.size, pos: e.pos, seg: p.seg})
+	}
+	return entries, nil
+}
+
+// load returns entries [from, to), from memory or from the index file.
+func (p *part) load(from, to int) ([]entry, error) {
+	if p.entries != nil {
+		return p.entries[from:to], nil
+	}
+	return p.seg.loadEntries(p.at+int64(from)*entrySize, to-from)
+}

@@ -1,0 +1,121 @@
+package vfs
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// lockName is the file whose lock stands for the folder's.
+const lockName = "lock"
+
+type dir struct{ path string }
+
+// OpenDir returns the operating system's folder at path. It is made, with its
+// parents, if there is none; only its owner may look into it.
+func OpenDir(path string) (FS, error) {
+	if err := os.MkdirAll(path, 0o700); err != nil {
+		return nil, err
+	}
+	if err := syncPath(filepath.Dir(path)); err != nil {
+		return nil, err
+	}
+	return dir{path}, nil
+}
+
+func (d dir) Create(name string) (File, error) {
+	f, err := os.OpenFile(d.Path(name), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	return osFile{f}, nil
+}
+
+func (d dir) Open(name string, write bool) (File, error) {
+	flag := os.O_RDONLY
+	if write {
+		flag = os.O_RDWR
+	}
+	f, err := os.OpenFile(d.Path(name), flag, 0)
+	if err != nil {
+		return nil, err
+	}
+	return osFile{f}, nil
+}
+
+func (d dir) Rename(from, to string) error { return os.Rename(d.Path(from), d.Path(to)) }
+func (d dir) Remove(name string) error     { return os.Remove(d.Path(name)) }
+func (d dir) Path(name string) string      { return filepath.Join(d.path, name) }
+func (d dir) SyncDir() error               { return syncPath(d.path) }
+
+func (d dir) List() ([]string, error) {
+	entries, err := os.ReadDir(d.path)
+	if err != nil {
+		return nil, err
+	}
+	names := make([]string, 0, len(entries))
+	for _, e := range entries {
+		if e.Type().IsRegular() && e.Name() != lockName {
+			names = append(names, e.Name())
+		}
+	}
+	return names, nil
+}
+
+func (d dir) Free() (uint64, error) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(d.path, &st); err != nil {
+		return 0, fmt.Errorf("free space of %s: %w", d.path, err)
+	}
+	return st.Bavail * uint64(st.Bsize), nil
+}
+
+// Lock holds a flock, which the kernel gives back whatever way the process ends.
+func (d dir) Lock() (io.Closer, error) {
+	f, err := os.OpenFile(d.Path(lockName), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		f.Close()
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, ErrLocked
+		}
+		return nil, fmt.Errorf("lock %s: %w", f.Name(), err)
+	}
+	return f, nil
+}
+
+func syncPath(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return f.Sync()
+}
+
+type osFile struct{ *os.File }
+
+// Sync leaves out times that nobody reads: fdatasync writes the content, and the
+// size if it changed.
+func (f osFile) Sync() error {
+	for {
+		err := unix.Fdatasync(int(f.Fd()))
+		if !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
+}
+
+func (f osFile) Size() (int64, error) {
+	st, err := f.Stat()
+	if err != nil {
+		return 0, err
+	}
+	return st.Size(), nil
+}
