@@ -179,12 +179,10 @@ export class Subscription {
    * @returns {() => void}
    */
   finisher(moved) {
-    const open = this.#open;
-    const entry = open[open.length - 1];
+    const entry = this.#open[this.#open.length - 1];
     return () => {
       if (entry.finished) return;
       entry.finished = true;
-      if (open !== this.#open) return;
       this.finished++;
       this.#settle();
       moved();
