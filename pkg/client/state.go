@@ -123,9 +123,18 @@ func (s *state) connection(ctx context.Context) *ending {
 				return end
 			}
 		case <-ctx.Done():
+			s.lastAcks()
 			l.farewell()
 			return final(ctx.Err())
 		}
+	}
+}
+
+// lastAcks says what was processed, before the client goes.
+func (s *state) lastAcks() {
+	s.inbox.serve(s)
+	if s.hello != nil {
+		s.sendAcks()
 	}
 }
 
