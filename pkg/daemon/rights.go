@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -80,6 +81,9 @@ func (r *rights) tokens(c *config.Config, a config.Auth, now func() time.Time) (
 // tokenKey returns the key that is configured, or else the daemon's own.
 func tokenKey(c *config.Config, a config.Auth) (tokenauth.Key, error) {
 	if a.Key.IsZero() {
+		if err := os.MkdirAll(c.StateDirectory, 0o700); err != nil {
+			return tokenauth.Key{}, fmt.Errorf("make the state directory: %w", err)
+		}
 		return tokenauth.LoadOrCreateKey(filepath.Join(c.StateDirectory, "token.key"))
 	}
 	text, err := a.Key.Read()
