@@ -1,0 +1,118 @@
+// A daemon of its own for a test: in a folder that goes with it, on a free port that stays the same
+// over restarts, killed at the end whatever happens.
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+
+export const root = fileURLToPath(new URL('../..', import.meta.url));
+
+const START = 20_000; // milliseconds for a daemon to answer
+
+/** What is left to kill when this process ends, however it ends. */
+const children = new Set();
+process.on('exit', () => { for (const child of children) child.kill('SIGKILL'); });
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.once(signal, () => process.exit(1));
+
+/** The daemon under test: $ORBITD_BIN, or built now. */
+export function binary() {
+  if (process.env.ORBITD_BIN) return process.env.ORBITD_BIN;
+  const bin = join(root, 'bin', 'orbitd');
+  const { status } = spawnSync('go', ['build', '-trimpath', '-o', bin, './cmd/orbitd'], { cwd: root, stdio: 'inherit' });
+  if (status !== 0) throw new Error('orbitd does not build');
+  return bin;
+}
+
+export async function freePort() {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address();
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+export class Daemon {
+  #bin = binary();
+  #folder = mkdtempSync(join(tmpdir(), 'orbitd-browser-'));
+  #child = null;
+
+  /**
+   * @param {import('node:test').TestContext} t whose end is the daemon's
+   * @param {{channels: string, origins?: string[]}} config
+   */
+  static async start(t, config) {
+    const daemon = new Daemon();
+    t.after(() => daemon.remove());
+    daemon.port = await freePort();
+    daemon.url = `http://127.0.0.1:${daemon.port}`;
+    writeFileSync(join(daemon.#folder, 'orbitd.toml'), daemon.#config(config));
+    await daemon.start();
+    return daemon;
+  }
+
+  #config({ channels, origins = [] }) {
+    return `
+[server]
+http    = "127.0.0.1:${this.port}"
+ops     = ""
+control = "control.sock"
+origins = ${JSON.stringify(origins)}
+[engine]
+path     = "engine"
+min_free = "16MiB"
+[[auth]]
+type = "file"
+path = ${JSON.stringify(join(root, 'etc', 'demo.users'))}
+[[auth]]
+type = "token"
+${channels}`;
+  }
+
+  /** Starts it, and waits until it answers. */
+  async start() {
+    const log = openSync(join(this.#folder, 'log'), 'a');
+    const child = spawn(this.#bin, ['serve', '-c', join(this.#folder, 'orbitd.toml')], { stdio: ['ignore', log, log] });
+    this.#child = child;
+    children.add(child);
+    child.once('exit', () => children.delete(child));
+    const until = Date.now() + START;
+    while (!(await this.#answers())) {
+      if (child.exitCode !== null || Date.now() > until) throw new Error(`orbitd does not start:\n${this.log()}`);
+      await sleep(10);
+    }
+  }
+
+  async #answers() {
+    try {
+      const response = await fetch(this.url + '/orbit.js');
+      await response.arrayBuffer();
+      return response.ok;
+    } catch {
+      return false;
+    }
+  }
+
+  /** Ends it at once, in the middle of whatever it does. */
+  async kill(signal = 'SIGKILL') {
+    const child = this.#child;
+    this.#child = null;
+    if (child === null || child.exitCode !== null || child.signalCode !== null) return;
+    const exit = once(child, 'exit');
+    child.kill(signal);
+    await exit;
+  }
+
+  log() {
+    return readFileSync(join(this.#folder, 'log'), 'utf8').split('\n').slice(-40).join('\n');
+  }
+
+  async remove() {
+    await this.kill();
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+}

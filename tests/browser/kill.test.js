@@ -1,0 +1,144 @@
+// A page and a daemon that is killed: every accepted message reaches the page's handlers once, in
+// order. QUICK=1 makes it short; ORBITD_MESSAGES and ORBITD_KILLS set the counts.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { emptyPage, openBrowser, openPage } from './browser.js';
+import { chaos } from './chaos.js';
+import { Daemon } from './daemon.js';
+import { check } from './history.js';
+import { Publisher } from './publisher.js';
+
+const quick = Boolean(process.env.QUICK);
+const messages = Number(process.env.ORBITD_MESSAGES ?? (quick ? 1500 : 10_000));
+const kills = Number(process.env.ORBITD_KILLS ?? (quick ? 4 : 20));
+const channels = ['/load/handler', '/load/promise', '/load/loop'];
+const rules = `
+[[channel]]
+match     = "/load/**"
+subscribe = ["*"]
+publish   = ["*"]
+`;
+
+const numbers = count => Array.from({ length: count }, (_, i) => i + 1);
+const share = i => Math.floor(messages / channels.length) + (i < messages % channels.length ? 1 : 0);
+
+/** A daemon and a page of another origin that may use it. */
+async function world(t) {
+  const origin = await emptyPage(t);
+  const daemon = await Daemon.start(t, { channels: rules, origins: [origin] });
+  const browser = await openBrowser(t);
+  return { daemon, browser, origin };
+}
+
+/**
+ * Runs in the page: takes a channel's messages in each of the ways there are, and notes every call.
+ * Some handlers take their time, and one acknowledges by itself and late.
+ */
+async function subscribe({ url, channels, who }) {
+  const { Orbit } = await import(url + '/orbit.js');
+  const orbit = new Orbit(); // talks to where the library is from
+  const seen = { deliveries: [], events: [], orbit };
+  Object.assign(window, { seen });
+  const note = event => seen.deliveries.push({ who, ch: event.channel, o: event.offset, n: event.data.n });
+  const soon = () => new Promise(resolve => setTimeout(resolve, Math.random() * 20));
+  for (const type of ['open', 'close', 'gap', 'revoked', 'error']) {
+    orbit.addEventListener(type, ({ type, channel, code, message, reason }) => {
+      if (type !== 'open' && type !== 'close' || !channel) seen.events.push({ type, channel, code, message, reason });
+    });
+  }
+  const [handler, promise, loop] = channels.map((name, i) => orbit.channel(name, { after: 0, ack: i === 1 ? 'manual' : 'auto' }));
+  handler.onmessage = event => {
+    note(event);
+    if (event.data.n % 10 === 0) return soon();
+  };
+  promise.addEventListener('message', async event => {
+    note(event);
+    if (event.data.n % 10 === 0) await soon();
+    event.ack();
+  });
+  (async () => {
+    for await (const event of loop) {
+      note(event);
+      if (event.data.n % 50 === 0) await soon();
+    }
+  })();
+}
+
+/** Waits until the page has got so many messages, or gets no more for a while. */
+async function settled(page, count) {
+  await page.evaluate(async count => {
+    let before = -1, quiet = Date.now();
+    const { seen } = window;
+    while (seen.deliveries.length < count && Date.now() - quiet < 20_000) {
+      if (seen.deliveries.length !== before) quiet = Date.now();
+      before = seen.deliveries.length;
+      await new Promise(resolve => setTimeout(resolve, 20));
+    }
+    await new Promise(resolve => setTimeout(resolve, 300)); // for what should not come
+  }, count);
+}
+
+const kinds = events => Object.entries(Object.groupBy
+  ? Object.groupBy(events, event => event.type)
+  : events.reduce((by, event) => ({ ...by, [event.type]: [...(by[event.type] ?? []), event] }), {}));
+
+test(`${messages} messages, ${kills} kills: once and in order`, { timeout: 600_000 }, async t => {
+  const { daemon, browser, origin } = await world(t);
+  const page = await openPage(browser, origin);
+  await page.evaluate(subscribe, { url: daemon.url, channels, who: 'browser' });
+
+  const publisher = new Publisher(daemon.url);
+  const progress = () => publisher.accepted.length / messages;
+  await Promise.all([
+    chaos(daemon, { kills, progress }),
+    ...channels.map((channel, i) => publisher.publish(channel, numbers(share(i)))),
+  ]);
+  await settled(page, messages);
+
+  const { deliveries, events } = await page.evaluate(() => ({ deliveries: window.seen.deliveries, events: window.seen.events }));
+  const verdict = check('kill', { accepted: publisher.accepted, deliveries });
+  t.diagnostic(verdict);
+  t.diagnostic(`retries that found their message stored: ${publisher.duplicates}; in the page: ${
+    kinds(events).map(([type, list]) => `${list.length} × ${type}`).join(', ')}`);
+  assert.equal(verdict, `accepted=${messages} delivered=${messages} lost=0 repeated=0 reordered=0`);
+  assert.deepEqual(events.filter(event => !['open', 'close'].includes(event.type)), []);
+  assert.ok(kills === 0 || events.some(event => event.type === 'close'), 'the page noticed no kill');
+  assert.deepEqual(page.mistakes, []);
+});
+
+/** Runs in the page: publishes, and notes what was accepted. */
+async function publishAll({ url, channels, count, by }) {
+  const { Orbit } = await import(url + '/orbit.js');
+  const orbit = new Orbit();
+  const accepted = window.accepted = [];
+  await Promise.all(channels.flatMap(name => Array.from({ length: count }, async (_, i) => {
+    const { offset } = await orbit.channel(name).publish({ n: i + 1 });
+    accepted.push({ ch: name, n: i + 1, o: offset, by });
+  })));
+}
+
+test('what a page publishes is stored once and in order, too', { timeout: 300_000 }, async t => {
+  const { daemon, browser, origin } = await world(t);
+  const count = quick ? 300 : 1000;
+  const reader = await openPage(browser, origin);
+  const writer = await openPage(browser, origin);
+  await reader.evaluate(subscribe, { url: daemon.url, channels, who: 'reader' });
+
+  let done = 0;
+  const poll = setInterval(async () => { done = await writer.evaluate(() => window.accepted?.length ?? 0).catch(() => done); }, 5);
+  t.after(() => clearInterval(poll));
+  await Promise.all([
+    chaos(daemon, { kills: 5, progress: () => done / (channels.length * count) }),
+    writer.evaluate(publishAll, { url: daemon.url, channels, count }),
+  ]);
+  clearInterval(poll);
+  await settled(reader, channels.length * count);
+
+  const accepted = await writer.evaluate(() => window.accepted);
+  const { deliveries } = await reader.evaluate(() => ({ deliveries: window.seen.deliveries }));
+  const verdict = check('page', { accepted, deliveries });
+  t.diagnostic(verdict);
+  const all = channels.length * count;
+  assert.equal(verdict, `accepted=${all} delivered=${all} lost=0 repeated=0 reordered=0`);
+  assert.deepEqual([...reader.mistakes, ...writer.mistakes], []);
+});
