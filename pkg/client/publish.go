@@ -10,6 +10,10 @@ import (
 	"github.com/orbitd/orbitd/pkg/protocol"
 )
 
+// maxSent bounds what is on its way to the server without an answer, so that a
+// server that limits the rate refuses few of them before this client knows.
+const maxSent = 256
+
 // publications are what has no definite answer, in the order in which it was
 // given to the client.
 type publications struct {
@@ -78,6 +82,9 @@ func (s *state) sendPublications(now time.Time) {
 	}
 	q.retryAt = time.Time{}
 	for _, p := range slices.Clone(q.queue) {
+		if len(q.byID) >= maxSent {
+			return
+		}
 		if !p.sent && p.mayGo() {
 			s.sendPublication(p, now)
 		}

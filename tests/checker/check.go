@@ -67,8 +67,9 @@ type reader struct{ who, channel string }
 func Check(h *History) *Verdict {
 	v := &Verdict{Accepted: len(h.Accepted), Delivered: len(h.Deliveries)}
 	channels := truths(h, v)
-	deliveries := map[reader][]Delivery{}
-	for _, d := range h.Deliveries {
+	deliveries := map[reader][]*Delivery{}
+	for i := range h.Deliveries {
+		d := &h.Deliveries[i]
 		r := reader{d.Who, d.Channel}
 		deliveries[r] = append(deliveries[r], d)
 	}
@@ -143,7 +144,7 @@ func checkFIFO(v *Verdict, channels map[string]*truth) {
 }
 
 // checkOrder finds repeats and what came behind a later one.
-func checkOrder(v *Verdict, r reader, deliveries []Delivery) {
+func checkOrder(v *Verdict, r reader, deliveries []*Delivery) {
 	seen := make(map[payload]bool, len(deliveries))
 	var newest uint64
 	for _, d := range deliveries {
@@ -160,7 +161,7 @@ func checkOrder(v *Verdict, r reader, deliveries []Delivery) {
 }
 
 // checkComplete finds what is missing, and what a gap told of.
-func checkComplete(v *Verdict, e Expectation, deliveries []Delivery, gaps []Gap, t *truth) {
+func checkComplete(v *Verdict, e Expectation, deliveries []*Delivery, gaps []Gap, t *truth) {
 	if t == nil {
 		return
 	}
@@ -204,7 +205,7 @@ func expectations(h *History) []Expectation {
 	return all
 }
 
-func sortedReaders(m map[reader][]Delivery) []reader {
+func sortedReaders(m map[reader][]*Delivery) []reader {
 	readers := make([]reader, 0, len(m))
 	for r := range m {
 		readers = append(readers, r)
