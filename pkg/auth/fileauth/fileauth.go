@@ -137,10 +137,12 @@ func (a *Authenticator) takeTurn(ctx context.Context) error {
 		return fmt.Errorf("check password: %d logins are waiting already", maxWaiting)
 	}
 	defer a.waiting.Add(-1)
-	select {
-	case a.turns <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("check password: %w", context.Cause(ctx))
+	if ctx.Err() == nil { // of two ready cases select takes either
+		select {
+		case a.turns <- struct{}{}:
+			return nil
+		case <-ctx.Done():
+		}
 	}
+	return fmt.Errorf("check password: %w", context.Cause(ctx))
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -69,6 +70,7 @@ func New(o Options) (*Authenticator, error) {
 		jwt.WithAudience(o.Audience),
 		jwt.WithExpirationRequired(),
 		jwt.WithIssuedAt(),
+		jwt.WithStrictDecoding(),
 		jwt.WithLeeway(Skew),
 		jwt.WithTimeFunc(o.Clock),
 	}
@@ -87,6 +89,8 @@ func (a *Authenticator) Authenticate(_ context.Context, c auth.Credentials) (*au
 		return nil, fmt.Errorf("%w: no token", auth.ErrPass)
 	case len(c.Token) > MaxLength:
 		return nil, fmt.Errorf("%w: a token of %d bytes; the limit is %d", auth.ErrDenied, len(c.Token), MaxLength)
+	case strings.ContainsFunc(c.Token, notOfTokens):
+		return nil, fmt.Errorf("%w: no token has such characters", auth.ErrPass)
 	}
 	var said claims
 	_, err := a.parser.ParseWithClaims(c.Token, &said, func(*jwt.Token) (any, error) { return a.o.Key.public, nil })
@@ -103,6 +107,16 @@ func (a *Authenticator) Authenticate(_ context.Context, c auth.Credentials) (*au
 		id.Realm = said.Realm
 	}
 	return id, nil
+}
+
+// notOfTokens reports runes that stand in no token. The decoder of base64 lets
+// newlines pass; of each token there shall be one form.
+func notOfTokens(r rune) bool {
+	switch {
+	case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '-', r == '_', r == '.':
+		return false
+	}
+	return true
 }
 
 // Issue returns a token for an identity, and when it ends: after the TTL, or

@@ -1,0 +1,77 @@
+package fileauth
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/orbitd/orbitd/pkg/auth"
+)
+
+// TestTurns: no more passwords are hashed at a time than may be, so many wait,
+// and who comes then is told that it could not be found out.
+func TestTurns(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "users")
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		a, err := New(Options{Path: path, Concurrency: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.turns <- struct{}{} // somebody is being hashed
+		answers := make(chan error, maxWaiting)
+		for range maxWaiting {
+			go func() { answers <- a.takeTurn(t.Context()) }()
+		}
+		synctest.Wait()
+		_, err = a.Authenticate(t.Context(), auth.Credentials{User: "alice", Password: "x"})
+		if err == nil || errors.Is(err, auth.ErrPass) || errors.Is(err, auth.ErrDenied) || !strings.Contains(err.Error(), "waiting") {
+			t.Errorf("one too many: %v", err)
+		}
+		for range maxWaiting {
+			<-a.turns
+			if err := <-answers; err != nil {
+				t.Error(err)
+			}
+		}
+		<-a.turns
+		if n := a.waiting.Load(); n != 0 {
+			t.Errorf("%d are waiting at the end", n)
+		}
+	})
+}
+
+// TestNobodyCostsTheMost: the time of an answer does not tell who exists.
+func TestNobodyCostsTheMost(t *testing.T) {
+	users := map[string]user{"a": {hash: hash{memory: 8, time: 1, threads: 1}}, "b": {hash: hash{memory: 64, time: 3, threads: 2}}, "c": {hash: hash{memory: 16, time: 5, threads: 1}}}
+	if h := costliest(users); h.memory != 64 || h.time != 3 || h.threads != 2 {
+		t.Errorf("%+v", h)
+	}
+	if h := costliest(nil); h.memory != newMemory || h.time != newTime || h.threads != newThreads {
+		t.Errorf("without users: %+v", h)
+	}
+}
+
+func FuzzLine(f *testing.F) {
+	f.Add("alice:$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4:editors,staff")
+	f.Add("# comment")
+	f.Add("a:b:c")
+	f.Fuzz(func(t *testing.T, line string) {
+		u, ok, err := parseLine(line)
+		if err != nil || !ok {
+			return
+		}
+		if u.hash.memory > maxMemory || u.hash.time > maxTime || strings.ContainsAny(u.String(), "\n\r") {
+			t.Fatalf("accepted: %v", u)
+		}
+		again, ok, err := parseLine(u.String())
+		if err != nil || !ok || again.String() != u.String() {
+			t.Fatalf("%q became %q, %v", u, again, err)
+		}
+	})
+}
