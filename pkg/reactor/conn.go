@@ -70,7 +70,7 @@ const (
 	closing                    // output is flushed, input dropped
 	shut                       // our direction is closed
 	ended                      // the peer's direction is closed
-	moving                     // leaves for another loop when the turn is settled
+	moving                     // leaves for another loop when the turn is settled, or is on its way
 	doomed                     // is removed when the turn is settled
 	gone                       // removed, or detached
 )
@@ -194,7 +194,7 @@ func (c *Conn) watch() {
 }
 
 func (c *Conn) rewatch(want state) {
-	if c.state&(watchIn|watchOut) == want || c.state&gone != 0 {
+	if c.state&(watchIn|watchOut) == want || c.state&(moving|gone) != 0 {
 		return
 	}
 	c.state = c.state&^(watchIn|watchOut) | want

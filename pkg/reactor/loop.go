@@ -77,6 +77,11 @@ func (l *Loop) Post(f func()) { l.post(f) }
 func (l *Loop) post(f func()) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	return l.postLocked(f)
+}
+
+// postLocked is post; mu is held.
+func (l *Loop) postLocked(f func()) bool {
 	if l.stopped {
 		return false
 	}

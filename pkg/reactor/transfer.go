@@ -123,8 +123,16 @@ func (c *Conn) Move(to *Loop, then func(c *Conn)) {
 	c.Loop().settleLater(c)
 }
 
-// depart sends c on its way.
+// depart sends c on its way. Until it arrives, moving stays set; the loop it
+// goes to may have been its loop before, and may still run what was posted then.
 func (l *Loop) depart(c *Conn) {
+	if c.x.to == nil {
+		return // it is on its way
+	}
+	if c.state&closing != 0 || c.x.to == l {
+		l.stay(c)
+		return
+	}
 	if err := l.poll.del(int(c.fd)); err != nil {
 		c.doom(err)
 		return
@@ -132,27 +140,54 @@ func (l *Loop) depart(c *Conn) {
 	l.forget(c)
 	to, then := c.x.to, c.x.then
 	c.x.to, c.x.then = nil, nil
-	c.state &^= gone | moving | watchIn | watchOut
-	c.loop.Store(to)
+	c.state &^= gone | watchIn | watchOut
 	to.count.Add(1)
-	// A loop takes posts until all loops have closed their connections, so this
-	// one is not lost.
-	to.post(func() { to.arrive(c, then) })
+	// Whoever sees the new loop posts to it only after this, and so finds the
+	// connection arrived. A loop takes posts until all loops have closed their
+	// connections, so this one is not lost.
+	to.mu.Lock()
+	defer to.mu.Unlock()
+	c.loop.Store(to)
+	to.postLocked(func() { to.arrive(c, then) })
+}
+
+// stay ends a move that leads nowhere.
+func (l *Loop) stay(c *Conn) {
+	then := c.x.then
+	c.x.to, c.x.then = nil, nil
+	c.state &^= moving
+	c.watch()
+	if then != nil && c.state&closing == 0 {
+		l.call(c, then)
+	}
+	if c.state&gone == 0 {
+		l.offerKept(c)
+	}
 }
 
 // arrive registers c, which may have come from another loop, from Adopt or from
 // an accept on another loop, and offers it what is kept.
 func (l *Loop) arrive(c *Conn, then func(*Conn)) {
-	c.lastRead = l.elapsed
-	if c.x != nil {
-		c.x.progress = l.now
+	c.state &^= moving
+	if c.state&gone != 0 {
+		return // it was ended on its way
+	}
+	if c.lastRead == 0 {
+		c.lastRead = l.elapsed // adopted
 	}
 	if !l.register(c) {
 		return
 	}
-	if then != nil {
+	if then != nil && c.state&mute == 0 {
 		l.call(c, then)
 	}
+	if c.state&gone == 0 {
+		l.offerKept(c)
+	}
+}
+
+// offerKept has settle offer what is kept.
+func (l *Loop) offerKept(c *Conn) {
 	if c.x != nil && len(c.x.in) > 0 {
 		c.state |= resumed
 		l.settleLater(c)
