@@ -7,13 +7,22 @@ import (
 	"github.com/orbitd/orbitd/pkg/message"
 )
 
-// A Run is a stretch of one channel's messages, framed and contiguous. Its
-// bytes are shared and immutable.
+// A Run is a stretch of one channel's messages, framed and contiguous. Both
+// slices are shared and immutable, and may be kept.
 type Run struct {
 	Frames []byte
-	Count  int
-	Last   message.Offset // of its last message
+	Ends   []End // one a message
+	Start  int   // where Frames begins in what Ends counts
 }
+
+// An End is a message's offset, and where its frame ends.
+type End struct {
+	Offset message.Offset
+	At     int
+}
+
+// Last returns the offset of the run's last message, of which there is one.
+func (r *Run) Last() message.Offset { return r.Ends[len(r.Ends)-1].Offset }
 
 // ringBytes is how many bytes of frames a topic keeps for those who fell behind
 // by little. A turn that brings more keeps all of it until the round is over.
@@ -22,16 +31,12 @@ const ringBytes = 128 << 10
 // A ring holds the newest frames of a topic, contiguous, so that what any
 // subscriber is missing is one slice. A buffer is only ever appended to: slices
 // of it may wait in sockets. When it is full its newer half moves to a new one.
+// The same holds for ends: windows keep slices of it.
 type ring struct {
 	buf  []byte
-	ends []frameEnd
+	ends []End
 	// floor is how far back the ring reaches: it holds every message after it.
 	floor message.Offset
-}
-
-type frameEnd struct {
-	offset message.Offset
-	end    int
 }
 
 // add appends one message. Messages from index keep on survive a move.
@@ -40,24 +45,24 @@ func (r *ring) add(f Format, m *message.Message, keep int) (kept int) {
 		keep = r.shed(keep)
 	}
 	r.buf = f.Append(r.buf, m, false)
-	r.ends = append(r.ends, frameEnd{m.Offset, len(r.buf)})
+	r.ends = append(r.ends, End{m.Offset, len(r.buf)})
 	return keep
 }
 
 // shed drops the older half of the frames, but none from index keep on, into a
 // fresh buffer. It returns where keep is now.
 func (r *ring) shed(keep int) int {
-	half := sort.Search(len(r.ends), func(i int) bool { return r.ends[i].end > len(r.buf)/2 })
+	half := sort.Search(len(r.ends), func(i int) bool { return r.ends[i].At > len(r.buf)/2 })
 	n := min(half, keep)
 	if n == 0 {
 		return keep
 	}
-	cut := r.ends[n-1].end
-	r.floor = r.ends[n-1].offset
+	cut := r.ends[n-1].At
+	r.floor = r.ends[n-1].Offset
 	r.buf = append(make([]byte, 0, ringBytes+ringBytes/4), r.buf[cut:]...)
-	r.ends = slices.Delete(r.ends, 0, n)
+	r.ends = slices.Clone(r.ends[n:])
 	for i := range r.ends {
-		r.ends[i].end -= cut
+		r.ends[i].At -= cut
 	}
 	return keep - n
 }
@@ -67,23 +72,23 @@ func (r *ring) forget(through message.Offset) { *r = ring{floor: through} }
 
 // after returns the index of the first message after the offset.
 func (r *ring) after(offset message.Offset) int {
-	return sort.Search(len(r.ends), func(i int) bool { return r.ends[i].offset > offset })
+	return sort.Search(len(r.ends), func(i int) bool { return r.ends[i].Offset > offset })
 }
 
 // run returns the messages from index i on, within the limits but at least one.
 func (r *ring) run(i, messages, bytes int) Run {
 	start := r.start(i)
 	last := min(i+messages, len(r.ends)) - 1
-	for last > i && r.ends[last].end-start > bytes {
+	for last > i && r.ends[last].At-start > bytes {
 		last--
 	}
-	end := r.ends[last].end
-	return Run{Frames: r.buf[start:end:end], Count: last - i + 1, Last: r.ends[last].offset}
+	end := r.ends[last].At
+	return Run{Frames: r.buf[start:end:end], Ends: r.ends[i : last+1], Start: start}
 }
 
 func (r *ring) start(i int) int {
 	if i == 0 {
 		return 0
 	}
-	return r.ends[i-1].end
+	return r.ends[i-1].At
 }

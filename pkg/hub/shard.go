@@ -129,7 +129,7 @@ func (s *Shard) Resume(sub *Subscription) bool {
 // last returns the offset that a subscriber must have to miss nothing.
 func (t *topic) last() message.Offset {
 	if n := len(t.ring.ends); n > 0 {
-		return t.ring.ends[n-1].offset
+		return t.ring.ends[n-1].Offset
 	}
 	return t.ring.floor
 }
@@ -203,7 +203,7 @@ func (s *Shard) Round() {
 func (s *Shard) deliver(t *topic) {
 	r := &t.ring
 	run := r.run(t.fresh, len(r.ends), len(r.buf))
-	first := r.ends[t.fresh].offset
+	first := r.ends[t.fresh].Offset
 	// Backwards, for a subscriber that takes nothing leaves the slice.
 	for i := len(t.live) - 1; i >= 0; i-- {
 		sub := t.live[i]
@@ -216,7 +216,7 @@ func (s *Shard) deliver(t *topic) {
 			theirs = r.run(next, len(r.ends), len(r.buf))
 		}
 		if sub.Subscriber.Deliver(sub, theirs) {
-			sub.Sent = theirs.Last
+			sub.Sent = theirs.Last()
 		} else {
 			s.Pause(sub)
 		}

@@ -74,14 +74,14 @@ func (sub *subscription) stop() {
 // room is how many messages and bytes the window has left.
 func (sub *subscription) room() (messages, bytes int) {
 	limits := &sub.session.part.manager.limits
-	return limits.Window - int(sub.window.count), min(limits.WindowBytes-sub.session.unacked, readBytes)
+	return limits.Window - sub.window.count, min(limits.WindowBytes-sub.session.unacked, readBytes)
 }
 
 // Deliver takes the next messages while sub is live; see hub.Subscriber.
 func (sub *subscription) Deliver(_ *hub.Subscription, run hub.Run) bool {
 	s := sub.session
 	limits := &s.part.manager.limits
-	tooMany := run.Count > limits.Window-int(sub.window.count)
+	tooMany := len(run.Ends) > limits.Window-sub.window.count
 	tooMuch := s.unacked > 0 && len(run.Frames) > limits.WindowBytes-s.unacked
 	if tooMany || tooMuch || s.conn.Blocked() {
 		s.part.behind = append(s.part.behind, sub)
@@ -93,7 +93,7 @@ func (sub *subscription) Deliver(_ *hub.Subscription, run hub.Run) bool {
 
 func (sub *subscription) send(run hub.Run) {
 	sub.session.conn.Frames(run.Frames)
-	sub.window.sent(run.Last, run.Count, len(run.Frames))
+	sub.window.sent(run)
 	sub.session.unacked += len(run.Frames)
 }
 
@@ -115,12 +115,12 @@ func (sub *subscription) pump() {
 		case !ok:
 			sub.read(messages, bytes)
 			return
-		case run.Count == 0:
+		case len(run.Ends) == 0:
 			sub.caughtUp()
 			return
 		}
 		sub.send(run)
-		sub.Sent = run.Last
+		sub.Sent = run.Last()
 	}
 }
 
@@ -154,13 +154,15 @@ func (sub *subscription) read(messages, bytes int) {
 // A page is one read of the log, framed.
 type page struct {
 	engine.Batch
-	frames []byte
+	run hub.Run
 }
 
 func frame(format hub.Format, b engine.Batch, again message.Offset) page {
 	p := page{Batch: b}
 	for i := range b.Messages {
-		p.frames = format.Append(p.frames, &b.Messages[i], b.Messages[i].Offset <= again)
+		m := &b.Messages[i]
+		p.run.Frames = format.Append(p.run.Frames, m, m.Offset <= again)
+		p.run.Ends = append(p.run.Ends, hub.End{Offset: m.Offset, At: len(p.run.Frames)})
 	}
 	return p
 }
@@ -177,8 +179,8 @@ func (sub *subscription) arrived(p page, err error) {
 		sub.Sent = gap.To
 	}
 	sub.verified(p)
-	if n := len(p.Messages); n > 0 {
-		sub.send(hub.Run{Frames: p.frames, Count: n, Last: p.Messages[n-1].Offset})
+	if len(p.run.Ends) > 0 {
+		sub.send(p.run)
 	}
 	sub.Sent = max(sub.Sent, p.Through)
 	sub.pump()

@@ -1,60 +1,80 @@
 package session
 
-import "github.com/orbitd/orbitd/pkg/message"
+import (
+	"sort"
 
-// marks is how many stretches a window tells apart. An ack in the middle of a
-// stretch frees it only when the rest of it is acknowledged; since acks are
-// cumulative, that comes.
-const marks = 4
+	"github.com/orbitd/orbitd/pkg/hub"
+	"github.com/orbitd/orbitd/pkg/message"
+)
 
-// A window counts what was sent on one subscription and not acknowledged, in a
-// fixed and small space: stretches of messages, the newest last.
+// A window counts what was sent on one subscription and not acknowledged. It
+// holds no copies: a stretch is a part of the index that came with the messages
+// and that all subscribers share, and runs that follow each other there are one
+// stretch. So a window that is in use mostly has one, whatever its length.
 type window struct {
-	stretches [marks]stretch
-	used      int8
-	count     int32 // messages in all stretches
+	first stretch
+	rest  []stretch // after first
+	count int
 }
 
+// A stretch is some messages that follow each other in one index.
 type stretch struct {
-	last  message.Offset
-	count int32
-	bytes int32
+	ends  []hub.End
+	start int // where the first one's frame begins
 }
 
-// sent adds messages. When all stretches are in use the two newest become one.
-func (w *window) sent(last message.Offset, count, bytes int) {
-	w.count += int32(count)
-	if w.used == marks {
-		newest := &w.stretches[marks-1]
-		below := &w.stretches[marks-2]
-		if below.count > newest.count {
-			newest.merge(last, count, bytes)
-			return
-		}
-		below.merge(newest.last, int(newest.count), int(newest.bytes))
-		w.used--
+// sent adds the messages of a run.
+func (w *window) sent(run hub.Run) {
+	w.count += len(run.Ends)
+	newest := &w.first
+	if len(w.rest) > 0 {
+		newest = &w.rest[len(w.rest)-1]
 	}
-	w.stretches[w.used] = stretch{last, int32(count), int32(bytes)}
-	w.used++
+	switch {
+	case newest.grow(run.Ends):
+	case len(w.first.ends) == 0:
+		w.first = stretch{run.Ends, run.Start}
+	default:
+		w.rest = append(w.rest, stretch{run.Ends, run.Start})
+	}
 }
 
-func (s *stretch) merge(last message.Offset, count, bytes int) {
-	s.last = last
-	s.count += int32(count)
-	s.bytes += int32(bytes)
+// grow takes in what stands directly behind s in the same index.
+func (s *stretch) grow(next []hub.End) bool {
+	n := len(s.ends)
+	if n == 0 || cap(s.ends) <= n || &s.ends[:n+1][n] != &next[0] {
+		return false
+	}
+	s.ends = s.ends[:n+len(next)]
+	return true
 }
 
 // ack takes out what is acknowledged and returns how many bytes that were.
 func (w *window) ack(offset message.Offset) (bytes int) {
-	n := int8(0)
-	for n < w.used && w.stretches[n].last <= offset {
-		bytes += int(w.stretches[n].bytes)
-		w.count -= w.stretches[n].count
-		n++
+	for {
+		n, size := w.first.ack(offset)
+		w.count -= n
+		bytes += size
+		if len(w.first.ends) > 0 || len(w.rest) == 0 {
+			break
+		}
+		w.first, w.rest = w.rest[0], w.rest[1:]
 	}
-	copy(w.stretches[:], w.stretches[n:w.used])
-	w.used -= n
+	if w.count == 0 {
+		*w = window{} // lets go of the indexes
+	}
 	return bytes
+}
+
+func (s *stretch) ack(offset message.Offset) (n, bytes int) {
+	n = sort.Search(len(s.ends), func(i int) bool { return s.ends[i].Offset > offset })
+	if n == 0 {
+		return 0, 0
+	}
+	end := s.ends[n-1].At
+	bytes = end - s.start
+	s.ends, s.start = s.ends[n:], end
+	return n, bytes
 }
 
 // clear empties the window and returns how many bytes it held.

@@ -188,7 +188,7 @@ type peer struct {
 }
 
 // patience bounds a wait that ends a test as failed.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 func (r *rig) dial(header ...string) *peer {
 	r.t.Helper()

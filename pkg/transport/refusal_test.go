@@ -1,0 +1,211 @@
+package transport
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gobwas/ws"
+)
+
+// What a client does wrong is answered and costs it nothing but that command.
+func TestRefusedCommands(t *testing.T) {
+	r := newRig(t, rigOptions{rules: "/a/** * *\n/closed/** - -"})
+	p := r.dial()
+	p.send(`{"id":9,"op":"subscribe","channel":"/a/b"}`)
+	p.want(`{"re":9,"error":"map[code:bad_request message:send connect first]"}`)
+	p.connect("")
+	for _, c := range []struct{ line, code string }{
+		{`{"id":2,"op":"connect"`, "bad_request"},
+		{`nonsense`, "bad_request"},
+		{`{"id":2,"op":"fly"}`, "bad_request"},
+		{`{"id":2,"op":"connect"}`, "bad_request"},
+		{`{"id":2,"op":"subscribe","channel":"/closed/b"}`, "forbidden"},
+		{`{"id":2,"op":"publish","channel":"/closed/b","data":1}`, "forbidden"},
+		{`{"id":2,"op":"history","channel":"/closed/b"}`, "forbidden"},
+		{`{"id":2,"op":"subscribe","channel":"/no/rule"}`, "forbidden"},
+		{`{"id":2,"op":"publish","channel":"/a//b","data":1}`, "unknown_channel"},
+		{`{"id":2,"op":"publish","channel":"/a/b","data":"` + strings.Repeat("x", 66000) + `"}`, "too_large"},
+		{`{"id":2,"op":"auth","app":"a","token":"wrong"}`, "unauthorized"},
+	} {
+		p.send(c.line)
+		e, _ := p.next()["error"].(map[string]any)
+		if e["code"] != c.code || e["message"] == "" {
+			t.Errorf("%.60s: got %v, want %s", c.line, e, c.code)
+		}
+	}
+	p.send(`{"id":3,"op":"publish","channel":"/a/b","data":1}`)
+	p.want(`{"re":3,"offset":2}`)
+}
+
+func TestWrongToken(t *testing.T) {
+	r := newRig(t, rigOptions{})
+	p := r.dial()
+	p.send(`{"id":1,"op":"connect","token":"wrong"}`)
+	p.want(`{"re":1,"error":"map[code:unauthorized message:wrong user name, password or token]"}`)
+	p.want(`{"bye":"map[code:unauthorized]"}`)
+	if code := p.closed(); code != ws.StatusPolicyViolation {
+		t.Errorf("close code %d", code)
+	}
+}
+
+// A session that the server does not know, or that is another user's, is
+// replaced by a new one; positions hold all the same.
+func TestUnknownSession(t *testing.T) {
+	r := newRig(t, rigOptions{})
+	r.publish("/a/b", 1, 2)
+	p := r.dial()
+	first := p.connect(`"token":"alice"`)
+	theirs := fmt.Sprintf(`"session":%q,"secret":%q,`, first["session"], first["secret"])
+	positions := fmt.Sprintf(`"epoch":%q,"last":{"/a/b":2}`, first["epoch"])
+	for name, fields := range map[string]string{
+		"unknown":          `"session":"q83vEjRWeJCrze8SNFZ4kA","secret":"x",` + positions,
+		"another's":        `"token":"bob",` + theirs + positions,
+		"an anonymous one": theirs + positions,
+		"wrong secret":     fmt.Sprintf(`"token":"alice","session":%q,"secret":"x",`, first["session"]) + positions,
+	} {
+		q := r.dial()
+		o := q.connect(fields)
+		if o["resumed"] != false || o["session"] == first["session"] {
+			t.Errorf("%s: %v", name, o)
+		}
+		q.want(`{"ch":"/a/b","o":3,"p":2,"d":2}`)
+		q.want(`{"ch":"/a/b","at":3}`)
+	}
+	p.send(`{"op":"ping"}`)
+	p.want(`{"op":"pong"}`) // its session was not touched
+}
+
+// A position of another history is a gap, and never an error.
+func TestForeignPosition(t *testing.T) {
+	r := newRig(t, rigOptions{})
+	r.publish("/a/b", 1, 2)
+	p := r.dial()
+	epoch := p.connect("")["epoch"]
+	for _, c := range []struct{ after, epoch, gap string }{
+		{"77", "0123456789abcdef", "map[after:77 reason:epoch to:1]"},
+		{"77", "nonsense", "map[after:77 reason:epoch to:1]"},
+		{"77", fmt.Sprint(epoch), "map[after:77 reason:epoch to:3]"},
+	} {
+		p.send(fmt.Sprintf(`{"id":2,"op":"subscribe","channel":"/a/b","after":%s,"epoch":%q}`, c.after, c.epoch))
+		p.want(`{"re":2,"offset":3}`)
+		p.want(fmt.Sprintf(`{"ch":"/a/b","gap":%q}`, c.gap))
+		for o := p.next(); o["at"] == nil; o = p.next() {
+		}
+	}
+}
+
+// Violations of RFC 6455 end the connection, with the code that it names.
+func TestViolations(t *testing.T) {
+	r := newRig(t, rigOptions{})
+	masked := func(first byte, payload string) string {
+		return string([]byte{first, 0x80 | byte(len(payload)), 0, 0, 0, 0}) + payload
+	}
+	for name, c := range map[string]struct {
+		bytes string
+		code  ws.StatusCode
+	}{
+		"unmasked":             {"\x81\x02{}", 1002},
+		"reserved bit":         {masked(0xc1, "{}"), 1002},
+		"reserved opcode":      {masked(0x83, "{}"), 1002},
+		"fragmented ping":      {masked(0x09, ""), 1002},
+		"lone continuation":    {masked(0x80, "{}"), 1002},
+		"text within text":     {masked(0x01, "{") + masked(0x81, "}"), 1002},
+		"long ping":            {"\x89\xfe\x00\x7e\x00\x00\x00\x00", 1002},
+		"binary":               {masked(0x82, "{}"), 1003},
+		"not UTF-8":            {masked(0x81, "\"\xff\""), 1007},
+		"oversized":            {"\x81\xff\x00\x00\x00\x00\x7f\xff\xff\xff\x00\x00\x00\x00", 1009},
+		"length beyond 63 bit": {"\x81\xff\xff\xff\xff\xff\xff\xff\xff\xff\x00\x00\x00\x00", 1002},
+		"close of one byte":    {masked(0x88, "x"), 1002},
+		"close, bad code":      {masked(0x88, "\x03\xec"), 1002},
+		"close":                {masked(0x88, "\x03\xe8"), 1000},
+	} {
+		p := r.dial()
+		p.connect("")
+		if _, err := p.conn.Write([]byte(c.bytes)); err != nil {
+			t.Fatal(err)
+		}
+		if code := p.closed(); code != c.code {
+			t.Errorf("%s: close code %d, want %d", name, code, c.code)
+		}
+	}
+}
+
+// A message in fragments, with a ping in between, is one message, at whatever
+// bytes it is cut.
+func TestFragments(t *testing.T) {
+	r := newRig(t, rigOptions{})
+	text := []byte(`{"id":2,"op":"publish","channel":"/a/b","data":"äöü"}`)
+	frames := [][]byte{
+		ws.MustCompileFrame(ws.MaskFrame(ws.NewFrame(ws.OpText, false, text[:10]))),
+		ws.MustCompileFrame(ws.MaskFrame(ws.NewPingFrame([]byte("x")))),
+		ws.MustCompileFrame(ws.MaskFrame(ws.NewFrame(ws.OpContinuation, false, nil))),
+		ws.MustCompileFrame(ws.MaskFrame(ws.NewFrame(ws.OpContinuation, true, text[10:]))),
+	}
+	p := r.dial()
+	p.connect("")
+	for _, f := range frames {
+		for i := range f {
+			if _, err := p.conn.Write(f[i : i+1]); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	p.want(`{"re":2,"offset":2}`)
+}
+
+func TestLimits(t *testing.T) {
+	r := newRig(t, rigOptions{
+		limits: Limits{CommandRate: 1, CommandBurst: 5, LoginTimeout: 100 * time.Millisecond},
+	})
+	idle := r.dial()
+	if code := idle.closed(); code != ws.StatusPolicyViolation {
+		t.Errorf("no connect: close code %d", code)
+	}
+	p := r.dial()
+	p.connect("")
+	refused := 0
+	for i := range 20 {
+		p.send(fmt.Sprintf(`{"id":%d,"op":"unsubscribe","channel":"/a/b"}`, i+2))
+		if e, ok := p.next()["error"].(map[string]any); ok && e["code"] == "rate_limited" {
+			refused++
+		}
+	}
+	if refused < 10 {
+		t.Errorf("%d of 20 commands were refused; 5 are allowed at once, 1 a second", refused)
+	}
+}
+
+func TestOrigins(t *testing.T) {
+	r := newRig(t, rigOptions{})
+	r.server.SetOrigins([]string{"https://www.example.org"})
+	host := strings.TrimSuffix(strings.TrimPrefix(r.url, "ws://"), Path)
+	for origin, want := range map[string]bool{
+		"":                              true,
+		"https://www.example.org":       true,
+		"http://" + host:                true,
+		"https://" + host:               true,
+		"null":                          false,
+		"https://www.example.org:8443":  false,
+		"http://www.example.org":        false,
+		"https://WWW.example.org":       false,
+		"https://example.org":           false,
+		"https://www.example.org.evil":  false,
+		"https://evil-www.example.org":  false,
+		"https://user@www.example.org":  false,
+		"http://user@" + host:           false,
+		"http://" + host + "/path":      false,
+		"file://" + host:                false,
+		"http://" + host + ".evil.test": false,
+	} {
+		var header []string
+		if origin != "" {
+			header = []string{"Origin", origin}
+		}
+		_, err := r.tryDial(header...)
+		if got := err == nil; got != want {
+			t.Errorf("origin %q: connected %v, want %v (%v)", origin, got, want, err)
+		}
+	}
+}
