@@ -26,7 +26,7 @@ func (e *Engine) checkpointBody() []byte {
 	b = binary.AppendUvarint(b, uint64(len(e.channels)))
 	for _, c := range e.channels {
 		b = appendString(b, c.name)
-		b = binary.AppendUvarint(b, uint64(c.last))
+		b = binary.AppendUvarint(b, uint64(c.stored))
 		b = binary.AppendUvarint(b, uint64(c.gone))
 	}
 	e.mu.RUnlock()
@@ -48,7 +48,7 @@ func (e *Engine) restoreCheckpoint(b []byte) error {
 	e.forgotten = message.Offset(r.uvarint())
 	for range r.count() {
 		c := e.channel(channel.Name(r.string()))
-		c.last = message.Offset(r.uvarint())
+		c.stored = message.Offset(r.uvarint())
 		c.gone = message.Offset(r.uvarint())
 	}
 	e.seq.keys.restore(r)
@@ -61,7 +61,7 @@ func (e *Engine) restoreCheckpoint(b []byte) error {
 
 // checkpointIfDue starts to write a checkpoint in the background.
 func (e *Engine) checkpointIfDue() {
-	if e.seq.saving || e.seg.Failed() != nil || e.seg.SinceCheckpoint() < max(checkpointEvery, checkpointShare*e.seq.savedSize) {
+	if e.seq.saving || e.seg.Failed() != nil || e.seg.SinceCheckpoint() < max(e.opts.checkpointEvery, checkpointShare*e.seq.savedSize) {
 		return
 	}
 	write := e.seg.Checkpoint(e.checkpointBody())

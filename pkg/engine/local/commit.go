@@ -23,7 +23,7 @@ type commit struct {
 	channels []*channelState // of messages
 	inMemory []bool          // of messages
 	answers  []func(err *message.Error)
-	then     []then // run once it is durable, in order
+	then     []func() // run once it is durable, in order
 	cursors  []*session
 
 	keys int // the key table's length before, to go back to
@@ -41,19 +41,10 @@ func (c *commit) reset(time int64) {
 	c.from = 0
 }
 
-// then is something to do in memory once the batch is durable; always says that
-// it is to be done also where the batch was taken back.
-type then struct {
-	do     func()
-	always bool
-}
-
 // run does what was to be done once the batch is durable.
-func (c *commit) run(stored bool) {
-	for _, t := range c.then {
-		if stored || t.always {
-			t.do()
-		}
+func (c *commit) run() {
+	for _, f := range c.then {
+		f()
 	}
 }
 
@@ -225,10 +216,10 @@ func (e *Engine) stageMessage(c *commit, s *submit, i int) engine.Receipt {
 	m.First, m.Predecessor = 0, ""
 	ch.tip = m.Offset
 	e.seq.next++
-	if m.Key != "" {
-		e.seq.keys.put(s.keys[i].scope, keyed{s.keys[i].content, m.Offset, c.time})
-	}
 	memory := e.ruleOf(ch).Memory
+	if m.Key != "" {
+		e.seq.keys.put(s.keys[i].scope, keyed{s.keys[i].content, m.Offset, c.time, memory})
+	}
 	if !memory {
 		c.durable = true
 		c.add(ch, m)
@@ -254,9 +245,6 @@ func (c *commit) add(ch *channelState, m *message.Message) {
 
 // show makes a durable commit readable and hands it over.
 func (e *Engine) show(c *commit) {
-	for _, s := range c.cursors {
-		s.stored()
-	}
 	if len(c.messages) == 0 {
 		return
 	}
@@ -269,6 +257,8 @@ func (e *Engine) show(c *commit) {
 			}
 			ch.ring.push(c.messages[i])
 			ch.ring.trim(ch.rule, 0)
+		} else {
+			ch.stored = ch.last
 		}
 	}
 	e.visible = c.messages[len(c.messages)-1].Offset
@@ -283,6 +273,7 @@ func (e *Engine) show(c *commit) {
 
 // takeBack undoes a commit of which nothing was written.
 func (e *Engine) takeBack(c *commit) {
+	e.seq.sessions.unride(c)
 	if len(c.messages) == 0 {
 		return
 	}

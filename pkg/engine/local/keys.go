@@ -42,6 +42,7 @@ type keyed struct {
 	content uint64
 	offset  message.Offset
 	time    int64
+	memory  bool // of a message in memory: forgotten with it at a restart
 }
 
 // keyTable remembers keys by age and count. The sequencer owns it.
@@ -111,9 +112,18 @@ func (t *keyTable) horizon(now int64) int64 {
 
 func (t *keyTable) appendTo(b []byte) []byte {
 	b = binary.AppendUvarint(b, uint64(t.dropped))
-	b = binary.AppendUvarint(b, uint64(t.len()))
+	n := 0
+	for _, k := range t.keys {
+		if !k.memory {
+			n++
+		}
+	}
+	b = binary.AppendUvarint(b, uint64(n))
 	for _, s := range t.order[t.head:] {
 		k := t.keys[s]
+		if k.memory {
+			continue
+		}
 		b = append(b, s[:]...)
 		b = binary.LittleEndian.AppendUint64(b, k.content)
 		b = binary.LittleEndian.AppendUint64(b, uint64(k.offset))
@@ -134,7 +144,7 @@ func (t *keyTable) restore(r *reader) {
 		}
 		t.put(scope(b[:16]), keyed{
 			binary.LittleEndian.Uint64(b[16:]), message.Offset(binary.LittleEndian.Uint64(b[24:])),
-			int64(binary.LittleEndian.Uint64(b[32:])),
+			int64(binary.LittleEndian.Uint64(b[32:])), false,
 		})
 	}
 }

@@ -55,6 +55,7 @@ type channelState struct {
 	stream *seglog.Stream // its messages on disk
 	ring   *ring          // those in memory; nil if it never had any
 	last   message.Offset // newest visible
+	stored message.Offset // newest visible on disk
 	gone   message.Offset // everything up to here is gone, besides what the stream says
 	tip    message.Offset // newest that has an offset
 }
@@ -111,13 +112,13 @@ func (e *Engine) restore() error {
 	e.seq.next = e.visible + 1
 	for _, s := range e.seg.Streams() {
 		c := e.channel(channel.Name(s.Key()))
-		c.last = max(c.last, message.Offset(s.Last()))
+		c.stored = max(c.stored, message.Offset(s.Last()))
 	}
 	for _, c := range e.channels {
-		if c.last > message.Offset(c.stream.Last()) {
-			c.gone = max(c.gone, c.last)
+		if c.stored > message.Offset(c.stream.Last()) {
+			c.gone = max(c.gone, c.stored)
 		}
-		c.tip = c.last
+		c.last, c.tip = c.stored, c.stored
 		e.trim(c)
 	}
 	e.seq.keys.forget(e.seq.time(e))
@@ -137,13 +138,13 @@ func (e *Engine) restoreRecord(r *seglog.Record) error {
 
 func (e *Engine) restoreMessage(r *seglog.Record) error {
 	c := e.channel(channel.Name(r.Key))
-	c.last = max(c.last, message.Offset(r.Offset))
+	c.stored = max(c.stored, message.Offset(r.Offset))
 	m := message.Message{Channel: c.name}
 	if err := decodeMessage(r.Body, &m); err != nil {
 		return err
 	}
 	if m.Key != "" {
-		e.seq.keys.put(scopeOf(&m, m.Key), keyed{contentOf(&m), message.Offset(r.Offset), r.Time})
+		e.seq.keys.put(scopeOf(&m, m.Key), keyed{contentOf(&m), message.Offset(r.Offset), r.Time, false})
 		e.seq.keys.forget(r.Time)
 	}
 	return nil

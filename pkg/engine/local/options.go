@@ -35,6 +35,8 @@ type Options struct {
 	ChannelCount int
 	// Grace is how long nothing is unlinked after the clock jumped; default 1 h.
 	Grace time.Duration
+
+	checkpointEvery int64 // how much log a start may have to replay; default 64 MiB
 }
 
 func (o *Options) defaults() error {
@@ -60,6 +62,9 @@ func (o *Options) defaults() error {
 	}
 	if o.ChannelCount == 0 {
 		o.ChannelCount = 1_000_000
+	}
+	if o.checkpointEvery == 0 {
+		o.checkpointEvery = checkpointEvery
 	}
 	if o.Grace == 0 {
 		o.Grace = time.Hour

@@ -26,6 +26,7 @@ type op struct {
 	moves  []engine.CursorMove
 	call   func() // run by the sequencer in its turn
 	done   func(error)
+	at     int64 // the time when it was asked for, of what has Seen
 	size   int
 }
 
@@ -154,6 +155,7 @@ func (s *submit) prepare() (size int, err *message.Error) {
 // SaveSession implements engine.SessionStore.
 func (e *Engine) SaveSession(s engine.Session, done func(error)) {
 	own := cloneSession(&s)
+	own.Seen = e.now()
 	e.putSession(op{save: &own, done: done, size: 256})
 }
 
@@ -175,7 +177,7 @@ func (e *Engine) MoveCursors(moves []engine.CursorMove) {
 		own[i] = m
 		own[i].Cursor = cloneCursor(m.Cursor)
 	}
-	_ = e.queue.put(op{moves: own})
+	_ = e.queue.put(op{moves: own, at: e.now()})
 }
 
 // call runs f in the sequencer, after all that was asked for before.

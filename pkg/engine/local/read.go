@@ -26,8 +26,9 @@ type view struct {
 	name    channel.Name
 	stream  *seglog.Stream
 	after   message.Offset
-	foreign bool         // the position is of another history
-	gaps    []engine.Gap // what is missing from the position on
+	foreign bool       // the position is of another history
+	oldest  bool       // it reads from the oldest: nothing before can be missing
+	gap     engine.Gap // what is missing from the position on, if it has a reason
 	ring    []message.Message
 }
 
@@ -121,9 +122,9 @@ func (e *Engine) resolve(p message.Position) (start message.Offset, foreign bool
 
 // view looks at one channel. Engine.mu is held.
 func (e *Engine) view(name channel.Name, after message.Position, start message.Offset, foreign bool) view {
-	v := view{name: name, after: start, foreign: foreign}
+	v := view{name: name, after: start, foreign: foreign, oldest: start == 0}
 	if !foreign && start != after.Offset {
-		v.gaps = append(v.gaps, engine.Gap{Channel: name, After: after.Offset, To: start, Reason: engine.History})
+		v.gap = engine.Gap{Channel: name, After: after.Offset, To: start, Reason: engine.History}
 	}
 	c := e.channels[name]
 	if c == nil {
@@ -146,13 +147,20 @@ func (e *Engine) view(name channel.Name, after message.Position, start message.O
 }
 
 // missing notes that everything up to an offset is gone. A reader from the oldest
-// misses nothing.
+// misses nothing. Where there are several reasons, expiry is the weakest.
 func (v *view) missing(to message.Offset, reason engine.Reason) {
 	if to <= v.after {
 		return
 	}
-	if v.after > 0 {
-		v.gaps = append(v.gaps, engine.Gap{Channel: v.name, After: v.after, To: to, Reason: reason})
+	switch {
+	case v.oldest:
+	case v.gap.Reason == "":
+		v.gap = engine.Gap{Channel: v.name, After: v.after, To: to, Reason: reason}
+	default:
+		v.gap.To = to
+		if v.gap.Reason == engine.Expired {
+			v.gap.Reason = reason
+		}
 	}
 	v.after = to
 }
@@ -170,7 +178,7 @@ func (r *reading) find() error {
 			if len(r.items) > first {
 				to = r.items[first].offset - 1
 			}
-			v.gaps = []engine.Gap{{Channel: v.name, After: r.after.Offset, To: to, Reason: engine.History}}
+			v.gap = engine.Gap{Channel: v.name, After: r.after.Offset, To: to, Reason: engine.History}
 		}
 	}
 	if len(r.views) > 1 {
@@ -215,11 +223,8 @@ func (r *reading) batch() (engine.Batch, error) {
 		b.Through = r.items[n-1].offset
 	}
 	for i := range r.views {
-		for _, g := range r.views[i].gaps {
-			if g.Reason != engine.History && g.After >= b.Through {
-				continue // a later read tells
-			}
-			g.To = min(g.To, b.Through)
+		if g := r.views[i].gap; g.Reason != "" {
+			g.To = min(g.To, r.visible)
 			b.Gaps = append(b.Gaps, g)
 		}
 	}

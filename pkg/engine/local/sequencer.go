@@ -98,8 +98,8 @@ func (e *Engine) step(ops []op) []op {
 	n := 0
 	for n < len(ops) && (c.batch.Len() < commitBytes) {
 		o := &ops[n]
-		if o.call != nil && n > 0 {
-			break // it waits for those before it
+		if o.call != nil && n > 0 || o.moves != nil && len(c.then) > 0 {
+			break // it is about what those before it make
 		}
 		n++
 		if o.call != nil {
@@ -122,8 +122,7 @@ func (e *Engine) stage(c *commit, o *op) {
 	case o.drop != nil:
 		e.stageDrop(c, o)
 	default:
-		moves, at := o.moves, c.time
-		c.then = append(c.then, then{func() { e.seq.sessions.move(e, moves, at) }, true})
+		e.seq.sessions.move(e, o.moves, o.at)
 	}
 }
 
@@ -133,10 +132,9 @@ func (e *Engine) commitStaged(c *commit) {
 	switch {
 	case err == nil:
 		e.show(c)
-		c.run(true)
+		c.run()
 	case errors.Is(err, seglog.ErrFull):
 		e.takeBack(c)
-		c.run(false)
 		e.refuse(message.Errorf(message.Unavailable, "the disk is full").Because(err))
 		c.answer(e.refusing.Load())
 		return
@@ -158,7 +156,7 @@ func (e *Engine) store(c *commit) error {
 	if !c.durable {
 		return nil
 	}
-	c.cursors = e.seq.sessions.ride(c)
+	e.seq.sessions.ride(c)
 	c.batch.Ceiling = max(uint64(e.seq.next-1), uint64(c.ceiling))
 	return e.seg.Append(&c.batch, c.urgent)
 }
@@ -191,6 +189,7 @@ func (e *Engine) accept() {
 // tick does what depends on time alone.
 func (e *Engine) tick() {
 	e.repair()
+	e.flushCursors()
 	e.checkClock()
 	e.expire()
 	e.checkpointIfDue()
@@ -206,7 +205,7 @@ func (e *Engine) repair() {
 		c := e.seq.held
 		e.seq.held = nil
 		e.show(c)
-		c.run(true)
+		c.run()
 	}
 	if e.refusing.Load() != nil && e.seg.HasRoom() {
 		e.accept()

@@ -18,12 +18,6 @@ type session struct {
 	dead  bool   // replaced or dropped
 }
 
-// stored notes that all of it is on disk.
-func (s *session) stored() {
-	s.dirty = false
-	clear(s.moved)
-}
-
 // sessionTable holds all named sessions. The sequencer owns it.
 type sessionTable struct {
 	all   map[engine.SessionKey]*session
@@ -75,10 +69,10 @@ func (e *Engine) stageSave(c *commit, o *op) {
 		return
 	}
 	s := *o.save
-	s.Seen = c.time
+	e.seq.sessions.ride(c)
 	c.durable = true
 	c.batch.Add(nil, &seglog.Record{Type: typeSession, Time: c.time}, func(b []byte) []byte { return appendSession(b, &s) })
-	c.then = append(c.then, then{do: func() { e.seq.sessions.put(s) }})
+	c.then = append(c.then, func() { e.seq.sessions.put(s) })
 	c.answers = append(c.answers, answerError(o.done))
 }
 
@@ -89,9 +83,10 @@ func (e *Engine) stageDrop(c *commit, o *op) {
 		return
 	}
 	key := *o.drop
+	e.seq.sessions.ride(c)
 	c.durable = true
 	c.batch.Add(nil, &seglog.Record{Type: typeDrop, Time: c.time}, func(b []byte) []byte { return append(b, key[:]...) })
-	c.then = append(c.then, then{do: func() { e.seq.sessions.remove(key) }})
+	c.then = append(c.then, func() { e.seq.sessions.remove(key) })
 	c.answers = append(c.answers, answerError(o.done))
 }
 
@@ -111,10 +106,10 @@ func (t *sessionTable) move(e *Engine, moves []engine.CursorMove, now int64) {
 	for i := range moves {
 		m := &moves[i]
 		s := t.all[m.Key]
-		if s == nil || expired(&s.Session, now) {
+		if s == nil || expired(&s.Session, e.seq.last) {
 			continue
 		}
-		s.Seen = now
+		s.Seen = max(s.Seen, now)
 		if j := s.find(m); j >= 0 && e.advance(&s.Subscriptions[j].Cursor, m.Cursor) {
 			s.moved[j] = true
 		}
@@ -143,13 +138,10 @@ func (e *Engine) advance(c *engine.Cursor, to engine.Cursor) bool {
 	case to.Position.Offset < c.Position.Offset:
 		return false
 	}
-	above := slices.Concat(c.Above, to.Above)
-	slices.Sort(above)
-	above = slices.Compact(above)
-	if len(above) == len(c.Above) {
+	if len(to.Above) < len(c.Above) {
 		return false
 	}
-	c.Above = above
+	*c = to
 	return true
 }
 
@@ -164,7 +156,7 @@ func (e *Engine) knows(p message.Position) bool {
 
 // dirty reports whether a cursor is not on disk.
 func (t *sessionTable) dirty() bool {
-	return slices.ContainsFunc(t.moved, func(s *session) bool { return s.dirty && !s.dead })
+	return slices.ContainsFunc(t.moved, func(s *session) bool { return !s.dead })
 }
 
 // arm reports whether the timer that forces a commit must be started.
@@ -176,18 +168,34 @@ func (t *sessionTable) arm() bool {
 	return true
 }
 
-// ride adds what moved to the batch, in front of nothing that it could undo:
-// sessions that this batch saves or drops are replaced only after it.
-func (t *sessionTable) ride(c *commit) []*session {
+// ride adds what moved to the batch. It stands before the record of a session
+// that is saved or dropped, which must come after the moves that it outdates.
+func (t *sessionTable) ride(c *commit) {
 	for _, s := range t.moved {
-		if s.dead || !s.dirty {
+		if s.dead {
 			continue
 		}
 		c.batch.Add(nil, &seglog.Record{Type: typeMoves, Time: c.time}, s.appendMoves)
 		c.cursors = append(c.cursors, s)
+		s.dirty = false
+		clear(s.moved)
 	}
-	t.moved = t.moved[:0]
-	return c.cursors
+	clear(t.moved)
+	t.moved, t.armed = t.moved[:0], false
+}
+
+// unride notes that a batch with moves was not written: all of their sessions'
+// cursors are to be stored again.
+func (t *sessionTable) unride(c *commit) {
+	for _, s := range c.cursors {
+		for i := range s.moved {
+			s.moved[i] = true
+		}
+		if !s.dirty {
+			s.dirty = true
+			t.moved = append(t.moved, s)
+		}
+	}
 }
 
 func (s *session) appendMoves(b []byte) []byte {
@@ -248,7 +256,7 @@ func (t *sessionTable) restoreMoves(e *Engine, r *reader) {
 // Session implements engine.SessionStore.
 func (e *Engine) Session(ctx context.Context, key engine.SessionKey) (s engine.Session, ok bool, err error) {
 	err = e.call(ctx, func() {
-		if found := e.seq.sessions.all[key]; found != nil && !expired(&found.Session, e.now()) {
+		if found := e.seq.sessions.all[key]; found != nil && !expired(&found.Session, e.seq.time(e)) {
 			s, ok = cloneSession(&found.Session), true
 		}
 	})
@@ -262,7 +270,7 @@ func (e *Engine) Session(ctx context.Context, key engine.SessionKey) (s engine.S
 func (e *Engine) Sessions(ctx context.Context, yield func(engine.Session) bool) error {
 	var all []engine.Session
 	err := e.call(ctx, func() {
-		now := e.now()
+		now := e.seq.time(e)
 		for _, s := range e.seq.sessions.all {
 			if !expired(&s.Session, now) {
 				all = append(all, cloneSession(&s.Session))
