@@ -40,10 +40,7 @@ func readAuth(t *table) (a Auth, ok bool) {
 	t.label = fmt.Sprintf("auth %q: ", a.Name)
 	switch a.Type {
 	case FileAuth:
-		a.Path = t.file("path", "/etc/orbitd/users")
-		if !t.has("path") {
-			t.fail("path", `write path = "/etc/orbitd/users"`, "it is missing")
-		}
+		a.Path = t.users()
 	case TokenAuth:
 		a.Key = t.secret("key")
 		a.TTL = t.duration("ttl", 12*time.Hour, time.Minute, 30*day)
@@ -53,6 +50,19 @@ func readAuth(t *table) (a Auth, ok bool) {
 	}
 	t.done()
 	return a, true
+}
+
+// users reads the path of a users' file.
+func (t *table) users() string {
+	path := t.doc.absolute(t.text("path", "", "/etc/orbitd/users"))
+	if path == "" {
+		t.fail("path", `write path = "/etc/orbitd/users"`, "it is missing")
+		return ""
+	}
+	if err := tryRead(path); err != nil {
+		t.fail("path", fmt.Sprintf(`"orbitd passwd --file %s NAME" makes it; or correct the path, or make it readable for orbitd`, path), "cannot read %s: %v", path, err)
+	}
+	return path
 }
 
 // readLDAP checks what is written, so that a file can be prepared, and refuses

@@ -2,7 +2,6 @@ package config
 
 import (
 	"net/netip"
-	"slices"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -36,6 +35,11 @@ type Config struct {
 	// Disabled are the applications whose file in apps.d has an error. Policy
 	// forbids everything below their names.
 	Disabled []DisabledApp
+
+	// What Realm answers: for the applications that are named above, and for all
+	// others.
+	realms    map[string][]string
+	everyAuth []string
 }
 
 // Server says where orbitd listens. An empty address is not listened on.
@@ -148,13 +152,13 @@ func (c *Config) App(name string) (app App, ok bool) {
 }
 
 // Realm returns the names of the authenticators that vouch for an application's
-// users: none if it is disabled.
+// users: none if it is disabled. It is asked at every decision and allocates
+// nothing; the list is not to be changed.
 func (c *Config) Realm(app string) []string {
-	if slices.ContainsFunc(c.Disabled, func(d DisabledApp) bool { return d.Name == app }) {
-		return nil
+	if realm, ok := c.realms[app]; ok {
+		return realm
 	}
-	a, _ := c.App(app)
-	return a.Auth
+	return c.everyAuth
 }
 
 // Storage returns how the channel's messages are stored. It depends on no user.

@@ -216,8 +216,8 @@ func checkAuth(t *testing.T, c *config.Config, dir string) {
 	if ok || !slices.Equal(other.Auth, []string{"local", "token"}) || len(other.Origins) != 2 {
 		t.Errorf("other %+v", other)
 	}
-	if !slices.Equal(c.Realm("chat"), []string{"local"}) {
-		t.Errorf("realm of chat %q", c.Realm("chat"))
+	if !slices.Equal(c.Realm("chat"), []string{"local"}) || !slices.Equal(c.Realm("other"), other.Auth) {
+		t.Errorf("realm of chat %q, of another %q", c.Realm("chat"), c.Realm("other"))
 	}
 }
 

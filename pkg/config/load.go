@@ -211,11 +211,16 @@ func checkShadows(doc *document, before, rules []acl.Rule) {
 	}
 }
 
+// compile makes what is asked often out of what was read.
 func (c *Config) compile() error {
 	slices.SortFunc(c.Apps, func(a, b App) int { return strings.Compare(a.Name, b.Name) })
+	c.everyAuth, c.realms = c.authNames(), make(map[string][]string)
+	for _, a := range c.Apps {
+		c.realms[a.Name] = a.Auth
+	}
 	disabled := make([]string, len(c.Disabled))
 	for i, d := range c.Disabled {
-		disabled[i] = d.Name
+		disabled[i], c.realms[d.Name] = d.Name, nil
 	}
 	policy, err := acl.Compile(c.Rules, disabled...)
 	if err != nil {
