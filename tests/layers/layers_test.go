@@ -45,7 +45,7 @@ func table(t *testing.T) map[string]int {
 				t.Fatalf("layer %q: %v", cells[1], err)
 			}
 			for name := range strings.SplitSeq(cells[2], "`") {
-				if strings.Contains(name, "/") {
+				if name = strings.TrimSuffix(name, "/"); strings.Contains(name, "/") || name == "js" {
 					layers[name] = layer
 				}
 			}
