@@ -40,7 +40,7 @@ func checkSegment(segment string) error {
 	}
 	for i, r := range segment {
 		if !validRune(r) && (r != '$' || i != 0) {
-			return fmt.Errorf("%q is not allowed; use letters, digits and - _ . ~ @ : + = , !", r)
+			return fmt.Errorf("%q is not allowed: letters, digits and - _ . ~ @ : + = , ! are", r)
 		}
 	}
 	return nil
