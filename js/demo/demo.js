@@ -35,7 +35,7 @@ function make(tag, className = '', text = '') {
   return element;
 }
 
-const clock = new Intl.DateTimeFormat([], { hour: '2-digit', minute: '2-digit', second: '2-digit' });
+const clock = new Intl.DateTimeFormat([], { hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' });
 
 /**
  * Adds to a list that keeps its newest entries, and follows its end where the reader does.
@@ -49,6 +49,18 @@ function append(list, entry, before = null) {
   list.insertBefore(entry, before);
   while (list.children.length > KEPT) list.firstElementChild?.remove();
   if (atEnd) list.scrollTop = list.scrollHeight;
+}
+
+/**
+ * What to show of a payload, whatever somebody has published.
+ *
+ * @param {any} data
+ * @param {string} type
+ */
+function textOf(data, type) {
+  if (typeof data?.text === 'string') return data.text;
+  if (!(data instanceof Uint8Array)) return JSON.stringify(data);
+  return type.startsWith('text/') ? new TextDecoder().decode(data) : `${data.length} bytes, ${type}`;
 }
 
 /** One channel on the page. */
@@ -108,9 +120,9 @@ class Panel {
   }
 
   /** @param {OrbitMessage} message @param {boolean} fresh */
-  #show({ data, publisher, time, offset }, fresh) {
+  #show({ data, contentType, publisher, time, offset }, fresh) {
     const nick = String(data?.nick ?? 'anonymous');
-    const text = typeof data?.text === 'string' ? data.text : JSON.stringify(data);
+    const text = textOf(data, contentType);
     const entry = this.#entry(publisher ?? nick, publisher !== undefined, text, `#${offset}`, time);
     entry.dataset.offset = String(offset);
     if (fresh) entry.classList.add('new');
@@ -172,8 +184,9 @@ orbit.onopen = ({ channel, user, resumed, offset }) => {
 };
 orbit.onclose = ({ channel, code, message, retry }) => {
   if (channel) return;
+  const why = code === 'connection_lost' ? 'connection lost' : message;
   const next = retry === undefined ? '' : `; next attempt in ${(retry / 1000).toFixed(1)} s`;
-  log(`${message} (${code})${next}`, 'warn');
+  log(why + next, 'warn');
 };
 orbit.ongap = ({ channel, after, to, reason }) => log(`${channel}: gap #${after} to #${to}, ${reason}`, 'warn');
 orbit.onrevoked = ({ channel, message }) => log(`${channel}: ${message}`, 'bad');

@@ -78,9 +78,12 @@ async function settled(page, count) {
   }, count);
 }
 
-const kinds = events => Object.entries(Object.groupBy
-  ? Object.groupBy(events, event => event.type)
-  : events.reduce((by, event) => ({ ...by, [event.type]: [...(by[event.type] ?? []), event] }), {}));
+/** How many there are of each type. */
+function counts(events) {
+  const by = new Map();
+  for (const { type } of events) by.set(type, (by.get(type) ?? 0) + 1);
+  return [...by].map(([type, count]) => `${count} × ${type}`).join(', ');
+}
 
 test(`${messages} messages, ${kills} kills: once and in order`, { timeout: 600_000 }, async t => {
   const { daemon, browser, origin } = await world(t);
@@ -98,12 +101,19 @@ test(`${messages} messages, ${kills} kills: once and in order`, { timeout: 600_0
   const { deliveries, events } = await page.evaluate(() => ({ deliveries: window.seen.deliveries, events: window.seen.events }));
   const verdict = check('kill', { accepted: publisher.accepted, deliveries });
   t.diagnostic(verdict);
-  t.diagnostic(`retries that found their message stored: ${publisher.duplicates}; in the page: ${
-    kinds(events).map(([type, list]) => `${list.length} × ${type}`).join(', ')}`);
+  t.diagnostic(`retries that found their message stored: ${publisher.duplicates}; in the page: ${counts(events)}`);
   assert.equal(verdict, `accepted=${messages} delivered=${messages} lost=0 repeated=0 reordered=0`);
   assert.deepEqual(events.filter(event => !['open', 'close'].includes(event.type)), []);
   assert.ok(kills === 0 || events.some(event => event.type === 'close'), 'the page noticed no kill');
   assert.deepEqual(page.mistakes, []);
+
+  // Who comes late gets the same.
+  const late = await openPage(browser, origin);
+  await late.evaluate(subscribe, { url: daemon.url, channels, who: 'late' });
+  await settled(late, messages);
+  const replayed = check('late', { accepted: publisher.accepted, deliveries: await late.evaluate(() => window.seen.deliveries) });
+  t.diagnostic(`a late page: ${replayed}`);
+  assert.equal(replayed, verdict);
 });
 
 /** Runs in the page: publishes, and notes what was accepted. */

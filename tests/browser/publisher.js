@@ -24,9 +24,12 @@ export class Publisher {
   /** Publishes {"n": n} for each number, in this order. */
   async publish(channel, numbers) {
     const waiting = numbers.map(n => ({ n, key: randomBytes(16).toString('hex'), first: 0 }));
-    waiting.forEach((message, i) => { message.prev = waiting[i - 1]?.key; });
+    waiting.forEach((message, i) => { message.prev = waiting[i - 1]; });
     const one = async () => {
-      for (let message = waiting.shift(); message; message = waiting.shift()) await this.#until(channel, message);
+      for (let message = waiting.shift(); message; message = waiting.shift()) {
+        await (message.done = this.#until(channel, message));
+        message.prev = null; // what is stored needs no history
+      }
     };
     await Promise.all(Array.from({ length: WINDOW }, one));
   }
@@ -42,14 +45,16 @@ export class Publisher {
         return;
       }
       if (answer && !passing.has(answer.error.code)) throw new Error(`${channel} ${message.n}: ${JSON.stringify(answer)}`);
-      await sleep(AGAIN);
+      // Another connection was quicker: the one before is on its way.
+      if (answer?.error.code === 'out_of_order' && message.prev) await message.prev.done;
+      else await sleep(AGAIN);
     }
   }
 
   /** The answer; null: none arrived, and nobody knows whether it is stored. */
   async #try(channel, { n, key, prev, first }) {
     const headers = { 'Content-Type': 'application/json', 'Idempotency-Key': key, 'Orbit-First': String(first) };
-    if (prev) headers['Orbit-Previous-Key'] = prev;
+    if (prev) headers['Orbit-Previous-Key'] = prev.key;
     try {
       const response = await fetch(`${this.#url}/v1/publish${channel}`, { method: 'POST', headers, body: JSON.stringify({ n }) });
       return await response.json();
