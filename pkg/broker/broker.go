@@ -17,6 +17,9 @@ import (
 // *message.Error.
 type Authenticator interface {
 	Authenticate(ctx context.Context, c auth.Credentials) (*auth.Identity, error)
+	// Refresh returns the identity as it is now: Unauthorized if there is no such
+	// user any more.
+	Refresh(ctx context.Context, id *auth.Identity) (*auth.Identity, error)
 	// Vouches reports whether an identity of the realm counts in the application.
 	Vouches(realm, app string) bool
 }
@@ -101,6 +104,20 @@ func (b *Broker) Authenticate(ctx context.Context, c auth.Credentials) (*auth.Id
 	ctx, cancel := context.WithTimeout(ctx, b.authTime)
 	defer cancel()
 	return b.rights.Load().Auth.Authenticate(ctx, c)
+}
+
+// Refresh returns who the client is by what the authenticators say now. It may
+// block. The error is Unauthorized if one of the identities has ended, and
+// another if that could not be found out.
+func (b *Broker) Refresh(ctx context.Context, who *Who) (*Who, error) {
+	if who == nil {
+		return nil, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, b.authTime)
+	defer cancel()
+	return who.each(func(id *auth.Identity) (*auth.Identity, error) {
+		return b.rights.Load().Auth.Refresh(ctx, id)
+	})
 }
 
 // May returns nil if the client may carry out the action on the channel, else

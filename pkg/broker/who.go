@@ -35,6 +35,23 @@ func (w *Who) With(app string, id *auth.Identity) *Who {
 	return next
 }
 
+// each returns w with every identity replaced by what f makes of it.
+func (w *Who) each(f func(*auth.Identity) (*auth.Identity, error)) (*Who, error) {
+	next := &Who{apps: make(map[string]*auth.Identity, len(w.apps))}
+	var err error
+	if w.base != nil {
+		if next.base, err = f(w.base); err != nil {
+			return nil, err
+		}
+	}
+	for app, id := range w.apps {
+		if next.apps[app], err = f(id); err != nil {
+			return nil, err
+		}
+	}
+	return next, nil
+}
+
 // Owner returns the realm and user that a session of this client belongs to;
 // both are empty for an anonymous client.
 func (w *Who) Owner() (realm, user string) {

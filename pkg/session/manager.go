@@ -130,16 +130,16 @@ func (m *Manager) remove(s *Session) {
 	delete(m.sessions, s.id)
 }
 
-// Recheck judges the rights of all subscriptions again and returns when every
-// part has done so: from then on nothing is delivered that the rights in force
-// do not allow.
+// Recheck looks up again who the connected clients are and judges the rights of
+// all their subscriptions. From when it returns, nothing is delivered that the
+// rights in force do not allow.
 func (m *Manager) Recheck(ctx context.Context) error {
 	var done sync.WaitGroup
 	for _, p := range m.parts {
 		done.Add(1)
 		p.loop.Post(func() {
 			defer done.Done()
-			p.recheck()
+			p.recheck(&done)
 		})
 	}
 	all := make(chan struct{})

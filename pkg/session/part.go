@@ -1,6 +1,7 @@
 package session
 
 import (
+	"sync"
 	"time"
 
 	"github.com/orbitd/orbitd/pkg/engine"
@@ -55,8 +56,13 @@ func (p *Part) tick(now time.Time) {
 	}
 }
 
-func (p *Part) recheck() {
+// recheck has all connected sessions judged again; wait ends when that is done.
+func (p *Part) recheck(wait *sync.WaitGroup) {
 	for s := range p.sessions {
-		s.recheck()
+		if s.conn == nil {
+			continue // judged when the client comes back
+		}
+		wait.Add(1)
+		s.recheck(wait.Done)
 	}
 }

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"context"
 	"crypto/sha256"
 	"crypto/subtle"
 	"slices"
@@ -156,11 +157,30 @@ func (s *Session) tick(now time.Time) {
 	}
 }
 
-// recheck ends the subscriptions that the rights in force do not allow.
-func (s *Session) recheck() {
-	if s.conn == nil {
-		return // judged when the client comes back
-	}
+// recheck looks up who the client is by now, and judges its subscriptions. done
+// is called when no more is delivered than is allowed.
+func (s *Session) recheck(done func()) {
+	conn, who, b := s.conn, s.who, s.part.manager.broker
+	b.Go(func() {
+		now, err := b.Refresh(context.Background(), who)
+		s.part.loop.Post(func() {
+			defer done()
+			switch {
+			case s.conn != conn || s.who != who:
+				return // judged anew by what came in between
+			case message.CodeOf(err) == message.Unauthorized:
+				s.dismiss(ByeUnauthorized, 0)
+				return
+			case err == nil:
+				s.SetWho(now)
+			}
+			s.judge()
+		})
+	})
+}
+
+// judge ends the subscriptions that the rights in force do not allow.
+func (s *Session) judge() {
 	lost := false
 	for _, sub := range slices.Clone(s.subs) {
 		if err := s.may(sub.name); err != nil {

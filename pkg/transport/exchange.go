@@ -44,9 +44,9 @@ type exchange struct {
 	carrier carrier
 	server  *Server
 	session *session.Session // nil before connect
-	who     *broker.Who
-	cookie  string    // the token of the request's cookie
-	began   time.Time // for the login timeout
+	who     *broker.Who      // until connect; then the session knows
+	cookie  string           // the token of the request's cookie
+	began   time.Time        // for the login timeout
 
 	lines      [][]byte // that wait
 	busy       bool     // a command is being carried out elsewhere
@@ -321,7 +321,7 @@ func marks(c *protocol.Command) []session.Mark {
 
 func (x *exchange) connected(id uint64, secret string, resumed bool, results []session.Result) {
 	limits := x.carrier.home().sessions.Manager().Limits()
-	_, user := x.who.Owner()
+	_, user := x.session.Who().Owner()
 	reply := protocol.Connected{
 		Session: x.session.ID(), Secret: secret, Resumed: resumed,
 		Epoch: x.server.broker.Engine().Status().Epoch, Now: x.server.now().UnixMilli(), User: user,
@@ -377,7 +377,7 @@ func (x *exchange) publish(c *protocol.Command) {
 	x.publishing++
 	loop := x.carrier.home().loop
 	id := c.ID
-	x.server.broker.Publish(x.who, []message.Message{c.Message()}, func(receipts []engine.Receipt, err error) {
+	x.server.broker.Publish(x.session.Who(), []message.Message{c.Message()}, func(receipts []engine.Receipt, err error) {
 		loop.Post(func() { x.published(id, receipts, err) })
 	})
 }
@@ -417,7 +417,7 @@ func (x *exchange) history(c *protocol.Command) {
 	if limit == 0 {
 		limit = protocol.DefaultHistory
 	}
-	who := x.who
+	who := x.session.Who()
 	x.elsewhere(func() func() {
 		b, err := x.server.broker.History(context.Background(), who, c.Channel, c.Before, limit)
 		return func() {
@@ -433,7 +433,7 @@ func (x *exchange) history(c *protocol.Command) {
 }
 
 func (x *exchange) auth(c *protocol.Command) {
-	who := x.who
+	who := x.session.Who()
 	x.elsewhere(func() func() {
 		id, err := x.server.broker.Authenticate(context.Background(), auth.Credentials{Token: c.Token, App: c.App})
 		return func() {
@@ -441,8 +441,7 @@ func (x *exchange) auth(c *protocol.Command) {
 				x.fail(c.ID, err)
 				return
 			}
-			x.who = who.With(c.App, id)
-			x.session.SetWho(x.who)
+			x.session.SetWho(who.With(c.App, id))
 			x.carrier.object(func(dst []byte) []byte { return protocol.AppendAuthenticated(dst, c.ID, id.User) })
 		}
 	})

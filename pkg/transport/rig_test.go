@@ -45,6 +45,16 @@ func (names) Authenticate(_ context.Context, c auth.Credentials) (*auth.Identity
 	return id, nil
 }
 
+// gone is a user who is no longer known when asked for again.
+const gone = "mallory"
+
+func (names) Refresh(_ context.Context, id *auth.Identity) (*auth.Identity, error) {
+	if id.User == gone {
+		return nil, message.Errorf(message.Unauthorized, "no such user")
+	}
+	return id, nil
+}
+
 func (names) Vouches(string, string) bool { return true }
 
 // A rig is the whole core on a memory engine, behind a listener that upgrades

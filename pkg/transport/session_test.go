@@ -135,6 +135,19 @@ func TestRevoked(t *testing.T) {
 	}
 }
 
+// A user who no longer exists loses the connection at a reload.
+func TestUserGone(t *testing.T) {
+	r := newRig(t, rigOptions{})
+	stays, goes := r.dial(), r.dial()
+	stays.connect(`"token":"alice"`)
+	goes.connect(fmt.Sprintf(`"token":%q`, gone))
+	must(t, r.sessions.Recheck(t.Context()))
+	goes.want(`{"bye":"map[code:unauthorized]"}`)
+	goes.closed()
+	stays.send(`{"op":"ping"}`)
+	stays.want(`{"op":"pong"}`)
+}
+
 // A client that reads nothing for a while costs no memory and loses nothing; a
 // client beside it is not held up.
 func TestSlowReader(t *testing.T) {
