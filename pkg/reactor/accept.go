@@ -118,9 +118,9 @@ func nodelay(fd int32) {
 
 // refuse closes a connection for which there is no room.
 func (l *Loop) refuse(s int32) {
-	_ = unix.Close(int(s))
 	l.shed++
 	l.r.shed.Add(1)
+	_ = unix.Close(int(s))
 }
 
 // shedOne closes the connection that waits first. Without descriptors it could

@@ -74,6 +74,9 @@ func (l *Loop) Len() int { return int(l.count.Load()) }
 // themselves. After Reactor.Close, f is dropped.
 func (l *Loop) Post(f func()) { l.post(f) }
 
+// TryPost is Post that reports whether f will run: false after Reactor.Close.
+func (l *Loop) TryPost(f func()) bool { return l.post(f) }
+
 func (l *Loop) post(f func()) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

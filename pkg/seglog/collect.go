@@ -1,15 +1,293 @@
 package seglog
 
+import (
+	"fmt"
+	"slices"
+)
+
+// sparse is the share of a segment's records, one in so many, below which it is
+// rewritten.
+const sparse = 4
+
+// mergeFrom is from how many small segments in a row on they are made one.
+const mergeFrom = 8
+
 // HasRoom reports whether there is room for more than urgent batches; it tries to
 // make some.
 func (l *Log) HasRoom() bool {
-	if l.failed != nil {
-		return false
-	}
-	return l.worker.hasSpare(l)
+	return l.failed == nil && l.worker.hasSpare(l)
 }
 
-// Collect frees the disk space of segments that hold nothing wanted any more, in
-// the background. Only what both checkpoints cover goes.
-func (l *Log) Collect() {
+// Collect frees the disk space of segments that hold nothing wanted any more, or
+// little; the removing and rewriting is done in the background. Only what both
+// checkpoints cover goes. It may append a batch, and fails as Append does.
+func (l *Log) Collect() error {
+	if l.failed != nil || !l.worker.idle() {
+		return nil
+	}
+	mark, ok := l.olderMark()
+	if !ok {
+		return nil
+	}
+	if to := l.removable(mark); to > l.Oldest() {
+		l.mu.Lock()
+		l.oldest = to
+		l.mu.Unlock()
+		var b Batch
+		b.Reset()
+		b.Ceiling = l.ceiling
+		if err := l.append(&b, true, 0); err != nil { // until it is durable nothing may go
+			return err
+		}
+		gone := l.detach(to)
+		l.worker.do(func() { l.unlink(gone) })
+	}
+	if run := l.sparseRun(mark); len(run) > 0 && l.worker.idle() {
+		l.worker.do(func() {
+			if err := l.rewrite(run); err != nil {
+				l.log.WithError(err).WithField("segment", run[0].name).Warn("a segment with little left in it could not be rewritten")
+			}
+		})
+	}
+	return nil
+}
+
+func (l *Log) olderMark() (mark, bool) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.ckpt.older()
+}
+
+// removable returns below which number nothing is wanted.
+func (l *Log) removable(m mark) uint32 {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	to := l.oldest
+	for _, s := range l.segs {
+		if s.live > 0 || s.through >= m.seq || s == l.active {
+			break
+		}
+		to = s.through + 1
+	}
+	return to
+}
+
+// detach takes the segments below a number out of the log.
+func (l *Log) detach(below uint32) []*segment {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := 0
+	for n < len(l.segs) && l.segs[n].through < below {
+		n++
+	}
+	gone := l.segs[:n:n]
+	l.segs = slices.Clone(l.segs[n:])
+	return gone
+}
+
+func (l *Log) unlink(gone []*segment) {
+	for _, s := range gone {
+		if err := l.fs.Remove(s.name); err != nil {
+			l.log.WithError(err).WithField("segment", s.name).Warn("a segment could not be removed")
+		}
+		if s.idx != nil {
+			if err := l.fs.Remove(idxName(s.seq)); err != nil {
+				l.log.WithError(err).WithField("segment", s.name).Warn("an index could not be removed")
+			}
+		}
+		s.release()
+	}
+}
+
+// sparseRun returns segments that stand side by side and are worth being
+// rewritten into one.
+func (l *Log) sparseRun(m mark) []*segment {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	var run []*segment
+	size := uint32(0)
+	for _, s := range l.segs {
+		if s.through >= m.seq || s == l.active || !l.small(s) || size+s.left() > l.opts.SegmentSize {
+			if worth(run) {
+				return run
+			}
+			run, size = nil, 0
+			continue
+		}
+		run = append(run, s)
+		size += s.left()
+	}
+	if worth(run) {
+		return run
+	}
+	return nil
+}
+
+// small reports whether little of s is wanted, or little is in it.
+func (l *Log) small(s *segment) bool {
+	return s.live*sparse <= s.total || s.end < l.opts.SegmentSize/16
+}
+
+// left estimates how many bytes of s are wanted.
+func (s *segment) left() uint32 {
+	if s.total == 0 {
+		return 0
+	}
+	return uint32(uint64(s.end) * uint64(s.live) / uint64(s.total))
+}
+
+// worth reports whether rewriting a run frees more than it costs.
+func worth(run []*segment) bool {
+	if len(run) >= mergeFrom {
+		return true
+	}
+	return slices.ContainsFunc(run, func(s *segment) bool {
+		return s.live*sparse <= s.total && s.end-s.left() > uint32(2*s.header.size())
+	})
+}
+
+// rewrite replaces the run by one segment with what is wanted of it.
+func (l *Log) rewrite(run []*segment) error {
+	first, last := run[0], run[len(run)-1]
+	h := header{seq: first.seq, through: last.through, prevEnd: first.prevEnd, next: first.next, oldest: first.oldest, salt: newSalt()}
+	content, err := l.wanted(run, &h)
+	if err != nil {
+		return err
+	}
+	h.end = uint32(h.size() + len(content))
+	h.capacity = h.end
+	const tmp = "rewrite.tmp"
+	file, err := l.fs.Create(tmp)
+	if err != nil {
+		return err
+	}
+	head := h.encode()
+	if err := l.publishFile(file, tmp, first.name, append(head, content...)); err != nil {
+		file.Close()
+		return err
+	}
+	s := &segment{header: h, name: first.name, file: file, headerCRC: le.Uint32(head[8:]), end: h.end}
+	s.refs.Store(1)
+	if err := l.replace(run, s); err != nil {
+		return err
+	}
+	for _, old := range run[1:] {
+		l.unlink([]*segment{old})
+	}
+	first.release()
+	l.worker.seal(s)
+	return nil
+}
+
+// wanted returns the batches of a run, with what is wanted of their records, as
+// they stand in the segment that h begins.
+func (l *Log) wanted(run []*segment, h *header) ([]byte, error) {
+	var content []byte
+	for _, s := range run {
+		at, err := scan(s, s.end, func(f *frame, payload []byte) error {
+			batch, count, err := l.filter(payload)
+			if err != nil || count == 0 {
+				return err
+			}
+			f.seq, f.salt = h.seq, h.salt
+			f.pos = uint32(h.size() + len(content))
+			f.synced = f.pos
+			content = append(content, sealFrame(batch, f, count)...)
+			return nil
+		})
+		if err != nil {
+			return nil, corrupt(l.fs, s, at, err)
+		}
+	}
+	return content, nil
+}
+
+// filter returns a batch, its header still empty, of the records in a payload
+// that are in a stream and not trimmed.
+func (l *Log) filter(payload []byte) (batch []byte, count int, err error) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	batch = make([]byte, batchHeader)
+	at := 0
+	err = eachRecord(payload, func(r Record, n int) error {
+		if s := l.streams[r.Key]; r.Key != "" && s != nil && r.Offset > s.floor {
+			batch = append(batch, payload[at:at+n]...)
+			count++
+		}
+		at += n
+		return nil
+	})
+	return batch, count, err
+}
+
+// replace puts s in the place of run, in the list and in all streams.
+func (l *Log) replace(run []*segment, s *segment) error {
+	built, err := l.build(s)
+	if err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	touched := map[*Stream]bool{}
+	for _, old := range run {
+		for _, p := range old.parts {
+			touched[p.stream] = true
+		}
+	}
+	for st := range touched {
+		st.exchange(run, built[st.key])
+	}
+	i := slices.Index(l.segs, run[0])
+	l.segs = slices.Replace(slices.Clone(l.segs), i, i+len(run), s)
+	return nil
+}
+
+// build indexes s, which nobody else knows yet, in streams of its own.
+func (l *Log) build(s *segment) (map[string]*Stream, error) {
+	built := map[string]*Stream{}
+	_, err := scan(s, s.end, func(f *frame, payload []byte) error {
+		at := f.pos + batchHeader
+		return eachRecord(payload, func(r Record, n int) error {
+			b := built[r.Key]
+			if b == nil {
+				b = &Stream{log: l, key: r.Key}
+				built[r.Key] = b
+			}
+			s.index(b, r.Offset, r.Prev, r.Time, r.Size, at)
+			at += uint32(n)
+			return nil
+		})
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read back %s: %w", s.name, err)
+	}
+	return built, nil
+}
+
+// exchange puts what was built in the place of the parts of run. Log.mu is held.
+func (st *Stream) exchange(run []*segment, built *Stream) {
+	of := func(p *part) bool { return slices.Contains(run, p.seg) }
+	at := slices.IndexFunc(st.parts, of)
+	parts := slices.DeleteFunc(slices.Clone(st.parts), of)
+	if built != nil {
+		p := built.parts[0]
+		p.stream = st
+		if at < 0 { // all of it was trimmed meanwhile
+			p.seg.live -= int(p.count)
+		} else {
+			parts = slices.Insert(parts, at, p)
+		}
+	}
+	st.parts = parts
+	if at != 0 {
+		return
+	}
+	st.head, st.skip = nil, 0
+	if built != nil { // what was trimmed meanwhile is in it
+		p := parts[0]
+		for st.skip < p.count && p.seg.base+uint64(p.entries[st.skip].offset) <= st.floor {
+			st.skip++
+			p.seg.live--
+		}
+	}
 }

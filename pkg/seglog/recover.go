@@ -235,7 +235,7 @@ func (l *Log) cleanUp(names []string) error {
 
 // stray reports whether a file is ours and not needed.
 func (l *Log) stray(name string) bool {
-	if strings.HasSuffix(name, ".tmp") || name == spareName {
+	if strings.HasSuffix(name, ".tmp") {
 		return true
 	}
 	seq, ok := parseName(name, ".seg")

@@ -9,7 +9,6 @@ import (
 )
 
 const (
-	spareName = "spare"
 	newName   = "new.tmp"
 	zeroChunk = 256 << 10
 )
@@ -19,7 +18,7 @@ const (
 func (l *Log) blank(need uint32) (f vfs.File, name string, capacity uint32, err error) {
 	if sp := l.worker.takeSpare(); sp != nil {
 		if sp.size >= need {
-			return sp.file, spareName, sp.size, nil
+			return sp.file, sp.name, sp.size, nil
 		}
 		sp.file.Close()
 	}

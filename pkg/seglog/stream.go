@@ -195,7 +195,6 @@ func (p *Pin) add(s *segment) {
 // A piece is a part as it was at one moment.
 type piece struct {
 	part
-	skip int
 }
 
 // After returns up to limit entries with after < offset <= through, oldest

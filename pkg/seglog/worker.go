@@ -1,6 +1,7 @@
 package seglog
 
 import (
+	"fmt"
 	"sync"
 
 	"github.com/orbitd/orbitd/pkg/seglog/vfs"
@@ -9,6 +10,7 @@ import (
 // A spare is a blank file for the next segment.
 type spare struct {
 	file vfs.File
+	name string
 	size uint32
 }
 
@@ -22,6 +24,7 @@ type worker struct {
 	quit chan struct{}
 
 	making sync.Mutex // held while a spare is made
+	made   int        // spares; guarded by making
 
 	mu      sync.Mutex
 	spare   *spare
@@ -29,6 +32,7 @@ type worker struct {
 	noSpare error // why the last try to make one failed
 	sealing []*segment
 	jobs    []func()
+	busy    bool // a job of these is being done
 }
 
 func (w *worker) start(l *Log) {
@@ -83,13 +87,24 @@ func (w *worker) step() bool {
 	} else if len(w.jobs) > 0 {
 		job = w.jobs[0]
 		w.jobs = w.jobs[1:]
+		w.busy = true
 	}
 	w.mu.Unlock()
 	if job == nil {
 		return false
 	}
 	job()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.busy = false
 	return true
+}
+
+// idle reports whether no job was given to do that is not done.
+func (w *worker) idle() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return !w.busy && len(w.jobs) == 0
 }
 
 func (w *worker) kick() {
@@ -165,15 +180,14 @@ func (w *worker) makeSpare() {
 		return
 	}
 	size := w.log.nextSize()
-	f, err := w.log.allocate(spareName+".tmp", size)
-	if err == nil {
-		err = w.log.fs.Rename(spareName+".tmp", spareName)
-	}
+	w.made++
+	name := fmt.Sprintf("spare%d.tmp", w.made) // the one before may be about to get its name
+	f, err := w.log.allocate(name, size)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.noSpare = err; err != nil {
 		w.log.log.WithError(err).Warn("no room for the next segment of the log")
 		return
 	}
-	w.spare = &spare{f, size}
+	w.spare = &spare{f, name, size}
 }

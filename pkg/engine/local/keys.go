@@ -45,13 +45,19 @@ type keyed struct {
 	memory  bool // of a message in memory: forgotten with it at a restart
 }
 
+// A turn is the place of a key in the order of their storing.
+type turn struct {
+	scope  scope
+	offset message.Offset
+}
+
 // keyTable remembers keys by age and count. The sequencer owns it.
 type keyTable struct {
 	window int64 // milliseconds
 	most   int
 
 	keys  map[scope]keyed
-	order []scope // oldest first, from head on
+	order []turn // oldest first, from head on
 	head  int
 	// dropped is the time of the newest key that was forgotten.
 	dropped int64
@@ -66,18 +72,17 @@ func (t *keyTable) get(s scope) (keyed, bool) {
 	return k, ok
 }
 
+// put adds a key. One that is there already was forgotten and stored again, when
+// the table held others: a restart replays only some of them.
 func (t *keyTable) put(s scope, k keyed) {
-	if _, ok := t.keys[s]; ok {
-		return // a record that is replayed twice
-	}
 	t.keys[s] = k
-	t.order = append(t.order, s)
+	t.order = append(t.order, turn{s, k.offset})
 }
 
 // undo takes back the newest keys, down to a length that len returned.
 func (t *keyTable) undo(length int) {
-	for _, s := range t.order[t.head+length:] {
-		delete(t.keys, s)
+	for _, o := range t.order[t.head+length:] {
+		delete(t.keys, o.scope)
 	}
 	t.order = t.order[:t.head+length]
 }
@@ -87,16 +92,19 @@ func (t *keyTable) len() int { return len(t.order) - t.head }
 // forget drops what is too old or too much.
 func (t *keyTable) forget(now int64) {
 	for t.head < len(t.order) {
-		k := t.keys[t.order[t.head]]
-		if t.len() <= t.most && k.time >= now-t.window {
-			break
+		o := t.order[t.head]
+		k := t.keys[o.scope]
+		if k.offset == o.offset { // else it has a later turn
+			if t.len() <= t.most && k.time >= now-t.window {
+				break
+			}
+			delete(t.keys, o.scope)
+			t.dropped = max(t.dropped, k.time)
 		}
-		delete(t.keys, t.order[t.head])
-		t.dropped = max(t.dropped, k.time)
 		t.head++
 	}
 	if t.head > 1024 && t.head > len(t.order)/2 {
-		t.order = append([]scope(nil), t.order[t.head:]...)
+		t.order = append([]turn(nil), t.order[t.head:]...)
 		t.head = 0
 	}
 }
@@ -113,18 +121,18 @@ func (t *keyTable) horizon(now int64) int64 {
 func (t *keyTable) appendTo(b []byte) []byte {
 	b = binary.AppendUvarint(b, uint64(t.dropped))
 	n := 0
-	for _, k := range t.keys {
-		if !k.memory {
+	for _, o := range t.order[t.head:] {
+		if k := t.keys[o.scope]; k.offset == o.offset && !k.memory {
 			n++
 		}
 	}
 	b = binary.AppendUvarint(b, uint64(n))
-	for _, s := range t.order[t.head:] {
-		k := t.keys[s]
-		if k.memory {
+	for _, o := range t.order[t.head:] {
+		k := t.keys[o.scope]
+		if k.offset != o.offset || k.memory {
 			continue
 		}
-		b = append(b, s[:]...)
+		b = append(b, o.scope[:]...)
 		b = binary.LittleEndian.AppendUint64(b, k.content)
 		b = binary.LittleEndian.AppendUint64(b, uint64(k.offset))
 		b = binary.LittleEndian.AppendUint64(b, uint64(k.time))
@@ -136,7 +144,7 @@ func (t *keyTable) restore(r *reader) {
 	t.dropped = int64(r.uvarint())
 	n := r.count()
 	t.keys = make(map[scope]keyed, n)
-	t.order = make([]scope, 0, n)
+	t.order = make([]turn, 0, n)
 	for range n {
 		b := r.fixed(40)
 		if b == nil {

@@ -144,8 +144,8 @@ func (e *Engine) restoreMessage(r *seglog.Record) error {
 		return err
 	}
 	if m.Key != "" {
-		e.seq.keys.put(scopeOf(&m, m.Key), keyed{contentOf(&m), message.Offset(r.Offset), r.Time, false})
 		e.seq.keys.forget(r.Time)
+		e.seq.keys.put(scopeOf(&m, m.Key), keyed{contentOf(&m), message.Offset(r.Offset), r.Time, false})
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package local
 
 import (
+	"errors"
 	"time"
 
 	"github.com/orbitd/orbitd/pkg/channel"
@@ -85,7 +86,9 @@ func (e *Engine) expire() {
 		e.trim(c)
 	}
 	if time.Now().After(e.seq.clock.until) && e.seg.Failed() == nil {
-		e.seg.Collect()
+		if err := e.seg.Collect(); err != nil && !errors.Is(err, seglog.ErrFull) {
+			e.refuse(failing(err))
+		}
 	}
 }
 

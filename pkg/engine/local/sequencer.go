@@ -139,7 +139,7 @@ func (e *Engine) commitStaged(c *commit) {
 		c.answer(e.refusing.Load())
 		return
 	default:
-		e.refuse(message.Errorf(message.Unavailable, "the disk is failing; trying to go on elsewhere").Because(err))
+		e.refuse(failing(err))
 		c.answer(message.Errorf(message.Unknown, "the disk failed while this was written; retry with the same key to settle it").Because(err))
 		e.hold(c)
 		return
@@ -172,6 +172,10 @@ func (e *Engine) flushCursors() {
 	e.commitStaged(c)
 }
 
+func failing(err error) *message.Error {
+	return message.Errorf(message.Unavailable, "the disk is failing; trying to go on elsewhere").Because(err)
+}
+
 // refuse notes why publishes are refused.
 func (e *Engine) refuse(err *message.Error) {
 	if e.refusing.Swap(err) == nil {
@@ -202,10 +206,11 @@ func (e *Engine) repair() {
 			e.log.WithError(err).Warn("the disk is still failing")
 			return
 		}
-		c := e.seq.held
-		e.seq.held = nil
-		e.show(c)
-		c.run()
+		if c := e.seq.held; c != nil {
+			e.seq.held = nil
+			e.show(c)
+			c.run()
+		}
 	}
 	if e.refusing.Load() != nil && e.seg.HasRoom() {
 		e.accept()
