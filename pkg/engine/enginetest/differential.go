@@ -20,6 +20,8 @@ func Differential(t T, world World, seed uint64) {
 		KeyCount:  pick(g, 4, 20, 1000),
 	}
 	g.bench = newBench(t, world, options, g.newRules())
+	g.open()
+	g.begin()
 	defer func() { _ = g.close() }() // again, where the test ended early
 	for range Operations {
 		g.step()

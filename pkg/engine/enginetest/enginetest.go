@@ -69,6 +69,10 @@ func Run(t *testing.T, factory Factory) {
 			inv.test(t, factory(t))
 		})
 	}
+	t.Run("5_cursors_within_a_second", func(t *testing.T) {
+		t.Parallel()
+		cursorsWithinASecond(t, factory)
+	})
 	t.Run("6_nth_operation_fails", func(t *testing.T) {
 		t.Parallel()
 		failEvery(t, factory)

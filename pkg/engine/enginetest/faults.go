@@ -37,8 +37,10 @@ func failEvery(t *testing.T, factory Factory) {
 func FailNth(t T, world World, n int) bool {
 	t.Helper()
 	fired := world.(Faulty).FailAt(n)
-	b := plain(failing{t}, world)
-	b.t = t
+	b := plainBench(t, world)
+	b.faulty = true
+	b.open()
+	b.begin()
 	defer func() { _ = b.close() }() // again, where the test ended early
 	b.work("first")
 	b.restart()
@@ -46,18 +48,14 @@ func FailNth(t T, world World, n int) bool {
 	b.crash(rand.New(rand.NewPCG(uint64(n), 0)), nil, nil)
 	b.work("third")
 	b.restart()
-	if !fired() {
-		world.(Faulty).FailAt(0)
-	}
+	met := fired()
+	world.(Faulty).FailAt(0)
 	b.restart()
 	b.faulty = false // the one failure is over, and this engine never met it
 	b.publish(one(text(logA, "all is well")))
 	b.finish()
-	return fired()
+	return met
 }
-
-// failing marks a T under which a bench lets file operations fail from the start.
-type failing struct{ T }
 
 // work does a little of everything.
 func (b *bench) work(name string) {

@@ -46,9 +46,16 @@ const (
 )
 
 // plain returns a bench with two channels on disk and one in memory, on which
-// nothing is trimmed but by the ring.
+// nothing is trimmed but by the ring, and starts its engine.
 func plain(t T, world World) *bench {
 	t.Helper()
+	b := plainBench(t, world)
+	b.open()
+	b.begin()
+	return b
+}
+
+func plainBench(t T, world World) *bench {
 	return newBench(t, world, Options{KeyWindow: time.Hour, KeyCount: 1000}, map[channel.Name]engine.Rule{
 		logA:  {},
 		logB:  {},
@@ -384,9 +391,9 @@ func tailBeforeDone(t T, world World) {
 		var had int
 		done := make(chan struct{})
 		before := b.tail.count()
+		var once sync.Once
 		b.engine.Submit([]message.Message{text(logA, fmt.Sprint(i)), text(ringA, fmt.Sprint(i))}, func([]engine.Receipt, error) {
-			had = b.tail.count() - before
-			close(done)
+			once.Do(func() { had = b.tail.count() - before; close(done) })
 		})
 		b.await(done, "Submit")
 		if had != 2 {

@@ -2,7 +2,6 @@ package enginetest
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/orbitd/orbitd/pkg/channel"
 	"github.com/orbitd/orbitd/pkg/engine"
@@ -13,11 +12,42 @@ import (
 func (b *bench) read(names []channel.Name, after message.Position, limit engine.Limit) engine.Batch {
 	b.t.Helper()
 	b.notef("read %v after %v limit %+v", names, after, limit)
-	batch, err := b.engine.Read(b.t.Context(), names, after, limit)
+	batch, err := b.tryRead(names, after, limit)
 	b.check(err)
 	b.notef("got %v gaps %+v through %d more %v", offsets(batch.Messages), batch.Gaps, batch.Through, batch.More)
 	b.check(b.ledger.read(reading{names, after, limit, batch, b.engine.Status().Visible}))
 	return batch
+}
+
+// tryRead reads; on a failing disk until one attempt succeeds, and until what it
+// has of late submissions is in the ledger.
+func (b *bench) tryRead(names []channel.Name, after message.Position, limit engine.Limit) (engine.Batch, error) {
+	b.t.Helper()
+	for {
+		batch, err := b.engine.Read(b.t.Context(), names, after, limit)
+		if !b.faulty {
+			return batch, err
+		}
+		if err != nil {
+			b.notef("read: %v", err)
+			return b.engine.Read(b.t.Context(), names, after, limit)
+		}
+		if b.caughtUp(batch) {
+			return batch, nil
+		}
+	}
+}
+
+// caughtUp waits for the tail to have what a batch has, and reports whether the
+// ledger had all of it.
+func (b *bench) caughtUp(batch engine.Batch) bool {
+	b.t.Helper()
+	before := b.ledger.visible
+	if n := len(batch.Messages); n > 0 {
+		b.check(b.tail.reach(batch.Messages[n-1].Offset, before))
+	}
+	b.settle(nil)
+	return b.ledger.visible == before
 }
 
 // readAll reads page by page until there is no more.
@@ -39,6 +69,9 @@ func (b *bench) history(name channel.Name, before message.Offset, limit engine.L
 	b.t.Helper()
 	b.notef("history of %s before %d limit %+v", name, before, limit)
 	batch, err := b.engine.History(b.t.Context(), name, before, limit)
+	if err != nil && b.faulty {
+		batch, err = b.engine.History(b.t.Context(), name, before, limit)
+	}
 	b.check(err)
 	b.notef("got %v", offsets(batch.Messages))
 	b.check(b.ledger.history(name, before, limit, batch))
@@ -64,6 +97,9 @@ func (b *bench) audit() {
 
 func (b *bench) status() error {
 	s := b.engine.Status()
+	if b.twice.Load() {
+		return fmt.Errorf("a done was called twice")
+	}
 	if s.Epoch != b.ledger.epoch() || s.Visible < b.ledger.visible || s.Refusing != nil && !b.faulty {
 		return fmt.Errorf("status %+v in run %v, where %d is visible", s, b.ledger.epoch(), b.ledger.visible)
 	}
@@ -169,25 +205,4 @@ func (b *bench) auditSessions() {
 	if len(listed) > 0 {
 		b.check(fmt.Errorf("sessions that nobody saved: %v", listed))
 	}
-}
-
-// follows checks that an extra tail, taken up after the main one had delivered
-// from messages, was given the same.
-func (b *bench) follows(extra *recorder, from int) {
-	b.t.Helper()
-	extra.stop()
-	all, own := b.tail.all()[from:], extra.all()
-	if !slices.Equal(all, own) {
-		b.check(fmt.Errorf("one tail was given %v, another %v", all, own))
-	}
-}
-
-// all returns the offsets of everything that was delivered.
-func (r *recorder) all() (all []message.Offset) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, batch := range r.batches {
-		all = append(all, offsets(batch.Messages)...)
-	}
-	return all
 }
