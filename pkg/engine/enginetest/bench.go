@@ -243,6 +243,7 @@ func (b *bench) crash(rng *rand.Rand, sent []*submission, saves []*saving) {
 	b.settleSaves(saves)
 	b.faulty = faulty
 	b.reopen(last)
+	b.ledger.crashed()
 }
 
 // reopen opens an engine after one that came to last, and compares what is there.

@@ -164,6 +164,17 @@ func (l *ledger) place(sent, got message.Message, clock int64) error {
 	return nil
 }
 
+// crashed takes the newest message that is left as the last that had a time:
+// those of memory channels leave no trace on a disk.
+func (l *ledger) crashed() {
+	l.time = 0
+	for _, n := range l.lines {
+		if len(n.all) > 0 {
+			l.time = max(l.time, n.all[len(n.all)-1].Time)
+		}
+	}
+}
+
 func scopeOf(m *message.Message, key string) scope { return scope{m.Channel, m.Publisher, key} }
 
 func (l *ledger) line(name channel.Name) *line {
