@@ -60,7 +60,7 @@ func (names) Vouches(string, string) bool { return true }
 // A rig is the whole core on a memory engine, behind a listener that upgrades
 // everything.
 type rig struct {
-	t        *testing.T
+	t        testing.TB
 	engine   *memory.Engine
 	broker   *broker.Broker
 	sessions *session.Manager
@@ -78,7 +78,7 @@ type rigOptions struct {
 
 const openRules = "/** * *"
 
-func newRig(t *testing.T, o rigOptions) *rig {
+func newRig(t testing.TB, o rigOptions) *rig {
 	t.Helper()
 	r := &rig{t: t}
 	if o.rules == "" {
@@ -143,7 +143,7 @@ func (upgrading) Closed(*reactor.Conn, error) {}
 
 // policy compiles lines of "pattern subscribers publishers", the lists
 // separated by commas, "-" for nobody.
-func policy(t *testing.T, rules string) *acl.Policy {
+func policy(t testing.TB, rules string) *acl.Policy {
 	t.Helper()
 	var compiled []acl.Rule
 	for line := range strings.Lines(rules) {
@@ -157,7 +157,7 @@ func policy(t *testing.T, rules string) *acl.Policy {
 	return p
 }
 
-func principals(t *testing.T, list string) (all []acl.Principal) {
+func principals(t testing.TB, list string) (all []acl.Principal) {
 	t.Helper()
 	if list == "-" {
 		return nil
@@ -170,7 +170,7 @@ func principals(t *testing.T, list string) (all []acl.Principal) {
 	return all
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
@@ -191,7 +191,7 @@ func (r *rig) publish(name channel.Name, payloads ...any) (last message.Offset) 
 
 // A peer is a WebSocket client that reads one object at a time.
 type peer struct {
-	t    *testing.T
+	t    testing.TB
 	conn net.Conn
 	in   io.Reader
 	rest [][]byte

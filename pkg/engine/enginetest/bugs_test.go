@@ -368,6 +368,8 @@ func plants() map[string]plant {
 		}},
 		"tip is stale": {tip: func(t engine.Tip) engine.Tip { t.Visible.Offset--; return t }},
 		"forgets keys": {submit: changed(func(w *buggyWorld, m *message.Message) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
 			if m.Key != "" && w.keys[m.Key] {
 				m.Key = ""
 			}
