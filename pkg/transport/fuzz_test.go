@@ -17,7 +17,7 @@ func FuzzFrames(f *testing.F) {
 	} {
 		f.Add([]byte(seed))
 	}
-	r := newRig(f, rigOptions{})
+	r := newRig(f, rigOptions{limits: Limits{CommandRate: 1 << 30}})
 	witness := r.dial()
 	witness.connect("")
 	address := strings.TrimSuffix(strings.TrimPrefix(r.url, "ws://"), Path)
