@@ -32,7 +32,7 @@ func FuzzFrames(f *testing.F) {
 		must(t, err)
 		must(t, conn.(*net.TCPConn).CloseWrite())
 		_, _ = io.Copy(io.Discard, conn) // a reset is an end, too
-		witness.t = t // methods of f may not be called here
+		witness.t = t                    // methods of f may not be called here
 		must(t, witness.conn.SetDeadline(time.Now().Add(patience)))
 		witness.send(`{"op":"ping"}`)
 		witness.want(`{"op":"pong"}`)

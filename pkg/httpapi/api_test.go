@@ -1,0 +1,198 @@
+package httpapi
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/orbitd/orbitd/pkg/acl"
+	"github.com/orbitd/orbitd/pkg/auth"
+	"github.com/orbitd/orbitd/pkg/broker"
+	"github.com/orbitd/orbitd/pkg/channel"
+	"github.com/orbitd/orbitd/pkg/engine"
+	"github.com/orbitd/orbitd/pkg/engine/memory"
+	"github.com/orbitd/orbitd/pkg/message"
+)
+
+// names lets in whoever knows the password "good" or the token "good".
+type names struct{}
+
+func (names) Authenticate(_ context.Context, c auth.Credentials) (*auth.Identity, error) {
+	if c.Password != "good" && c.Token != "good" {
+		return nil, message.Errorf(message.Unauthorized, "wrong user name, password or token")
+	}
+	return &auth.Identity{User: "alice", Realm: "names"}, nil
+}
+func (names) Refresh(_ context.Context, id *auth.Identity) (*auth.Identity, error) { return id, nil }
+func (names) Vouches(string, string) bool                                          { return true }
+func (names) Issue(*auth.Identity) (string, time.Time, error) {
+	return "good", time.Now().Add(time.Hour), nil
+}
+
+// serve returns the URL of an API: /open is anyone's, /mine is for those who
+// have logged in, and there is no rule for anything else.
+func serve(t *testing.T) string {
+	t.Helper()
+	var rules []acl.Rule
+	for pattern, who := range map[string]string{"/open/**": "*", "/mine/**": "@authenticated"} {
+		match, err := channel.ParsePattern(pattern)
+		check(t, err)
+		principal, err := acl.ParsePrincipal(who)
+		check(t, err)
+		rules = append(rules, acl.Rule{Match: match, Subscribe: []acl.Principal{principal}, Publish: []acl.Principal{principal}})
+	}
+	policy, err := acl.Compile(rules)
+	check(t, err)
+	e := memory.New(memory.Options{})
+	b, err := broker.New(broker.Options{Engine: e, MaxMessage: 1000, Rights: broker.Rights{
+		Policy: policy, Auth: names{}, Storage: func(channel.Name) engine.Rule { return engine.Rule{} },
+	}})
+	check(t, err)
+	a, err := New(Options{
+		Broker: b, Issuer: func() Issuer { return names{} }, Cookie: "token", Logger: logrus.New(),
+		TokenOf: func(r *http.Request) string {
+			c, err := r.Cookie("token")
+			if err != nil {
+				return ""
+			}
+			return c.Value
+		},
+		OriginAllowed: func(origin, _ string) bool { return origin == "https://good.example" },
+	})
+	check(t, err)
+	server := httptest.NewServer(a)
+	t.Cleanup(func() {
+		server.Close()
+		b.Close()
+		check(t, e.Close(context.Background()))
+	})
+	return server.URL
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A call is one request and what is expected of the answer.
+type call struct {
+	method, path, body string
+	header             []string
+	status             int
+	want               string // contained in the body
+}
+
+func (c call) do(t *testing.T, url string) *http.Response {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), c.method, url+c.path, strings.NewReader(c.body))
+	check(t, err)
+	for i := 0; i < len(c.header); i += 2 {
+		r.Header.Set(c.header[i], c.header[i+1])
+	}
+	answer, err := http.DefaultClient.Do(r)
+	check(t, err)
+	defer answer.Body.Close()
+	body := readAll(t, answer)
+	if answer.StatusCode != c.status || !strings.Contains(body, c.want) {
+		t.Errorf("%s %s %.60q %v: got %d %s, want %d %s", c.method, c.path, c.body, c.header, answer.StatusCode, body, c.status, c.want)
+	}
+	return answer
+}
+
+func readAll(t *testing.T, r *http.Response) string {
+	t.Helper()
+	b, err := io.ReadAll(r.Body)
+	check(t, err)
+	return string(b)
+}
+
+func TestCalls(t *testing.T) {
+	url := serve(t)
+	basic := []string{"Authorization", "Basic YWxpY2U6Z29vZA=="}
+	key := []string{"Idempotency-Key", "k1"}
+	for _, c := range []call{
+		{"POST", "/v1/publish/open/a", `{"text":"hi"}`, nil, 200, `"offset":2`},
+		{"POST", "/v1/publish/open/a", "plain", []string{"Content-Type", "text/plain"}, 200, `"offset":3`},
+		{"POST", "/v1/publish/open/a", `1`, key, 200, `"offset":4`},
+		{"POST", "/v1/publish/open/a", `1`, key, 200, `"offset":4,"epoch":`},
+		{"POST", "/v1/publish/open/a", `1`, key, 200, `"duplicate":true`},
+		{"POST", "/v1/publish/open/a", `2`, key, 409, `"conflict"`},
+		{"POST", "/v1/publish/open/a", `2`, []string{"Orbit-Previous-Key", "k0", "Idempotency-Key", "k2"}, 409, `"out_of_order"`},
+		{"POST", "/v1/publish/open/a", `2`, []string{"Orbit-First", "1", "Idempotency-Key", "k3"}, 410, `"key_expired"`},
+		{"POST", "/v1/publish/open/a", `2`, []string{"Orbit-First", "now"}, 400, `"bad_request"`},
+		{"POST", "/v1/publish/open/a", `{"text":`, nil, 400, `"bad_request"`},
+		{"POST", "/v1/publish/open/a", `"` + strings.Repeat("x", 1000) + `"`, nil, 413, `session.max_message`},
+		{"POST", "/v1/publish/open/a%20b", `1`, nil, 404, `"unknown_channel"`},
+		{"POST", "/v1/publish/none/a", `1`, nil, 403, `"forbidden"`},
+		{"POST", "/v1/publish/mine/a", `1`, nil, 403, `"forbidden"`},
+		{"POST", "/v1/publish/mine/a", `1`, basic, 200, `"offset":5`},
+		{"POST", "/v1/publish/mine/a", `1`, []string{"Authorization", "Bearer good"}, 200, `"offset":6`},
+		{"POST", "/v1/publish/mine/a", `1`, []string{"Authorization", "Bearer bad"}, 401, `"unauthorized"`},
+		{"POST", "/v1/publish/mine/a", `1`, []string{"Authorization", "Digest x"}, 401, `"unauthorized"`},
+		{"GET", "/v1/history/open/a", "", nil, 200, `"o":2,"p":0`},
+		{"GET", "/v1/history/open/a?limit=1", "", nil, 200, `"more":true`},
+		{"GET", "/v1/history/open/a?limit=0", "", nil, 400, `"bad_request"`},
+		{"GET", "/v1/history/mine/a", "", nil, 403, `"forbidden"`},
+		{"POST", "/v1/login", "", basic, 200, `"token":"good","user":"alice"`},
+		{"POST", "/v1/login", "user=alice&password=good", []string{"Content-Type", "application/x-www-form-urlencoded"}, 200, `"user":"alice"`},
+		{"POST", "/v1/login", "user=alice&password=bad", []string{"Content-Type", "application/x-www-form-urlencoded"}, 401, `"unauthorized"`},
+		{"POST", "/v1/login", "", nil, 401, `"unauthorized"`},
+		{"POST", "/v1/publish", "", nil, 400, `"bad_request"`},
+	} {
+		c.do(t, url)
+	}
+}
+
+// A foreign page is refused before anything is done, and a cookie counts only
+// for a page that is allowed.
+func TestOrigins(t *testing.T) {
+	url := serve(t)
+	cookie := []string{"Cookie", "token=good"}
+	call{"POST", "/v1/publish/mine/a", `1`, cookie, 403, `"forbidden"`}.do(t, url)
+	call{"POST", "/v1/publish/mine/a", `1`, append(cookie, "Origin", "https://evil.example"), 403, `origin`}.do(t, url)
+	call{"POST", "/v1/publish/mine/a", `1`, append(cookie, "Origin", "null"), 403, `origin`}.do(t, url)
+	call{"POST", "/v1/publish/mine/a", `1`, append(cookie, "Origin", "https://good.example"), 200, `"offset":2`}.do(t, url)
+	answer := call{"POST", "/v1/login", "", []string{"Authorization", "Basic YWxpY2U6Z29vZA==", "Origin", "https://good.example"}, 200, ""}.do(t, url)
+	if set := answer.Header.Get("Set-Cookie"); !strings.Contains(set, "HttpOnly") || !strings.Contains(set, "SameSite=Strict") {
+		t.Errorf("cookie %q", set)
+	}
+}
+
+// Refused lines are answered in their place; all others are one batch.
+func TestManyLines(t *testing.T) {
+	url := serve(t)
+	body := strings.Join([]string{
+		`{"channel":"/open/a","data":1,"key":"a"}`,
+		`{"channel":"/none/a","data":2}`,
+		`nonsense`,
+		`{"channel":"/open/a","data":3,"key":"a"}`,
+		`{"channel":"/open/b","b":"AAEC","ct":"application/octet-stream"}`,
+	}, "\n")
+	r, err := http.Post(url+"/v1/publish", "application/x-ndjson", strings.NewReader(body))
+	check(t, err)
+	defer r.Body.Close()
+	var got []string
+	for line := range strings.Lines(readAll(t, r)) {
+		var o struct {
+			Offset int
+			Error  struct{ Code string }
+		}
+		check(t, json.Unmarshal([]byte(line), &o))
+		if o.Error.Code == "" {
+			o.Error.Code = "stored"
+		}
+		got = append(got, o.Error.Code)
+	}
+	if want := "stored forbidden bad_request conflict stored"; strings.Join(got, " ") != want {
+		t.Errorf("got %v, want %s", got, want)
+	}
+}
