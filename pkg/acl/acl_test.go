@@ -141,6 +141,13 @@ func TestCompileRefuses(t *testing.T) {
 	}
 }
 
+func TestShadows(t *testing.T) {
+	wide, narrow := rule(t, 1, "/chat/**", "*", ""), rule(t, 2, "/chat/{user}", "self", "")
+	if !wide.Shadows(&narrow) || narrow.Shadows(&wide) {
+		t.Error("the wide rule shadows the narrow one, not the reverse")
+	}
+}
+
 func TestPolicyKeepsNothingOfItsCaller(t *testing.T) {
 	rules := []acl.Rule{rule(t, 1, "/chat/**", "user:alice", "")}
 	p := compile(t, rules...)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -54,6 +55,31 @@ func TestNobodyCostsTheMost(t *testing.T) {
 	}
 	if h := costliest(nil); h.memory != newMemory || h.time != newTime || h.threads != newThreads {
 		t.Errorf("without users: %+v", h)
+	}
+}
+
+// TestNobodyIsHashed: the memory that hashing takes shows that it was done.
+func TestNobodyIsHashed(t *testing.T) {
+	const memory = 4 << 10 // KiB
+	h := hash{memory: memory, time: 1, threads: 1, salt: make([]byte, saltLength), sum: make([]byte, sumLength)}
+	path := filepath.Join(t.TempDir(), "users")
+	if err := os.WriteFile(path, []byte(user{name: "alice", hash: h}.String()+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	a, err := New(Options{Path: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"alice", "nobody"} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		if _, err := a.Authenticate(t.Context(), auth.Credentials{User: name, Password: "x"}); err == nil {
+			t.Errorf("%s: let in", name)
+		}
+		runtime.ReadMemStats(&after)
+		if taken := after.TotalAlloc - before.TotalAlloc; taken < memory<<10 {
+			t.Errorf("%s: only %d bytes were taken", name, taken)
+		}
 	}
 }
 

@@ -193,6 +193,21 @@ func TestBadTokens(t *testing.T) {
 	}
 }
 
+// TestAlgorithmIsPinned: a token of another algorithm is refused for that, and
+// never gets as far as the key.
+func TestAlgorithmIsPinned(t *testing.T) {
+	private, key := keyPair(t)
+	for _, token := range []string{
+		signed(t, []byte(private.Public().(ed25519.PublicKey)), jwt.SigningMethodHS256, good()),
+		signed(t, jwt.UnsafeAllowNoneSignatureType, jwt.SigningMethodNone, good()),
+	} {
+		_, err := server(t, key, now).Authenticate(t.Context(), auth.Credentials{Token: token})
+		if err == nil || !strings.Contains(err.Error(), "signing method") {
+			t.Errorf("refused for something else: %v", err)
+		}
+	}
+}
+
 func TestSkew(t *testing.T) {
 	private, key := keyPair(t)
 	a := server(t, key, now)
