@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,6 +20,7 @@ import (
 	"github.com/orbitd/orbitd/pkg/httpserver"
 	"github.com/orbitd/orbitd/pkg/hub"
 	"github.com/orbitd/orbitd/pkg/reactor"
+	"github.com/orbitd/orbitd/pkg/seglog/vfs"
 	"github.com/orbitd/orbitd/pkg/session"
 	"github.com/orbitd/orbitd/pkg/transport"
 )
@@ -100,11 +102,14 @@ func (d *Daemon) start(o Options) error {
 	return d.startDoors(c, o, listeners)
 }
 
-// warn tells loudly which applications are disabled.
+// warn tells loudly which applications are disabled, and what is configured in
+// vain.
 func (d *Daemon) warn(c *config.Config) {
 	for _, app := range c.Disabled {
-		d.log.WithField("app", app.Name).WithField("file", app.File).
-			Errorf("this application is disabled, because its file has mistakes:\n%v", app.Err)
+		Report(d.log.WithField("app", app.Name), "this application is disabled until its file is right", app.Err)
+	}
+	for _, key := range inVain(c) {
+		d.log.WithField("key", key).Warn("this is not in this build yet, and has no effect")
 	}
 }
 
@@ -114,6 +119,9 @@ func (d *Daemon) startCore(c *config.Config, r *rights) (err error) {
 		return err
 	}
 	d.stop.add("engine", d.engine.Close)
+	s := d.engine.Status()
+	d.log.WithFields(logrus.Fields{"type": c.Engine.Type, "path": c.Engine.Path, "epoch": s.Epoch.String(), "offset": s.Visible}).
+		Info("the engine is open")
 	d.broker, err = broker.New(broker.Options{Engine: d.engine, Rights: r.Rights, MaxMessage: int(c.Session.MaxMessage)})
 	if err != nil {
 		return err
@@ -162,12 +170,8 @@ func (d *Daemon) startDoors(c *config.Config, o Options, listeners map[string][]
 	if err != nil {
 		return err
 	}
-	mux := http.NewServeMux()
-	mux.Handle("/", pages())
-	mux.Handle("/v1/", api)
-	mux.Handle(transport.Path, d.transport)
 	front, err := httpserver.New(httpserver.Options{
-		Reactor: d.reactor, Handler: mux, UpgradePath: transport.Path, Upgrade: d.transport.Upgrade,
+		Reactor: d.reactor, Handler: doors(d.transport, api, pages()), UpgradePath: transport.Path, Upgrade: d.transport.Upgrade,
 		Logger: d.log, Now: d.now,
 	})
 	if err != nil {
@@ -182,6 +186,21 @@ func (d *Daemon) startDoors(c *config.Config, o Options, listeners map[string][]
 	}
 	d.startOps(o, listeners["ops"])
 	return nil
+}
+
+// doors sends each request to its handler. No http.ServeMux sees the calls: it
+// would redirect a channel such as /a/../b to another one.
+func doors(ws, api, pages http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch path := r.URL.Path; {
+		case path == transport.Path:
+			ws.ServeHTTP(w, r)
+		case strings.HasPrefix(path, "/v1/"):
+			api.ServeHTTP(w, r)
+		default:
+			pages.ServeHTTP(w, r)
+		}
+	})
 }
 
 // startOps serves operators on their own listeners, so that no public port has
@@ -247,7 +266,8 @@ func (d *Daemon) Clients() int { return d.transport.Len() }
 // Reload reads the configuration again and puts rules, users, keys, origins and
 // the log's level in force, without touching a connection but for subscriptions
 // that are allowed no more. When it returns, no message is delivered that the
-// new rules forbid. On an error everything is as it was.
+// new rules forbid. On an error everything is as it was, but for
+// [ErrNotRechecked].
 func (d *Daemon) Reload(ctx context.Context) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -263,16 +283,23 @@ func (d *Daemon) Reload(ctx context.Context) error {
 		return err
 	}
 	d.warn(c)
-	for _, key := range needRestart(d.config, c) {
-		d.log.WithField("key", key).Warn("this change takes effect at the next restart")
+	for _, section := range needRestart(d.config, c) {
+		d.log.WithField("section", section).Warn("this change takes effect at the next restart")
 	}
 	setLogging(d.log, c.Log)
 	d.broker.SetRights(rights.Rights)
 	d.setIssuer(rights.issuer)
 	d.transport.SetOrigins(c.Server.Origins)
 	d.config = c
-	return d.sessions.Recheck(ctx)
+	if err := d.sessions.Recheck(ctx); err != nil {
+		return fmt.Errorf("%w: %w", ErrNotRechecked, err)
+	}
+	return nil
 }
+
+// ErrNotRechecked says that a reload has put the new configuration in force, but
+// could not wait until it was applied to every client.
+var ErrNotRechecked = errors.New("not all clients have been looked at again in time; reload once more")
 
 // Stop drains and stops all parts, each whatever became of the others. It is
 // idempotent.
@@ -290,8 +317,8 @@ func (d *Daemon) currentIssuer() httpapi.Issuer { return *d.issuer.Load() }
 // openEngine opens the engine that is configured.
 func openEngine(c *config.Config, r *rights, log logrus.FieldLogger, now func() time.Time) (engine.Engine, error) {
 	e, err := makeEngine(c, r, log, now)
-	if err != nil {
-		return nil, fmt.Errorf("open the engine: %w", err)
+	if errors.Is(err, vfs.ErrLocked) {
+		return nil, fmt.Errorf("%w\nhint: stop the other one, or give this one an engine.path of its own", err)
 	}
-	return e, nil
+	return e, err
 }

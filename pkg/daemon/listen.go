@@ -2,10 +2,12 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net"
 	"slices"
+	"syscall"
 
 	"github.com/orbitd/orbitd/pkg/config"
 )
@@ -14,6 +16,7 @@ import (
 // handed over, or else one on the configured address. They are closed by the
 // last step of the stop.
 func (d *Daemon) listen(c *config.Config, inherited map[string][]net.Listener) (map[string][]net.Listener, error) {
+	d.stop.add("inherited listeners", func(context.Context) error { return closeAll(inherited) })
 	doors := map[string]string{"http": c.Server.HTTP, "ops": c.Server.Ops}
 	for _, name := range slices.Sorted(maps.Keys(inherited)) {
 		if _, ok := doors[name]; !ok {
@@ -32,7 +35,7 @@ func (d *Daemon) listen(c *config.Config, inherited map[string][]net.Listener) (
 		}
 		l, err := net.Listen("tcp", doors[name])
 		if err != nil {
-			return nil, fmt.Errorf("listen for %s (server.%s): %w", name, name, err)
+			return nil, fmt.Errorf("server.%s: %w%s", name, err, listenHint(err))
 		}
 		open[name] = append(open[name], l)
 	}
@@ -46,6 +49,19 @@ func (d *Daemon) listen(c *config.Config, inherited map[string][]net.Listener) (
 		}
 	}
 	return open, nil
+}
+
+// listenHint returns what to do about the common reasons.
+func listenHint(err error) string {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return "\nhint: another process listens there, maybe another orbitd; stop it, or choose another port"
+	case errors.Is(err, syscall.EACCES):
+		return "\nhint: ports below 1024 are root's: let systemd open it, in a socket unit"
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return "\nhint: write the address of one of this host's interfaces"
+	}
+	return ""
 }
 
 func closeAll(open map[string][]net.Listener) error {

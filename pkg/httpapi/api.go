@@ -1,9 +1,11 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -31,42 +33,41 @@ type Options struct {
 	// OriginAllowed reports whether a page of the origin may call the host.
 	OriginAllowed func(origin, host string) bool
 	Logger        logrus.FieldLogger
+	// Timeout bounds one call, so that a slow peer does not hold on to it; 0: a
+	// minute.
+	Timeout time.Duration
 }
 
 // An API serves the calls below /v1. It may be used concurrently.
-type API struct {
-	Options
-	mux http.ServeMux
-}
+type API struct{ Options }
 
 // New returns an API.
 func New(o Options) (*API, error) {
 	if o.Broker == nil || o.TokenOf == nil || o.OriginAllowed == nil || o.Logger == nil || o.Cookie == "" {
 		return nil, errors.New("httpapi: broker, cookie, origins and logger are required")
 	}
-	a := &API{Options: o}
-	a.mux.HandleFunc("POST /v1/publish/{channel...}", a.publish)
-	a.mux.HandleFunc("POST /v1/publish", a.publishMany)
-	a.mux.HandleFunc("GET /v1/history/{channel...}", a.history)
-	a.mux.HandleFunc("POST /v1/login", a.login)
-	return a, nil
+	o.Timeout = cmp.Or(o.Timeout, time.Minute)
+	return &API{o}, nil
 }
 
-// maxDuration bounds one call, so that a slow peer does not hold on to it.
-const maxDuration = time.Minute
+// answerTime is what is left for the answer once a call has used up its time.
+const answerTime = 10 * time.Second
 
 // ServeHTTP answers one call. A page of another origin than those allowed is
 // refused before anything is done, whatever it brings to identify itself.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	deadline := time.Now().Add(maxDuration)
+	deadline := time.Now().Add(a.Timeout)
 	control := http.NewResponseController(w)
 	_ = control.SetReadDeadline(deadline) // not all writers can; the server's own can
-	_ = control.SetWriteDeadline(deadline)
+	_ = control.SetWriteDeadline(deadline.Add(answerTime))
+	ctx, cancel := context.WithDeadline(r.Context(), deadline)
+	defer cancel()
+	r = r.WithContext(ctx)
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Add("Vary", "Origin")
 	if origin := r.Header.Get("Origin"); origin != "" {
 		if !a.OriginAllowed(origin, r.Host) {
-			a.fail(w, message.Errorf(message.Forbidden, "this page's origin may not call; add it to server.origins"))
+			a.fail(w, r, message.Errorf(message.Forbidden, "this page's origin may not call; add it to server.origins"))
 			return
 		}
 		w.Header().Set("Access-Control-Allow-Origin", origin)
@@ -76,7 +77,47 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	a.mux.ServeHTTP(w, r)
+	a.route(w, r)
+}
+
+// The calls' paths; behind those that end in a slash stands a channel.
+const (
+	publishPath     = "/v1/publish/"
+	publishManyPath = "/v1/publish"
+	historyPath     = "/v1/history/"
+	loginPath       = "/v1/login"
+)
+
+// route finds the call by the path as it is: an http.ServeMux would redirect
+// "/v1/publish/a/../b" to "/v1/publish/b", and a channel is never another.
+func (a *API) route(w http.ResponseWriter, r *http.Request) {
+	post := func(h http.HandlerFunc) { a.method(w, r, h, http.MethodPost) }
+	switch path := r.URL.Path; {
+	case path == publishManyPath:
+		post(a.publishMany)
+	case path == loginPath:
+		post(a.login)
+	case strings.HasPrefix(path, publishPath):
+		post(a.publish)
+	case strings.HasPrefix(path, historyPath):
+		a.method(w, r, a.history, http.MethodGet, http.MethodHead)
+	default:
+		refuse(w, http.StatusNotFound, "there is no such call; PROTOCOL.md, section 8, lists them")
+	}
+}
+
+func (a *API) method(w http.ResponseWriter, r *http.Request, h http.HandlerFunc, allowed ...string) {
+	if slices.Contains(allowed, r.Method) {
+		h(w, r)
+		return
+	}
+	w.Header().Set("Allow", strings.Join(allowed, ", "))
+	refuse(w, http.StatusMethodNotAllowed, "the method of this call is "+allowed[0])
+}
+
+// refuse answers what is not a call at all, in the form of the calls' errors.
+func refuse(w http.ResponseWriter, status int, why string) {
+	reply(w, status, protocol.AppendError(nil, 0, message.Errorf(message.BadRequest, "%s", why)))
 }
 
 // preflight answers a browser that asks what it may send.
@@ -89,7 +130,10 @@ func preflight(w http.ResponseWriter) {
 
 // credentials returns what a request brings to identify itself. A cookie counts
 // only for a page that was allowed by its origin, which ServeHTTP has checked:
-// so a foreign page's form gains nothing by it.
+// so a foreign page's form gains nothing by it. Browsers leave Origin out where
+// a page reads from its own server; Sec-Fetch-Site, which no script can set,
+// tells that apart. An Authorization header that is no good is not made up for
+// by a cookie.
 func (a *API) credentials(r *http.Request) auth.Credentials {
 	if token, ok := bearer(r); ok {
 		return auth.Credentials{Token: token}
@@ -97,7 +141,8 @@ func (a *API) credentials(r *http.Request) auth.Credentials {
 	if user, password, ok := r.BasicAuth(); ok {
 		return auth.Credentials{User: user, Password: password}
 	}
-	if r.Header.Get("Origin") != "" {
+	own := r.Header.Get("Origin") != "" || r.Header.Get("Sec-Fetch-Site") == "same-origin"
+	if own && r.Header.Get("Authorization") == "" {
 		return auth.Credentials{Token: a.TokenOf(r)}
 	}
 	return auth.Credentials{}
@@ -138,15 +183,25 @@ var status = map[message.Code]int{
 	message.Unknown:        http.StatusServiceUnavailable,
 }
 
-func (a *API) fail(w http.ResponseWriter, err error) {
+func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 	e := message.AsError(err)
 	if e.Cause != nil && e.Code == message.Internal && !errors.Is(err, context.Canceled) {
 		a.Logger.WithError(err).Error("a call failed")
 	}
 	if e.Code == message.Unauthorized {
-		w.Header().Set("WWW-Authenticate", `Bearer realm="orbitd", Basic realm="orbitd", charset="UTF-8"`)
+		w.Header().Set("WWW-Authenticate", challenge(r))
 	}
-	reply(w, status[e.Code], protocol.AppendError(nil, 0, e))
+	reply(w, cmp.Or(status[e.Code], http.StatusInternalServerError), protocol.AppendError(nil, 0, e))
+}
+
+// challenge offers Basic only to those who are no browser's page: a browser would
+// ask its user for a password in a window of its own.
+func challenge(r *http.Request) string {
+	const bearer = `Bearer realm="orbitd"`
+	if r.Header.Get("Origin") != "" || r.Header.Get("Sec-Fetch-Site") != "" {
+		return bearer
+	}
+	return bearer + `, Basic realm="orbitd", charset="UTF-8"`
 }
 
 func reply(w http.ResponseWriter, code int, body []byte) {

@@ -38,7 +38,10 @@ func (names) Issue(*auth.Identity) (string, time.Time, error) {
 
 // serve returns the URL of an API: /open is anyone's, /mine is for those who
 // have logged in, and there is no rule for anything else.
-func serve(t *testing.T) string {
+func serve(t *testing.T) string { return serveWithin(t, 0) }
+
+// serveWithin is serve with a bound of each call.
+func serveWithin(t *testing.T, timeout time.Duration) string {
 	t.Helper()
 	var rules []acl.Rule
 	for pattern, who := range map[string]string{"/open/**": "*", "/mine/**": "@authenticated"} {
@@ -56,7 +59,7 @@ func serve(t *testing.T) string {
 	}})
 	check(t, err)
 	a, err := New(Options{
-		Broker: b, Issuer: func() Issuer { return names{} }, Cookie: "token", Logger: logrus.New(),
+		Broker: b, Issuer: func() Issuer { return names{} }, Cookie: "token", Logger: logrus.New(), Timeout: timeout,
 		TokenOf: func(r *http.Request) string {
 			c, err := r.Cookie("token")
 			if err != nil {

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"slices"
 
+	"github.com/orbitd/orbitd/pkg/acl"
 	"github.com/orbitd/orbitd/pkg/broker"
 	"github.com/orbitd/orbitd/pkg/engine"
 	"github.com/orbitd/orbitd/pkg/message"
@@ -14,6 +15,9 @@ import (
 const (
 	maxLines      = 10_000
 	maxBatchBytes = 16 << 20
+	// maxRefused is how many lines the engine may refuse one by one: the others
+	// are a new batch each time.
+	maxRefused = 100
 )
 
 // A line is one line of a call with many messages, and what became of it.
@@ -28,24 +32,25 @@ type line struct {
 func (a *API) publishMany(w http.ResponseWriter, r *http.Request) {
 	who, err := a.who(r)
 	if err != nil {
-		a.fail(w, err)
+		a.fail(w, r, err)
 		return
 	}
-	body, err := a.body(r, maxBatchBytes)
+	text, err := body(w, r, maxBatchBytes, "send several")
 	if err != nil {
-		a.fail(w, message.Errorf(message.TooLarge, "the body has more than %d bytes; send several", maxBatchBytes).Because(err))
+		a.fail(w, r, err)
 		return
 	}
-	lines, err := a.lines(body)
+	lines, err := a.lines(who, text)
 	if err != nil {
-		a.fail(w, err)
+		a.fail(w, r, err)
 		return
 	}
 	a.storeLines(r, who, lines)
 	a.answerLines(w, lines)
 }
 
-func (a *API) lines(body []byte) ([]line, error) {
+// lines reads the body's lines, and judges each by itself: as far as that goes.
+func (a *API) lines(who *broker.Who, body []byte) ([]line, error) {
 	var lines []line
 	limits := protocol.Limits{MaxMessage: a.Broker.MaxMessage()}
 	for text := range protocol.Lines(body) {
@@ -57,7 +62,7 @@ func (a *API) lines(body []byte) ([]line, error) {
 			lines = append(lines, line{err: wrong})
 			continue
 		}
-		lines = append(lines, line{message: c.Message()})
+		lines = append(lines, line{message: c.Message(), err: a.Broker.May(who, acl.Publish, c.Channel)})
 	}
 	if len(lines) == 0 {
 		return nil, message.Errorf(message.BadRequest, "the body is empty; send one JSON object a line")
@@ -68,9 +73,13 @@ func (a *API) lines(body []byte) ([]line, error) {
 // storeLines stores what is not refused. A line that is refused takes itself
 // out, and the others are tried again as one batch.
 func (a *API) storeLines(r *http.Request, who *broker.Who, lines []line) {
-	for {
+	for refusals := 0; ; refusals++ {
 		left := slices.DeleteFunc(indexes(lines), func(i int) bool { return lines[i].err != nil })
 		if len(left) == 0 {
+			return
+		}
+		if refusals == maxRefused {
+			failAll(lines, left, message.Errorf(message.TooLarge, "%d lines before were refused; none of the others is stored", maxRefused))
 			return
 		}
 		msgs := make([]message.Message, len(left))
@@ -86,12 +95,16 @@ func (a *API) storeLines(r *http.Request, who *broker.Who, lines []line) {
 		}
 		refused := message.AsError(err)
 		if !itsOwn(refused.Code) {
-			for _, i := range left {
-				lines[i].err = refused
-			}
+			failAll(lines, left, refused)
 			return
 		}
 		lines[left[refused.Index]].err = refused
+	}
+}
+
+func failAll(lines []line, left []int, err error) {
+	for _, i := range left {
+		lines[i].err = err
 	}
 }
 

@@ -13,14 +13,14 @@ import (
 func (a *API) history(w http.ResponseWriter, r *http.Request) {
 	b, err := a.past(r)
 	if err != nil {
-		a.fail(w, err)
+		a.fail(w, r, err)
 		return
 	}
 	reply(w, http.StatusOK, protocol.AppendHistory(nil, 0, b.Epoch, b.Messages, b.More))
 }
 
 func (a *API) past(r *http.Request) (engine.Batch, error) {
-	name, err := pathChannel(r)
+	name, err := pathChannel(r, historyPath)
 	if err != nil {
 		return engine.Batch{}, err
 	}

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"encoding/json"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/orbitd/orbitd/pkg/auth"
@@ -17,33 +18,33 @@ const maxForm = 16 << 10
 func (a *API) login(w http.ResponseWriter, r *http.Request) {
 	id, err := a.identify(w, r)
 	if err != nil {
-		a.fail(w, err)
+		a.fail(w, r, err)
 		return
 	}
 	issuer := a.Issuer()
 	if issuer == nil {
-		a.fail(w, message.Errorf(message.Unavailable, `this server issues no tokens; configure [[auth]] type = "token" with a private key, or without one`))
+		a.fail(w, r, message.Errorf(message.Unavailable, `this server issues no tokens; configure [[auth]] type = "token" with a private key, or without one`))
 		return
 	}
 	token, expires, err := issuer.Issue(id)
 	if err != nil {
-		a.fail(w, err)
+		a.fail(w, r, err)
 		return
 	}
 	if r.Header.Get("Origin") != "" {
 		http.SetCookie(w, a.cookie(r, token, expires))
 	}
-	a.answerLogin(w, id, token, expires)
+	a.answerLogin(w, r, id, token, expires)
 }
 
-func (a *API) answerLogin(w http.ResponseWriter, id *auth.Identity, token string, expires time.Time) {
+func (a *API) answerLogin(w http.ResponseWriter, r *http.Request, id *auth.Identity, token string, expires time.Time) {
 	body, err := json.Marshal(struct {
 		Token   string `json:"token"`
 		User    string `json:"user"`
 		Expires int64  `json:"expires"`
 	}{token, id.User, expires.UnixMilli()})
 	if err != nil {
-		a.fail(w, err)
+		a.fail(w, r, err)
 		return
 	}
 	reply(w, http.StatusOK, body)
@@ -66,9 +67,11 @@ func (a *API) identify(w http.ResponseWriter, r *http.Request) (*auth.Identity, 
 	return a.Broker.Authenticate(r.Context(), auth.Credentials{User: user, Password: password})
 }
 
+// cookie is for https alone where the page came over it, also if a proxy in front
+// of this server has taken the TLS off.
 func (a *API) cookie(r *http.Request, token string, expires time.Time) *http.Cookie {
 	return &http.Cookie{
 		Name: a.Cookie, Value: token, Path: "/", Expires: expires,
-		HttpOnly: true, Secure: r.TLS != nil, SameSite: http.SameSiteStrictMode,
+		HttpOnly: true, Secure: r.TLS != nil || strings.HasPrefix(r.Header.Get("Origin"), "https://"), SameSite: http.SameSiteStrictMode,
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"mime"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/orbitd/orbitd/pkg/broker"
 	"github.com/orbitd/orbitd/pkg/channel"
@@ -14,9 +15,9 @@ import (
 	"github.com/orbitd/orbitd/pkg/protocol"
 )
 
-// pathChannel returns the channel that the request's path names.
-func pathChannel(r *http.Request) (channel.Name, error) {
-	name, err := channel.Parse("/" + r.PathValue("channel"))
+// pathChannel returns the channel that the request's path names behind a call's.
+func pathChannel(r *http.Request, call string) (channel.Name, error) {
+	name, err := channel.Parse("/" + strings.TrimPrefix(r.URL.Path, call))
 	if err != nil {
 		return "", message.Errorf(message.UnknownChannel, "%v", err)
 	}
@@ -25,16 +26,16 @@ func pathChannel(r *http.Request) (channel.Name, error) {
 
 // publish stores one message: the body.
 func (a *API) publish(w http.ResponseWriter, r *http.Request) {
-	receipts, err := a.publishOne(r)
+	receipts, err := a.publishOne(w, r)
 	if err != nil {
-		a.fail(w, err)
+		a.fail(w, r, err)
 		return
 	}
 	epoch := a.Broker.Engine().Status().Epoch
 	reply(w, http.StatusOK, protocol.AppendPublished(nil, 0, receipts[0].Offset, epoch, receipts[0].Duplicate))
 }
 
-func (a *API) publishOne(r *http.Request) ([]engine.Receipt, error) {
+func (a *API) publishOne(w http.ResponseWriter, r *http.Request) ([]engine.Receipt, error) {
 	m, err := headerMessage(r)
 	if err != nil {
 		return nil, err
@@ -43,7 +44,7 @@ func (a *API) publishOne(r *http.Request) ([]engine.Receipt, error) {
 	if err != nil {
 		return nil, err
 	}
-	if m.Data, err = a.body(r, a.Broker.MaxMessage()); err != nil {
+	if m.Data, err = body(w, r, a.Broker.MaxMessage(), "session.max_message"); err != nil {
 		return nil, err
 	}
 	if err := setPayload(&m, r.Header.Get("Content-Type")); err != nil {
@@ -54,7 +55,7 @@ func (a *API) publishOne(r *http.Request) ([]engine.Receipt, error) {
 
 // headerMessage returns what path and headers say of a message.
 func headerMessage(r *http.Request) (m message.Message, err error) {
-	if m.Channel, err = pathChannel(r); err != nil {
+	if m.Channel, err = pathChannel(r, publishPath); err != nil {
 		return m, err
 	}
 	m.Key = r.Header.Get("Idempotency-Key")
@@ -73,11 +74,11 @@ func headerMessage(r *http.Request) (m message.Message, err error) {
 	return m, nil
 }
 
-// body reads a body of at most limit bytes.
-func (a *API) body(r *http.Request, limit int) ([]byte, error) {
-	b, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, int64(limit)))
+// body reads a body of at most limit bytes; why is where the limit is from.
+func body(w http.ResponseWriter, r *http.Request, limit int, why string) ([]byte, error) {
+	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(limit)))
 	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return nil, message.Errorf(message.TooLarge, "the body has more than %d bytes (session.max_message)", tooLarge.Limit)
+		return nil, message.Errorf(message.TooLarge, "the body has more than %d bytes (%s)", tooLarge.Limit, why)
 	}
 	if err != nil {
 		return nil, message.Errorf(message.BadRequest, "the body could not be read to its end").Because(err)
