@@ -28,7 +28,15 @@ Exit status: 0 if it is allowed, 1 if not.`,
 		Example: "  orbitd acl --user alice publish /news/board",
 		Args:    cobra.ExactArgs(2),
 		RunE: func(c *cobra.Command, args []string) error {
-			e, err := explain(file, user, groups, args[0], args[1])
+			action, err := acl.ParseAction(args[0])
+			if err != nil {
+				return err
+			}
+			name, err := channel.Parse(args[1])
+			if err != nil {
+				return err
+			}
+			e, err := explain(file, user, groups, action, name)
 			if err != nil {
 				return failed(err)
 			}
@@ -50,15 +58,7 @@ Exit status: 0 if it is allowed, 1 if not.`,
 	return c
 }
 
-func explain(file, user string, groups []string, what, where string) (acl.Explanation, error) {
-	action, err := acl.ParseAction(what)
-	if err != nil {
-		return acl.Explanation{}, err
-	}
-	name, err := channel.Parse(where)
-	if err != nil {
-		return acl.Explanation{}, err
-	}
+func explain(file, user string, groups []string, action acl.Action, name channel.Name) (acl.Explanation, error) {
 	c, err := config.Load(file)
 	if err != nil {
 		return acl.Explanation{}, err

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -25,7 +26,7 @@ func main() { os.Exit(run(os.Args[1:])) }
 func run(args []string) int {
 	root := rootCommand()
 	root.SetArgs(args)
-	err := root.Execute()
+	command, err := root.ExecuteC()
 	if err == nil {
 		return 0
 	}
@@ -35,7 +36,8 @@ func run(args []string) int {
 		}
 		return coded.code
 	}
-	fmt.Fprintf(os.Stderr, "orbitd: %v\nSee \"orbitd --help\".\n", err)
+	fmt.Fprintf(os.Stderr, "orbitd: %s\nusage: %s\nSee \"%s --help\".\n",
+		strings.TrimSpace(err.Error()), command.UseLine(), command.CommandPath())
 	return exitUsage
 }
 
@@ -72,7 +74,10 @@ web browsers over connections that stay open. What it has accepted is on disk,
 and reaches every subscriber once and in order, whatever happens in between.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			c.SetOut(c.ErrOrStderr())
+			return errors.Join(c.Help(), &exitError{code: exitUsage})
+		},
 	}
 	root.AddCommand(
 		serveCommand(), checkCommand(), aclCommand(), passwdCommand(),

@@ -37,9 +37,9 @@ another. A running daemon sees the change after a reload.`,
 			}
 			switch user := args[0]; {
 			case remove:
-				return failed(fileauth.Delete(path, user))
+				return failed(done(c, fileauth.Delete(path, user), path, "removed", user))
 			case groupsOnly:
-				return failed(fileauth.SetGroups(path, user, groups))
+				return failed(done(c, fileauth.SetGroups(path, user, groups), path, "changed the groups of", user))
 			default:
 				return failed(setPassword(c, path, user, groups))
 			}
@@ -48,7 +48,7 @@ another. A running daemon sees the change after a reload.`,
 	configFlag(c, &file)
 	c.Flags().StringVarP(&users, "file", "f", "", "users' `FILE`")
 	c.Flags().StringSliceVarP(&groups, "group", "g", nil, "`GROUP` of the user, in place of the ones so far; may be repeated")
-	c.Flags().BoolVar(&groupsOnly, "groups-only", false, "change the groups and not the password")
+	c.Flags().BoolVar(&groupsOnly, "groups-only", false, "change the groups (without --group: to none) and not the password")
 	c.Flags().BoolVar(&remove, "delete", false, "remove the user")
 	c.MarkFlagsMutuallyExclusive("delete", "groups-only")
 	return c
@@ -86,6 +86,14 @@ func setPassword(c *cobra.Command, path, user string, groups []string) error {
 	verb := "changed"
 	if added {
 		verb = "added"
+	}
+	return done(c, nil, path, verb, user)
+}
+
+// done tells what was done to the file, if it was.
+func done(c *cobra.Command, err error, path, verb, user string) error {
+	if err != nil {
+		return err
 	}
 	_, err = fmt.Fprintf(c.ErrOrStderr(), "%s: %s %s\n", path, verb, user)
 	return err

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -24,7 +25,8 @@ func serveCommand() *cobra.Command {
 		Long: `serve runs the daemon in the foreground. Sockets that systemd hands over are used
 in place of the configured addresses.
 
-SIGTERM and SIGINT drain: clients are told to come back, cursors are saved.
+SIGTERM and SIGINT drain: clients are told to come back, cursors are saved; a
+second one ends the process at once.
 SIGHUP reloads rules, users, keys, origins and the log's level, and keeps every
 connection; a configuration with mistakes leaves the old one in force.`,
 		Example: "  orbitd serve -c /etc/orbitd/orbitd.toml",
@@ -54,7 +56,7 @@ func serve(file string) error {
 		return err
 	}
 	tell(log, systemd.Ready())
-	log.WithField("version", version).Info("orbitd serves")
+	log.WithFields(inForce(d)).WithField("version", version).Info("orbitd serves")
 	for s := range signals {
 		if s != syscall.SIGHUP {
 			break
@@ -70,14 +72,26 @@ func reload(d *daemon.Daemon, log *logrus.Logger) {
 	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
 	defer cancel()
 	if err := d.Reload(ctx); err != nil {
-		log.Errorf("not reloaded; the old configuration stays in force:\n%v", err)
+		meaning := "not reloaded; the old configuration stays in force"
+		if errors.Is(err, daemon.ErrNotRechecked) {
+			meaning = "reloaded, but not wholly applied"
+		}
+		daemon.Report(log, meaning, err)
 		return
 	}
-	log.Info("reloaded")
+	log.WithFields(inForce(d)).Info("reloaded")
+}
+
+// inForce says in numbers what the configuration came to.
+func inForce(d *daemon.Daemon) logrus.Fields {
+	c := d.Config()
+	return logrus.Fields{"config": c.File, "authenticators": len(c.Auth), "rules": len(c.Rules), "disabled_apps": len(c.Disabled)}
 }
 
 func stop(d *daemon.Daemon, log *logrus.Logger) error {
 	tell(log, systemd.Stopping())
+	// Who asks twice does not want to wait; nothing is lost by it.
+	signal.Reset(syscall.SIGTERM, syscall.SIGINT)
 	log.WithField("clients", d.Clients()).Info("draining")
 	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
 	defer cancel()
