@@ -16,16 +16,14 @@ import (
 // name of their socket unit (FileDescriptorName=). There are none where the
 // daemon was started by hand. It may be called once.
 func Listeners() (map[string][]net.Listener, error) {
-	byName, err := activation.ListenersWithNames()
-	if err != nil {
-		return nil, fmt.Errorf("take the sockets over from systemd: %w", err)
-	}
-	for name, listeners := range byName {
-		for _, l := range listeners {
-			if l == nil {
-				return nil, fmt.Errorf("socket %q from systemd is not one to accept connections on; see its socket unit", name)
-			}
+	byName := map[string][]net.Listener{}
+	for _, f := range activation.Files(true) {
+		l, err := net.FileListener(f)
+		_ = f.Close() // l has a duplicate
+		if err != nil {
+			return nil, fmt.Errorf("socket %q from systemd is not one to accept connections on (ListenStream= in its socket unit): %w", f.Name(), err)
 		}
+		byName[f.Name()] = append(byName[f.Name()], l)
 	}
 	return byName, nil
 }
