@@ -8,6 +8,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"github.com/orbitd/orbitd/pkg/acl"
 	"github.com/orbitd/orbitd/pkg/config"
 	"github.com/orbitd/orbitd/pkg/engine"
 	"github.com/orbitd/orbitd/pkg/engine/local"
@@ -86,13 +87,15 @@ func inVain(c *config.Config) (keys []string) {
 func needRestart(old, new *config.Config) (sections []string) {
 	oldServer, newServer := old.Server, new.Server
 	oldServer.Origins, newServer.Origins = nil, nil
+	oldEngine, newEngine := old.Engine, new.Engine
+	oldEngine.Retain, newEngine.Retain = acl.Storage{}, acl.Storage{}
 	for _, s := range []struct {
 		name     string
 		old, new any
 	}{
 		{"[server]", oldServer, newServer},
 		{"[tls]", old.TLS, new.TLS},
-		{"[engine]", old.Engine, new.Engine},
+		{"[engine]", oldEngine, newEngine},
 		{"[session]", old.Session, new.Session},
 	} {
 		if !reflect.DeepEqual(s.old, s.new) {
