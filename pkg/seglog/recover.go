@@ -44,22 +44,46 @@ func (l *Log) openSegments(names []string) error {
 		}
 	}
 	slices.Sort(seqs)
-	covered := uint32(0)
-	for i, seq := range seqs {
-		if i > 0 && seq <= covered {
+	hole, from := uint32(0), 0 // the newest missing one, and the first after it
+	for _, seq := range seqs {
+		covered := seq - 1
+		if n := len(l.segs); n > 0 {
+			covered = l.segs[n-1].through
+		}
+		if seq <= covered {
 			continue // merged into one before it
 		}
-		for i > 0 && seq > covered+1 {
-			return &CorruptError{l.fs.Path(segName(covered + 1)), 0, errors.New("the file is missing")}
+		if seq > covered+1 {
+			hole, from = covered+1, len(l.segs)
 		}
 		s, err := openSegment(l.fs, seq, true)
 		if err != nil {
 			return err
 		}
 		l.segs = append(l.segs, s)
-		covered = s.through
 		l.oldest = max(l.oldest, s.oldest)
 	}
+	if hole == 0 {
+		return nil
+	}
+	return l.dropBefore(from, hole)
+}
+
+// dropBefore lets go of the segments before a missing one, if the log says that
+// they may be removed: the power went while they were.
+func (l *Log) dropBefore(from int, hole uint32) error {
+	newest := l.segs[len(l.segs)-1]
+	_, _ = scan(newest, newest.capacity, func(f *frame, _ []byte) error { // judged later
+		l.oldest = max(l.oldest, f.oldest)
+		return nil
+	})
+	if l.oldest <= hole {
+		return &CorruptError{l.fs.Path(segName(hole)), 0, errors.New("the file is missing")}
+	}
+	for _, s := range l.segs[:from] {
+		s.release()
+	}
+	l.segs = slices.Clone(l.segs[from:])
 	return nil
 }
 

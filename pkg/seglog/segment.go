@@ -169,10 +169,24 @@ func (s *segment) index(st *Stream, offset, prev uint64, time int64, size, pos u
 }
 
 // addPart puts p behind the stream's other parts. What was before its first
-// record and is in no part is gone.
+// record and is in no part is gone. Where that tears a hole, which rewriting can
+// do, what is older goes as well: a stream is complete from its floor on.
 func (st *Stream) addPart(p *part) {
-	if len(st.parts) == 0 {
+	if n := len(st.parts); n == 0 || st.parts[n-1].last != p.prev {
+		st.dropAll()
 		st.floor = max(st.floor, p.prev)
 	}
 	st.parts = append(st.parts, p)
+}
+
+// dropAll trims all that the stream has.
+func (st *Stream) dropAll() {
+	for i, p := range st.parts {
+		p.seg.live -= int(p.count)
+		if i == 0 {
+			p.seg.live += int(st.skip)
+		}
+		st.floor = max(st.floor, p.last)
+	}
+	st.parts, st.head, st.skip, st.count, st.bytes = nil, nil, 0, 0, 0
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/orbitd/orbitd/pkg/channel"
 	"github.com/orbitd/orbitd/pkg/engine"
 	"github.com/orbitd/orbitd/pkg/message"
+	"github.com/orbitd/orbitd/pkg/seglog"
 )
 
 // The types of records; they are on disk.
@@ -17,6 +18,9 @@ const (
 	typeSession = 2 // a session, whole
 	typeDrop    = 3 // a session's key
 	typeMoves   = 4 // cursors of one session that moved
+	// typeAfter is a message whose channel's one before was in memory: its offset,
+	// then as typeMessage.
+	typeAfter = 5
 )
 
 var errRecord = errors.New("a record cannot be read by this program")
@@ -90,9 +94,13 @@ func appendMessage(b []byte, m *message.Message) []byte {
 	return append(b, m.Data...)
 }
 
-// decodeMessage reads what appendMessage wrote. Data is a part of b.
-func decodeMessage(b []byte, m *message.Message) error {
-	r := reader{b: b}
+// decodeMessage reads a message's record. Data is a part of its body.
+func decodeMessage(rec *seglog.Record, m *message.Message) error {
+	m.Offset, m.Previous, m.Time = message.Offset(rec.Offset), message.Offset(rec.Prev), rec.Time
+	r := reader{b: rec.Body}
+	if rec.Type == typeAfter {
+		m.Previous = message.Offset(r.uvarint())
+	}
 	m.Publisher, m.ContentType, m.Key = r.string(), r.string(), r.string()
 	if n := r.count(); n > 0 {
 		m.Headers = make([]message.Header, 0, n)

@@ -1,6 +1,8 @@
 package local
 
 import (
+	"encoding/binary"
+
 	"github.com/orbitd/orbitd/pkg/channel"
 	"github.com/orbitd/orbitd/pkg/engine"
 	"github.com/orbitd/orbitd/pkg/message"
@@ -238,9 +240,17 @@ func (e *Engine) ruleOf(ch *channelState) engine.Rule {
 
 // add writes m into the batch.
 func (c *commit) add(ch *channelState, m *message.Message) {
-	c.batch.Add(ch.stream, &seglog.Record{
-		Type: typeMessage, Offset: uint64(m.Offset), Prev: uint64(m.Previous), Time: m.Time, Size: uint32(m.Size()),
-	}, func(b []byte) []byte { return appendMessage(b, m) })
+	r := seglog.Record{Type: typeMessage, Offset: uint64(m.Offset), Prev: uint64(ch.toDisk), Time: m.Time, Size: uint32(m.Size())}
+	if m.Previous != ch.toDisk {
+		r.Type = typeAfter
+	}
+	c.batch.Add(ch.stream, &r, func(b []byte) []byte {
+		if r.Type == typeAfter {
+			b = binary.AppendUvarint(b, uint64(m.Previous))
+		}
+		return appendMessage(b, m)
+	})
+	ch.toDisk = m.Offset
 }
 
 // show makes a durable commit readable and hands it over.
@@ -280,7 +290,7 @@ func (e *Engine) takeBack(c *commit) {
 	e.seq.next = c.from
 	e.seq.keys.undo(c.keys)
 	for _, ch := range c.channels {
-		ch.tip = ch.last
+		ch.tip, ch.toDisk = ch.last, ch.stored
 	}
 }
 

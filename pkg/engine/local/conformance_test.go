@@ -3,11 +3,14 @@ package local
 import (
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/orbitd/orbitd/pkg/engine"
 	"github.com/orbitd/orbitd/pkg/engine/enginetest"
+	"github.com/orbitd/orbitd/pkg/message"
 	"github.com/orbitd/orbitd/pkg/seglog/vfs"
 )
 
@@ -33,12 +36,30 @@ func (w *world) Open(o enginetest.Options) (engine.Engine, error) {
 	w.fault = &vfs.Fault{FS: w.mem, Hook: w.hook}
 	e, err := Open(Options{
 		FS: w.fault, Now: o.Now, KeyWindow: o.KeyWindow, KeyCount: o.KeyCount, Rules: o.Rules, SegmentSize: 4 << 10,
-		checkpointEvery: 8 << 10,
+		checkpointEvery: 8 << 10, Grace: time.Nanosecond,
 	})
 	if err != nil {
 		return nil, err
 	}
-	return e, nil
+	if w.nth > 0 {
+		return e, nil
+	}
+	return &kept{Engine: e}, nil
+}
+
+// kept is an engine that does what it does every second more often. It is not
+// for a failing disk: the suite takes it that what failed does not come back
+// within the run.
+type kept struct {
+	*Engine
+	n atomic.Int32
+}
+
+func (k *kept) Submit(msgs []message.Message, done func([]engine.Receipt, error)) {
+	if k.n.Add(1)%8 == 0 {
+		_ = k.queue.put(op{call: k.tick})
+	}
+	k.Engine.Submit(msgs, done)
 }
 
 func (w *world) Crash(rng *rand.Rand) {

@@ -48,7 +48,7 @@ type Engine struct {
 var _ engine.Engine = (*Engine)(nil)
 
 // A channelState is what is known of one channel. Engine.mu guards it, but for
-// tip, which is the sequencer's.
+// tip and toDisk, which are the sequencer's.
 type channelState struct {
 	name   channel.Name
 	rule   engine.Rule
@@ -58,6 +58,7 @@ type channelState struct {
 	stored message.Offset // newest visible on disk
 	gone   message.Offset // everything up to here is gone, besides what the stream says
 	tip    message.Offset // newest that has an offset
+	toDisk message.Offset // newest of these that goes to the disk
 }
 
 // Open opens the engine in a folder, or makes one. A *seglog.CorruptError in the
@@ -118,7 +119,7 @@ func (e *Engine) restore() error {
 		if c.stored > message.Offset(c.stream.Last()) {
 			c.gone = max(c.gone, c.stored)
 		}
-		c.last, c.tip = c.stored, c.stored
+		c.last, c.tip, c.toDisk = c.stored, c.stored, c.stored
 		e.trim(c)
 	}
 	e.seq.keys.forget(e.seq.time(e))
@@ -128,7 +129,7 @@ func (e *Engine) restore() error {
 func (e *Engine) restoreRecord(r *seglog.Record) error {
 	e.seq.last = max(e.seq.last, r.Time)
 	switch r.Type {
-	case typeMessage:
+	case typeMessage, typeAfter:
 		return e.restoreMessage(r)
 	case typeSession, typeDrop, typeMoves:
 		return e.seq.sessions.restoreRecord(e, r)
@@ -140,7 +141,7 @@ func (e *Engine) restoreMessage(r *seglog.Record) error {
 	c := e.channel(channel.Name(r.Key))
 	c.stored = max(c.stored, message.Offset(r.Offset))
 	m := message.Message{Channel: c.name}
-	if err := decodeMessage(r.Body, &m); err != nil {
+	if err := decodeMessage(r, &m); err != nil {
 		return err
 	}
 	if m.Key != "" {

@@ -266,8 +266,7 @@ func (e *Engine) load(items []item) ([]message.Message, error) {
 	err := e.seg.Records(entries, func(i int) string { return string(items[where[i]].name) }, func(i int, rec *seglog.Record) bool {
 		m := &messages[where[i]]
 		m.Channel = items[where[i]].name
-		m.Offset, m.Previous, m.Time = message.Offset(rec.Offset), message.Offset(rec.Prev), rec.Time
-		bad = decodeMessage(rec.Body, m)
+		bad = decodeMessage(rec, m)
 		return bad == nil
 	})
 	return messages, errors.Join(err, bad)
