@@ -1,16 +1,13 @@
 package kill
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
-	"os/exec"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 
 	"github.com/orbitd/orbitd/pkg/channel"
@@ -98,52 +95,6 @@ func (c *cutter) cut(n int) {
 		c.open[i].Close()
 	}
 	c.open = nil
-}
-
-// run reads what "orbitd sub" prints until ctx ends.
-func (w *witness) run(ctx context.Context, binary, url string) {
-	args := []string{"sub", "--url", url, "--from-start"}
-	for _, ch := range channels {
-		args = append(args, string(ch))
-	}
-	cmd := exec.CommandContext(ctx, binary, args...)
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	out, err := cmd.StdoutPipe()
-	if err == nil {
-		err = cmd.Start()
-	}
-	if err != nil {
-		w.failed = err
-		return
-	}
-	scanner := bufio.NewScanner(out)
-	for scanner.Scan() {
-		w.line(scanner.Bytes())
-	}
-	if err := cmd.Wait(); err != nil && !errors.Is(err, context.Canceled) {
-		w.failed = fmt.Errorf("orbitd sub: %w", err)
-	}
-	if code := cmd.ProcessState.ExitCode(); code != 0 {
-		w.failed = fmt.Errorf("orbitd sub: exit status %d after SIGTERM", code)
-	}
-}
-
-func (w *witness) line(text []byte) {
-	var l struct {
-		Channel channel.Name    `json:"ch"`
-		Offset  message.Offset  `json:"o"`
-		Data    json.RawMessage `json:"d"`
-		Gap     *struct{ After, To message.Offset }
-	}
-	if err := json.Unmarshal(text, &l); err != nil {
-		w.failed = fmt.Errorf("orbitd sub printed %s: %w", text, err)
-		return
-	}
-	if l.Gap != nil {
-		w.gap(l.Channel, l.Gap.After, l.Gap.To)
-		return
-	}
-	w.delivered(l.Channel, l.Offset, l.Data)
 }
 
 // A publisher sends numbered messages in turn to all channels, with keys, each

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -29,11 +30,24 @@ min_free     = "1MiB"
 command_rate  = 1_000_000
 command_burst = 1_000_000
 
+[[auth]]
+type = "file"
+path = "users"
+
+[[auth]]
+type = "token"
+
 [[channel]]
 match     = "/kill/**"
 subscribe = ["*"]
 publish   = ["*"]
 `
+
+// The user whose named sessions are tested.
+const (
+	user     = "durable"
+	password = "only here"
+)
 
 // build compiles the real binary.
 func build(t *testing.T) string {
@@ -67,6 +81,7 @@ func newDaemon(t *testing.T, binary string) *daemon {
 	if d.log, err = os.Create(d.file("log")); err != nil {
 		t.Fatal(err)
 	}
+	d.addUser()
 	t.Cleanup(func() {
 		if d.process != nil {
 			d.process.Process.Kill()
@@ -78,6 +93,15 @@ func newDaemon(t *testing.T, binary string) *daemon {
 		}
 	})
 	return d
+}
+
+func (d *daemon) addUser() {
+	d.t.Helper()
+	cmd := exec.Command(d.binary, "passwd", "--file", d.file("users"), user)
+	cmd.Stdin = strings.NewReader(password + "\n")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		d.t.Fatalf("orbitd passwd: %v\n%s", err, out)
+	}
 }
 
 func freeAddress(t *testing.T) string {

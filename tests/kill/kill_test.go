@@ -38,6 +38,9 @@ func TestEveryAcceptedMessageArrivesOnceAndInOrder(t *testing.T) {
 	for _, w := range s.witnesses {
 		w.check(t)
 	}
+	for _, c := range s.consumers {
+		t.Logf("%s: %d processes, %d messages redelivered", c.who, c.lives, c.redelivered)
+	}
 	if len(h.Gaps) > 0 {
 		t.Errorf("%d gaps were told, though nothing was removed; the first: %+v", len(h.Gaps), h.Gaps[0])
 	}
@@ -54,7 +57,8 @@ type scene struct {
 	cutter   cutter
 	watchers sync.WaitGroup
 
-	witnesses []*witness
+	witnesses []*witness  // all, in this order: Go clients, then consumers
+	consumers []*consumer // processes; those with a name are killed as well
 	publisher *publisher
 	gaveUp    bool // something is wrong: wait for nothing any more
 }
@@ -75,7 +79,11 @@ func newScene(t *testing.T) *scene {
 	for i := range c {
 		s.witnesses = append(s.witnesses, &witness{who: fmt.Sprintf("client %d", i)})
 	}
-	s.witnesses = append(s.witnesses, &witness{who: "orbitd sub"})
+	for _, name := range []string{"", "one", "two", "three"} {
+		c := newConsumer(name)
+		s.consumers = append(s.consumers, c)
+		s.witnesses = append(s.witnesses, c.witness)
+	}
 	return s
 }
 
@@ -114,7 +122,10 @@ func (s *scene) total() int64 { return s.rounds * int64(len(channels)) }
 // subscribe starts everybody; every fifth client comes late.
 func (s *scene) subscribe(ctx context.Context) {
 	url := s.daemon.url()
-	for i, w := range s.witnesses {
+	for _, c := range s.consumers {
+		s.watchers.Go(func() { c.run(ctx, s.binary, url) })
+	}
+	for i, w := range s.witnesses[:len(s.witnesses)-len(s.consumers)] {
 		late := time.Duration(0)
 		if i%5 == 4 {
 			late = time.Duration(s.random.IntN(3000)) * time.Millisecond
@@ -125,11 +136,7 @@ func (s *scene) subscribe(ctx context.Context) {
 			case <-ctx.Done():
 				return
 			}
-			if w.who == "orbitd sub" {
-				w.run(ctx, s.binary, url)
-			} else {
-				w.listen(ctx, url, &s.cutter)
-			}
+			w.listen(ctx, url, &s.cutter)
 		})
 	}
 }
@@ -156,7 +163,8 @@ func (s *scene) publish(ctx context.Context) {
 }
 
 // killOnce waits for some progress and a moment, kills the daemon, and starts it
-// again. Now and then it is killed while it starts, or the network fails too.
+// again. Now and then it is killed while it starts, or the network or a consumer
+// fails too, before it or with it.
 func (s *scene) killOnce() {
 	share := s.total() / int64(s.kills+1)
 	if s.random.IntN(4) > 0 {
@@ -166,7 +174,11 @@ func (s *scene) killOnce() {
 	if s.random.IntN(3) == 0 {
 		s.cutter.cut(1 + s.random.IntN(10))
 	}
+	s.consumers[s.random.IntN(len(s.consumers))].kill()
 	time.Sleep(time.Duration(s.random.IntN(60)) * time.Millisecond)
+	if s.random.IntN(2) == 0 {
+		s.consumers[s.random.IntN(len(s.consumers))].kill()
+	}
 	s.daemon.kill()
 	s.daemon.start()
 }
