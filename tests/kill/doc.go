@@ -1,7 +1,7 @@
 // Package kill holds the test that kills the daemon: the real binary gets
 // SIGKILL at random moments while messages are published and received, and the
-// checker compares what was accepted with what every subscriber was given. So do
-// processes that consume durable sessions; and the network is cut.
+// checker compares what was accepted with what every subscriber was given. Processes
+// that consume durable sessions are killed, too, and the network is cut.
 //
 //	go test ./tests/kill            # 10,000 messages, 20 kills, 200 clients, 4 consumers
 //	go test -short ./tests/kill     # 2,000 messages, 5 kills, 50 clients
