@@ -20,7 +20,7 @@ const (
 // indexes hold.
 func (e *Engine) checkpointBody() []byte {
 	b := []byte{checkpointVersion}
-	b = appendInt(b, e.seq.last)
+	b = appendInt(b, e.latest.Load())
 	e.mu.RLock()
 	b = binary.AppendUvarint(b, uint64(e.forgotten))
 	b = binary.AppendUvarint(b, uint64(len(e.channels)))
@@ -44,7 +44,7 @@ func (e *Engine) restoreCheckpoint(b []byte) error {
 		return fmt.Errorf("checkpoint: %w", errRecord)
 	}
 	r := &reader{b: b[1:]}
-	e.seq.last = int64(r.uvarint())
+	e.notBefore(int64(r.uvarint()))
 	e.forgotten = message.Offset(r.uvarint())
 	for range r.count() {
 		c := e.channel(channel.Name(r.string()))

@@ -40,6 +40,10 @@ type Engine struct {
 	visible   message.Offset
 	forgotten message.Offset // channels that end at or before this may be unknown
 
+	// latest is the greatest time that was stored, or may be. Any goroutine
+	// raises it; see time.
+	latest atomic.Int64
+
 	refusing atomic.Pointer[message.Error]
 	// corrupt is set once a read found damage; the engine then serves nothing.
 	corrupt atomic.Pointer[message.Error]
@@ -122,12 +126,12 @@ func (e *Engine) restore() error {
 		c.last, c.tip, c.toDisk = c.stored, c.stored, c.stored
 		e.trim(c)
 	}
-	e.seq.keys.forget(e.seq.time(e))
+	e.seq.keys.forget(e.time())
 	return nil
 }
 
 func (e *Engine) restoreRecord(r *seglog.Record) error {
-	e.seq.last = max(e.seq.last, r.Time)
+	e.notBefore(r.Time)
 	switch r.Type {
 	case typeMessage, typeAfter:
 		return e.restoreMessage(r)
@@ -213,5 +217,23 @@ func (e *Engine) Close(ctx context.Context) error {
 
 // now returns the time in Unix milliseconds.
 func (e *Engine) now() int64 { return e.opts.Now().UnixMilli() }
+
+// time returns the time to store, and to measure by what is stored: the clock's,
+// but never less than before, also in an earlier run. A session that is saved
+// after the clock was set back would else be past its TTL at once.
+func (e *Engine) time() int64 { return e.notBefore(e.now()) }
+
+// notBefore raises the latest time to t, and returns it.
+func (e *Engine) notBefore(t int64) int64 {
+	for {
+		latest := e.latest.Load()
+		if t <= latest {
+			return latest
+		}
+		if e.latest.CompareAndSwap(latest, t) {
+			return t
+		}
+	}
+}
 
 func milliseconds(d time.Duration) int64 { return d.Milliseconds() }

@@ -155,7 +155,7 @@ func (s *submit) prepare() (size int, err *message.Error) {
 // SaveSession implements engine.SessionStore.
 func (e *Engine) SaveSession(s engine.Session, done func(error)) {
 	own := cloneSession(&s)
-	own.Seen = e.now()
+	own.Seen = e.time()
 	e.putSession(op{save: &own, done: done, size: 256})
 }
 
@@ -177,7 +177,7 @@ func (e *Engine) MoveCursors(moves []engine.CursorMove) {
 		own[i] = m
 		own[i].Cursor = cloneCursor(m.Cursor)
 	}
-	_ = e.queue.put(op{moves: own, at: e.now()})
+	_ = e.queue.put(op{moves: own, at: e.time()})
 }
 
 // call runs f in the sequencer, after all that was asked for before.

@@ -79,7 +79,7 @@ func (e *Engine) checkClock() {
 
 // expire drops what time alone makes old, and lets the log free its disk space.
 func (e *Engine) expire() {
-	now := e.seq.time(e)
+	now := e.time()
 	e.seq.sessions.expire(now)
 	e.seq.keys.forget(now)
 	for _, c := range e.aged() {

@@ -21,7 +21,6 @@ const (
 // Nobody else touches it, but for closeErr after closed is closed.
 type sequencer struct {
 	next     message.Offset // to be given
-	last     int64          // stored time never runs backwards
 	keys     *keyTable
 	sessions *sessionTable
 	commit   commit
@@ -40,12 +39,6 @@ func (s *sequencer) init(e *Engine) {
 	s.keys = newKeyTable(milliseconds(e.opts.KeyWindow), e.opts.KeyCount)
 	s.sessions = newSessionTable()
 	s.saved = make(chan error, 1)
-}
-
-// time returns the time to store: the clock's, but never less than before.
-func (s *sequencer) time(e *Engine) int64 {
-	s.last = max(s.last, e.now())
-	return s.last
 }
 
 // run is the sequencer.
@@ -93,7 +86,7 @@ func (e *Engine) work() (closing bool) {
 // step makes one batch of the first ops and returns the others.
 func (e *Engine) step(ops []op) []op {
 	c := &e.seq.commit
-	c.reset(e.seq.time(e))
+	c.reset(e.time())
 	e.seq.keys.forget(c.time)
 	n := 0
 	for n < len(ops) && (c.batch.Len() < commitBytes) {
@@ -167,7 +160,7 @@ func (e *Engine) flushCursors() {
 		return
 	}
 	c := &e.seq.commit
-	c.reset(e.seq.time(e))
+	c.reset(e.time())
 	c.durable, c.urgent = true, true
 	e.commitStaged(c)
 }

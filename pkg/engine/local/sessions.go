@@ -106,7 +106,7 @@ func (t *sessionTable) move(e *Engine, moves []engine.CursorMove, now int64) {
 	for i := range moves {
 		m := &moves[i]
 		s := t.all[m.Key]
-		if s == nil || expired(&s.Session, e.seq.last) {
+		if s == nil || expired(&s.Session, now) {
 			continue
 		}
 		s.Seen = max(s.Seen, now)
@@ -256,7 +256,7 @@ func (t *sessionTable) restoreMoves(e *Engine, r *reader) {
 // Session implements engine.SessionStore.
 func (e *Engine) Session(ctx context.Context, key engine.SessionKey) (s engine.Session, ok bool, err error) {
 	err = e.call(ctx, func() {
-		if found := e.seq.sessions.all[key]; found != nil && !expired(&found.Session, e.seq.time(e)) {
+		if found := e.seq.sessions.all[key]; found != nil && !expired(&found.Session, e.time()) {
 			s, ok = cloneSession(&found.Session), true
 		}
 	})
@@ -270,7 +270,7 @@ func (e *Engine) Session(ctx context.Context, key engine.SessionKey) (s engine.S
 func (e *Engine) Sessions(ctx context.Context, yield func(engine.Session) bool) error {
 	var all []engine.Session
 	err := e.call(ctx, func() {
-		now := e.seq.time(e)
+		now := e.time()
 		for _, s := range e.seq.sessions.all {
 			if !expired(&s.Session, now) {
 				all = append(all, cloneSession(&s.Session))
