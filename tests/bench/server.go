@@ -1,0 +1,196 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/orbitd/orbitd/tests/bench/load"
+)
+
+const config = `
+[server]
+http    = "127.0.0.1:%d"
+ops     = ""
+control = ""
+
+[engine]
+path     = "engine"
+min_free = "1MiB"
+
+[session]
+command_rate  = 1_000_000
+command_burst = 1_000_000
+max_sessions  = 100_000
+
+[log]
+level = "warning"
+
+[[channel]]
+match     = "/bench/**"
+subscribe = ["*"]
+publish   = ["*"]
+`
+
+// A server is a process on its own core.
+type server struct {
+	cmd     *exec.Cmd
+	log     bytes.Buffer
+	address netip.AddrPort
+	folder  string // orbitd's
+	dialect load.Dialect
+}
+
+// startOrbitd starts orbitd in a folder; "" is a fresh one.
+func (b *bench) startOrbitd(folder string) (*server, error) {
+	if folder == "" {
+		var err error
+		if folder, err = b.temp(); err != nil {
+			return nil, err
+		}
+	}
+	s := &server{folder: folder, dialect: load.Orbit{}}
+	var err error
+	if s.address, err = freeAddress(); err != nil {
+		return nil, err
+	}
+	file := filepath.Join(folder, "orbitd.toml")
+	if err := os.WriteFile(file, fmt.Appendf(nil, config, s.address.Port()), 0o600); err != nil {
+		return nil, err
+	}
+	return s, s.start(b.orbitd, "serve", "-c", file)
+}
+
+func (b *bench) startBareLoop() (*server, error) {
+	s := &server{dialect: load.Bare{}}
+	var err error
+	if s.address, err = freeAddress(); err != nil {
+		return nil, err
+	}
+	return s, s.start(b.bareloop, strconv.Itoa(int(s.address.Port())))
+}
+
+func freeAddress() (netip.AddrPort, error) {
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		return netip.AddrPort{}, err
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).AddrPort(), nil
+}
+
+// start runs a command on the servers' core and waits until it listens.
+func (s *server) start(name string, args ...string) error {
+	s.cmd = exec.Command("taskset", append([]string{"-c", serverCore, name}, args...)...)
+	s.cmd.Stdout, s.cmd.Stderr = &s.log, &s.log
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := s.cmd.Start(); err != nil {
+		return err
+	}
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); {
+		c, err := net.Dial("tcp4", s.address.String())
+		if err == nil {
+			return c.Close()
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return errors.Join(fmt.Errorf("%s does not listen", name), s.stop())
+}
+
+// ready waits until orbitd answers a request.
+func (s *server) ready(ctx context.Context) error {
+	for ctx.Err() == nil {
+		answer, err := http.Get("http://" + s.address.String() + "/v1/history/bench/0")
+		if err == nil {
+			return answer.Body.Close()
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return ctx.Err()
+}
+
+// stop kills the server and removes what it stored. What it said is an error.
+func (s *server) stop() error {
+	s.kill()
+	if s.folder != "" {
+		os.RemoveAll(s.folder)
+	}
+	if s.log.Len() > 0 {
+		return fmt.Errorf("the server said: %.2000s", s.log.Bytes())
+	}
+	return nil
+}
+
+func (s *server) kill() {
+	s.cmd.Process.Kill()
+	s.cmd.Wait()
+}
+
+// clockTick is the unit of CPU time in /proc (proc_pid_stat(5)).
+const clockTick = 10 * time.Millisecond
+
+// cpu returns the time that the process has run.
+func (s *server) cpu() time.Duration {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.cmd.Process.Pid))
+	if err != nil {
+		panic(err) // it is our child, and not waited for yet
+	}
+	fields := bytes.Fields(text[bytes.LastIndexByte(text, ')')+1:])
+	user, _ := strconv.Atoi(string(fields[11]))
+	system, _ := strconv.Atoi(string(fields[12]))
+	return time.Duration(user+system) * clockTick
+}
+
+// resident returns the bytes of memory that the process has.
+func (s *server) resident() float64 {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", s.cmd.Process.Pid))
+	if err != nil {
+		panic(err) // it is our child, and not waited for yet
+	}
+	_, rest, _ := bytes.Cut(text, []byte("Rss:"))
+	kilobytes, _ := strconv.Atoi(string(bytes.Fields(rest)[0]))
+	return float64(kilobytes) * 1024
+}
+
+// A site is a server, its clients, and the loop that plays them.
+type site struct {
+	*server
+	*load.Fleet
+	loop *load.Loop
+}
+
+// on runs f with a fresh server and a fleet.
+func on(start func() (*server, error), f func(*site) (figures, error)) (result figures, err error) {
+	s, err := start()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, s.stop()) }()
+	loop, err := load.NewLoop()
+	if err != nil {
+		return nil, err
+	}
+	defer loop.Close()
+	return f(&site{s, load.NewFleet(loop, s.dialect, s.address), loop})
+}
+
+// both returns a scenario's measures for orbitd and the bare loop.
+func both(f func(*site) (figures, error)) (orbitd, bare measure) {
+	return orbitdOnly(f), func(b *bench) (figures, error) { return on(b.startBareLoop, f) }
+}
+
+func orbitdOnly(f func(*site) (figures, error)) measure {
+	return func(b *bench) (figures, error) {
+		return on(func() (*server, error) { return b.startOrbitd("") }, f)
+	}
+}
