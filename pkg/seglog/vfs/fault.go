@@ -30,7 +30,8 @@ type Fault struct {
 	FS
 	// Hook is asked before each operation, one at a time. If it returns an error
 	// the operation fails with that error; a write may have put down the first
-	// short bytes before.
+	// short bytes before, and what a sync of a Mem's file should have written is
+	// written by no later one.
 	Hook func(Op) (short int, err error)
 
 	mu  sync.Mutex
@@ -161,6 +162,9 @@ func (f *faultFile) ReadAt(p []byte, off int64) (int, error) {
 
 func (f *faultFile) Sync() error {
 	if _, err := f.fs.check("sync", f.name); err != nil {
+		if mem, ok := f.File.(*memFile); ok && !errors.Is(err, ErrPowerOff) {
+			mem.failSync()
+		}
 		return err
 	}
 	return f.File.Sync()

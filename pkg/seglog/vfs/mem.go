@@ -13,7 +13,8 @@ import (
 // sector is the piece of a write that a crash keeps or forgets as a whole.
 const sector = 512
 
-// Mem is a folder in memory that can crash. The zero value is not usable; see
+// Mem is a folder in memory that can crash. Like a kernel it keeps two states: what
+// every process sees, and what the disk has. The zero value is not usable; see
 // NewMem. Everything is guarded by mu.
 type Mem struct {
 	mu      sync.Mutex
@@ -25,10 +26,10 @@ type Mem struct {
 }
 
 type inode struct {
-	data   []byte // as it is
-	synced []byte // as of the last Sync
-	dirty  map[int]bool
-	resize bool // the size changed since
+	data   []byte       // as every process sees it
+	synced []byte       // as the disk has it
+	dirty  map[int]bool // sectors that the next Sync writes
+	resize bool         // the size changed since the last Sync
 }
 
 // A dirOp gives to a file a name, or takes it away (nil).
@@ -53,7 +54,8 @@ func (m *Mem) SetSpace(bytes int64) {
 
 // Crash returns the folder as a machine finds it that lost power now: of what
 // was not synced, each sector and each change of a name is kept with
-// probability keep. keep = 1 is a killed process. The old folder is not changed.
+// probability keep; what a Sync failed to write is lost. The old folder is not
+// changed.
 func (m *Mem) Crash(rnd *rand.Rand, keep float64) *Mem {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -83,6 +85,51 @@ func (m *Mem) Crash(rnd *rand.Rand, keep float64) *Mem {
 	}
 	after.durable = maps.Clone(after.names)
 	return after
+}
+
+// Kill returns the folder as the next process finds it after this one was killed:
+// nothing is gone, and what was not synced is still not. The old folder is not
+// changed.
+func (m *Mem) Kill() *Mem {
+	return m.copy((*inode).kill)
+}
+
+// Clone returns the folder as it is, all of it synced. The old one is not changed.
+func (m *Mem) Clone() *Mem {
+	after := m.copy(func(n *inode) *inode {
+		return &inode{data: slices.Clone(n.data), synced: slices.Clone(n.data), dirty: map[int]bool{}}
+	})
+	after.durable, after.ops = maps.Clone(after.names), nil
+	return after
+}
+
+// copy returns the folder with each file as of makes it.
+func (m *Mem) copy(of func(*inode) *inode) *Mem {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	after := NewMem()
+	after.space = m.space
+	copies := map[*inode]*inode{nil: nil}
+	one := func(n *inode) *inode {
+		if _, ok := copies[n]; !ok {
+			copies[n] = of(n)
+		}
+		return copies[n]
+	}
+	for name, n := range m.names {
+		after.names[name] = one(n)
+	}
+	for name, n := range m.durable {
+		after.durable[name] = one(n)
+	}
+	for _, op := range m.ops {
+		after.ops = append(after.ops, dirOp{op.name, one(op.node), op.from})
+	}
+	return after
+}
+
+func (n *inode) kill() *inode {
+	return &inode{slices.Clone(n.data), slices.Clone(n.synced), maps.Clone(n.dirty), n.resize}
 }
 
 // crash returns what is left of the file.
@@ -139,9 +186,6 @@ func (m *Mem) Put(name string, data []byte) {
 	n := &inode{data: slices.Clone(data), synced: slices.Clone(data), dirty: map[int]bool{}}
 	m.names[name], m.durable[name] = n, n
 }
-
-// Clone returns an independent copy of the folder as it is, all of it durable.
-func (m *Mem) Clone() *Mem { return m.Crash(rand.New(rand.NewPCG(0, 0)), 1) }
 
 // Create implements FS.
 func (m *Mem) Create(name string) (File, error) {

@@ -9,14 +9,26 @@ import (
 
 // memFile is an open file of a Mem, whose mu guards it.
 type memFile struct {
-	fs    *Mem
-	node  *inode
-	write bool
+	fs     *Mem
+	node   *inode
+	write  bool
+	closed bool
+}
+
+// usable returns the error of what is done with a closed file. fs.mu is held.
+func (f *memFile) usable(what string) error {
+	if f.closed {
+		return fmt.Errorf("%s: %w", what, fs.ErrClosed)
+	}
+	return nil
 }
 
 func (f *memFile) ReadAt(p []byte, off int64) (int, error) {
 	f.fs.mu.Lock()
 	defer f.fs.mu.Unlock()
+	if err := f.usable("read"); err != nil {
+		return 0, err
+	}
 	if off >= int64(len(f.node.data)) {
 		return 0, io.EOF
 	}
@@ -30,6 +42,9 @@ func (f *memFile) ReadAt(p []byte, off int64) (int, error) {
 func (f *memFile) WriteAt(p []byte, off int64) (int, error) {
 	f.fs.mu.Lock()
 	defer f.fs.mu.Unlock()
+	if err := f.usable("write"); err != nil {
+		return 0, err
+	}
 	if !f.write {
 		return 0, fmt.Errorf("write: %w", fs.ErrPermission)
 	}
@@ -37,21 +52,29 @@ func (f *memFile) WriteAt(p []byte, off int64) (int, error) {
 		if f.fs.space > 0 && f.fs.used()+grow > f.fs.space {
 			return 0, syscall.ENOSPC
 		}
-		f.node.data = append(f.node.data, make([]byte, grow)...)
-		f.node.resize = true
+		f.node.truncate(int(off) + len(p))
 	}
 	copy(f.node.data[off:], p)
-	if len(p) > 0 {
-		for s := int(off) / sector; s <= (int(off)+len(p)-1)/sector; s++ {
-			f.node.dirty[s] = true
-		}
-	}
+	f.node.touch(int(off), int(off)+len(p))
 	return len(p), nil
+}
+
+// touch notes that the bytes [from, to) are to be written by the next Sync.
+func (n *inode) touch(from, to int) {
+	for s := from / sector; s*sector < to; s++ {
+		n.dirty[s] = true
+	}
 }
 
 func (f *memFile) Truncate(size int64) error {
 	f.fs.mu.Lock()
 	defer f.fs.mu.Unlock()
+	if err := f.usable("truncate"); err != nil {
+		return err
+	}
+	if !f.write {
+		return fmt.Errorf("truncate: %w", fs.ErrPermission)
+	}
 	f.node.truncate(int(size))
 	return nil
 }
@@ -62,12 +85,16 @@ func (n *inode) truncate(size int) {
 		n.data = n.data[:size:size]
 		return
 	}
+	n.touch(len(n.data), size)
 	n.data = append(n.data, make([]byte, size-len(n.data))...)
 }
 
 func (f *memFile) Sync() error {
 	f.fs.mu.Lock()
 	defer f.fs.mu.Unlock()
+	if err := f.usable("sync"); err != nil {
+		return err
+	}
 	n := f.node
 	n.synced = resize(n.synced, len(n.data))
 	for s := range n.dirty {
@@ -81,6 +108,15 @@ func (f *memFile) Sync() error {
 	return nil
 }
 
+// failSync is what a failed sync leaves on Linux: the pages count as clean, so
+// that no later Sync writes them, and yet everybody reads them until the power
+// goes.
+func (f *memFile) failSync() {
+	f.fs.mu.Lock()
+	defer f.fs.mu.Unlock()
+	clear(f.node.dirty)
+}
+
 // resize returns b with a length of n; new bytes are zero.
 func resize(b []byte, n int) []byte {
 	if n <= len(b) {
@@ -92,7 +128,18 @@ func resize(b []byte, n int) []byte {
 func (f *memFile) Size() (int64, error) {
 	f.fs.mu.Lock()
 	defer f.fs.mu.Unlock()
+	if err := f.usable("size"); err != nil {
+		return 0, err
+	}
 	return int64(len(f.node.data)), nil
 }
 
-func (f *memFile) Close() error { return nil }
+func (f *memFile) Close() error {
+	f.fs.mu.Lock()
+	defer f.fs.mu.Unlock()
+	if err := f.usable("close"); err != nil {
+		return err
+	}
+	f.closed = true
+	return nil
+}
