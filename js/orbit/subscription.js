@@ -117,7 +117,9 @@ export class Subscription {
   }
 
   /**
-   * Rules 1 to 3 for a message.
+   * Rules 1 to 3 for a message. From position 0, the oldest that is kept, any predecessor is right:
+   * what was before it is gone. There the page has all below the first message, which makes a
+   * position that the server can check: it would say nothing of what it removes behind a 0.
    *
    * @param {number} offset
    * @param {number} previous
@@ -127,7 +129,8 @@ export class Subscription {
   receive(offset, previous, epoch) {
     const position = this.position ?? -1;
     if (offset > position) {
-      if (this.position !== undefined && previous > position) return 'broken';
+      if (position > 0 && previous > position) return 'broken';
+      if (this.#done === 0 && position === 0) this.#done = offset - 1;
       this.#push(offset, false);
       this.broken = 0;
     }
@@ -147,20 +150,22 @@ export class Subscription {
   }
 
   /**
-   * Rule 4. Downwards the numbers begin anew: what is still being processed belongs to another
-   * history and moves nothing any more. A gap below the position (what was sent again because it
-   * is still being processed has expired by now) takes nothing away.
+   * Rules 2 and 4 for a gap. Downwards the numbers begin anew: what is still being processed belongs
+   * to another history and moves nothing any more. A gap below the position (what was sent again
+   * because it is still being processed has expired by now) takes nothing away.
    *
    * @param {import('./codec.js').Gap} gap
    * @param {string} epoch
-   * @returns {boolean} whether the page misses something
+   * @returns {'new' | 'duplicate' | 'broken'} new: the page misses something
    */
   skip({ after, to, reason }, epoch) {
     const anew = reason === 'epoch' || to < after;
     if (!anew && to <= (this.position ?? -1)) {
       this.#confirm(to, epoch);
-      return false;
+      return 'duplicate';
     }
+    if (after > (this.position ?? after)) return 'broken';
+    this.broken = 0;
     if (anew) {
       this.#open = [];
       this.#acked = 0;
@@ -169,7 +174,7 @@ export class Subscription {
       this.#push(to, true);
     }
     this.#confirm(to, epoch);
-    return true;
+    return 'new';
   }
 
   /**

@@ -129,8 +129,7 @@ export class Subscriptions {
     } else if (kind === 'at') {
       subscription.reach(frame.at, this.#epoch);
     } else if (kind === 'gap') {
-      if (subscription.skip(frame.gap, this.#epoch)) subscription.sink.gap(frame.gap);
-      this.#acks.moved(subscription);
+      this.#gap(subscription, frame.gap);
     } else if (kind === 'revoked') {
       subscription.end();
       subscription.sink.ended(frame.revoked, true);
@@ -151,6 +150,20 @@ export class Subscriptions {
     } else {
       this.#broken(subscription);
     }
+  }
+
+  /**
+   * @param {Subscription} subscription
+   * @param {import('./codec.js').Gap} gap
+   */
+  #gap(subscription, gap) {
+    const verdict = subscription.skip(gap, this.#epoch);
+    if (verdict === 'broken') {
+      this.#broken(subscription);
+      return;
+    }
+    if (verdict === 'new') subscription.sink.gap(gap);
+    this.#acks.moved(subscription);
   }
 
   /**

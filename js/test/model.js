@@ -4,11 +4,19 @@
 
 /** One stored channel. */
 class Log {
+  /** What is kept, and all that ever was stored. */
   messages = [];
+  all = [];
+  /** Up to here retention has removed everything. */
+  floor = 0;
   keys = new Map();
 
   get end() {
-    return this.messages.at(-1)?.o ?? 0;
+    return this.all.at(-1)?.o ?? 0;
+  }
+
+  expire(n) {
+    for (const message of this.messages.splice(0, n)) this.floor = message.o;
   }
 }
 
@@ -23,7 +31,7 @@ export class ModelServer {
   /**
    * @param {import('./host.js').TestHost} host clock and transports' delays
    * @param {() => number} random
-   * @param {Record<string, number>} faults chances of: drop, repeat, refuse
+   * @param {Record<string, number>} faults chances of: drop, repeat, refuse, expire
    */
   constructor(host, random, faults) {
     Object.assign(this, { host, random, faults, window: 8 });
@@ -32,7 +40,7 @@ export class ModelServer {
 
   newEpoch() {
     this.epoch = Array.from({ length: 16 }, () => Math.floor(this.random() * 16).toString(16)).join('');
-    this.offset += Math.floor(this.random() * 5);
+    this.offset += 1 + Math.floor(this.random() * 5); // a run has an offset of its own
   }
 
   chance(name) {
@@ -72,6 +80,8 @@ export class ModelServer {
     this.offset += 1 + Math.floor(this.random() * 3);
     const message = { ch: channel, o: this.offset, p: log.end, t: this.offset, d: data };
     log.messages.push(message);
+    log.all.push(message);
+    if (this.chance('expire')) log.expire(1 + Math.floor(this.random() * log.messages.length));
     log.keys.set(key, this.offset);
     for (const link of this.links) link.pump(channel);
     if (this.chance('refuse')) return { error: { code: 'unknown', message: '' } };
@@ -188,7 +198,8 @@ class Link {
   pump(name) {
     const sub = this.subs.get(name);
     if (!sub) return;
-    const { messages } = this.server.log(name);
+    const { messages, floor } = this.server.log(name);
+    if (sub.sent < floor) this.skip(name, sub, floor);
     sub.open = messages.filter(m => m.o > sub.acked && m.o <= sub.sent).length;
     for (const message of messages) {
       if (message.o <= sub.sent || sub.open >= this.server.window) continue;
@@ -198,8 +209,15 @@ class Link {
     }
     if (sub.replay && sub.sent >= this.server.log(name).end) {
       sub.replay = false;
-      this.say({ ch: name, at: Math.max(sub.sent, this.server.log(name).end) });
+      sub.sent = this.server.offset; // all channels' offset, and never 0
+      this.say({ ch: name, at: sub.sent });
     }
+  }
+
+  /** Retention was faster: a gap, but for who asked for the oldest that there is. */
+  skip(name, sub, to) {
+    if (sub.sent > 0) this.say({ ch: name, gap: { after: sub.sent, to, reason: 'expired' } });
+    sub.sent = to;
   }
 
   push(message, sub) {

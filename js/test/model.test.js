@@ -14,9 +14,12 @@ const MESSAGES = 40;
 function subscriber(server, host, random, way) {
   const orbit = new Orbit('http://model', { ack: way === 'manual' ? 'manual' : 'auto' }, { ...host, random, open: () => server.open() });
   const got = {};
+  const gaps = {};
   for (const name of CHANNELS) {
     const channel = orbit.channel(name, { after: 0 });
     const offsets = got[name] = [];
+    gaps[name] = [];
+    channel.ongap = gap => gaps[name].push(gap);
     if (way === 'loop') {
       (async () => { for await (const event of channel) { offsets.push(event.offset); await null; } })();
     } else {
@@ -27,7 +30,7 @@ function subscriber(server, host, random, way) {
       };
     }
   }
-  return { orbit, got };
+  return { orbit, got, gaps };
 }
 
 /** Publishes at random moments, several in flight. */
@@ -51,10 +54,16 @@ function chaos(server, host, random) {
   }
 }
 
-async function run(seed) {
+/** What of all messages was neither handed over nor said to be gone. From the oldest on, nothing is. */
+function unexplained(all, floor, got, gaps) {
+  return all.map(message => message.o).filter(o => !got.includes(o)
+    && !gaps.some(gap => gap.after < o && o <= gap.to) && !(o <= floor && o < (got[0] ?? Infinity)));
+}
+
+async function run(seed, faults) {
   const random = randomFrom(seed);
   const host = new TestHost(seed);
-  const server = new ModelServer(host, random, { drop: 0.05, repeat: 0.05, refuse: 0.05 });
+  const server = new ModelServer(host, random, { drop: 0.05, repeat: 0.05, refuse: 0.05, ...faults });
   const subscribers = ['handler', 'loop', 'manual'].map(way => subscriber(server, host, random, way));
   const { orbit, results } = publisher(server, host, random);
   chaos(server, host, random);
@@ -69,10 +78,13 @@ async function run(seed) {
   assert.equal((await Promise.all(results)).length, MESSAGES + CHANNELS.length);
   assert.deepEqual(server.complaints, []);
   for (const name of CHANNELS) {
-    const { messages } = server.log(name);
-    const stored = messages.map(message => message.o);
-    for (const { got } of subscribers) assert.deepEqual(got[name], stored, name);
-    assert.equal(messages.length, server.log(name).keys.size);
+    const { all, floor, keys } = server.log(name);
+    const stored = all.map(message => message.o);
+    for (const { got, gaps } of subscribers) {
+      assert.deepEqual(got[name], stored.filter(o => got[name].includes(o)), `${name}: once and in order`);
+      assert.deepEqual(unexplained(all, floor, got[name], gaps[name]), [], `${name}: lost`);
+    }
+    assert.equal(all.length, keys.size);
   }
   for (const each of subscribers) each.orbit.close();
   orbit.close();
@@ -81,11 +93,13 @@ async function run(seed) {
 const one = process.env.ORBIT_SEED;
 const seeds = one ? [Number(one)] : Array.from({ length: Number(process.env.ORBIT_SEEDS ?? 60) }, (_, i) => i + 1);
 
-test(`once and in order, whatever the server does: ${seeds.length} seeds`, async () => {
-  for (const seed of seeds) {
-    await run(seed).catch(error => {
-      error.message = `ORBIT_SEED=${seed}: ${error.message}`;
-      throw error;
-    });
-  }
-});
+for (const [name, faults] of Object.entries({ 'whatever the server does': {}, 'and retention is fast': { expire: 0.1 } })) {
+  test(`once and in order, ${name}: ${seeds.length} seeds`, async () => {
+    for (const seed of seeds) {
+      await run(seed, faults).catch(error => {
+        error.message = `ORBIT_SEED=${seed}: ${error.message}`;
+        throw error;
+      });
+    }
+  });
+}

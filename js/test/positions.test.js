@@ -122,13 +122,88 @@ test('a gap below the position is not the page\'s: it has those messages', async
 
 test('the end of a replay moves the position', async () => {
   const { host, lobby, offsets } = await live({}, { after: 0 });
-  host.last.say(message(CH, 7, 3), { ch: CH, at: 20 }, message(CH, 21, 7));
-  assert.deepEqual(offsets(), [], 'something is missing below the first one');
-  const world = await live({}, { after: 0 });
-  world.host.last.say(message(CH, 7, 0), { ch: CH, at: 20 }, message(CH, 21, 7));
-  assert.deepEqual(world.offsets(), [7, 21]);
-  assert.equal(lobby.offset, 0);
-  assert.equal(world.lobby.offset, 21);
+  host.last.say(message(CH, 7, 0), { ch: CH, at: 20 }, message(CH, 21, 7));
+  assert.deepEqual([offsets(), lobby.offset], [[7, 21], 21]);
+});
+
+test('from the oldest message any predecessor is right, and only there', async () => {
+  const { host, offsets, lobby } = await live({}, { after: 0 });
+  host.last.say(message(CH, 7, 3), message(CH, 9, 7), message(CH, 12, 10));
+  assert.deepEqual(offsets(), [7, 9]);
+  const again = host.last.take().at(-1);
+  assert.deepEqual([again.op, again.after, again.epoch], ['subscribe', 9, EPOCH]);
+  assert.equal(lobby.offset, 9);
+});
+
+test('from the oldest, nothing may be left at all', async () => {
+  const { host, offsets, lobby } = await live({}, { after: 0 });
+  host.last.say({ ch: CH, at: 20 });
+  assert.equal(lobby.offset, 20);
+  host.last.say(message(CH, 21, 7), message(CH, 23, 22));
+  assert.deepEqual(offsets(), [21]);
+  assert.equal(host.last.take().at(-1).after, 21);
+});
+
+test('once the oldest is known, what expires behind it is noticed', async () => {
+  const { host, offsets, of } = await live({}, { after: 0 }, () => new Promise(() => {}));
+  host.last.say(message(CH, 7, 3));
+  host.last.drop();
+  await host.advance(TIME.first);
+  const connect = await greet(host, { subs: { [CH]: { offset: 12 } } });
+  assert.deepEqual([connect.epoch, connect.last], [EPOCH, { [CH]: 6 }], 'a 0 could not be told that anything is gone');
+  host.last.say({ ch: CH, gap: { after: 6, to: 10, reason: 'expired' } }, message(CH, 12, 10));
+  assert.deepEqual(offsets(), [7, 12]);
+  assert.deepEqual(of('gap').map(({ after, to }) => [after, to]), [[6, 10]]);
+});
+
+test('after a gap the chain goes on from its end', async () => {
+  const { host, offsets, lobby } = await live();
+  host.last.say({ ch: CH, gap: { after: 100, to: 180, reason: 'lost' } }, message(CH, 183, 182));
+  assert.deepEqual(offsets(), [], 'behind a gap a message may be missing too');
+  const [again] = host.last.take();
+  assert.deepEqual([again.after, lobby.state], [180, 'subscribing']);
+  host.last.say({ re: again.id, offset: 183, epoch: EPOCH }, message(CH, 182, 150), message(CH, 183, 182));
+  assert.deepEqual(offsets(), [182, 183]);
+});
+
+test('a gap that begins behind the position says that something is missing before it', async () => {
+  const { host, offsets, of } = await live();
+  host.last.say({ ch: CH, gap: { after: 150, to: 180, reason: 'expired' } });
+  const [again] = host.last.take();
+  assert.deepEqual([again.after, of('gap')], [100, []]);
+  host.last.say({ re: again.id, offset: 183, epoch: EPOCH });
+  host.last.say({ ch: CH, gap: { after: 100, to: 180, reason: 'expired' } }, message(CH, 183, 180));
+  assert.deepEqual([offsets(), of('gap').map(({ after, to }) => [after, to])], [[183], [[100, 180]]]);
+});
+
+test('after a resume the chain goes on from the position', async () => {
+  const { host, offsets } = await live();
+  host.last.say(message(CH, 101, 100));
+  host.last.drop();
+  await host.advance(TIME.first);
+  await greet(host, { resumed: true, subs: { [CH]: { offset: 105 } } });
+  host.last.say(message(CH, 101, 100), message(CH, 105, 104));
+  assert.deepEqual(offsets(), [101]);
+  const [again] = host.last.take();
+  assert.deepEqual([again.op, again.after], ['subscribe', 101]);
+  host.last.say({ re: again.id, offset: 105, epoch: EPOCH }, message(CH, 104, 101), message(CH, 105, 104));
+  assert.deepEqual(offsets(), [101, 104, 105]);
+});
+
+test('where a durable session stands, any predecessor of the first message is right', async () => {
+  const { host, offsets, orbit } = await live({ client: 'laptop', token: 't' });
+  orbit.channel(CH).close();
+  const got = [];
+  host.last.drop();
+  await host.advance(TIME.first);
+  orbit.channel('/inbox/alice').onmessage = event => got.push([event.offset, event.redelivered]);
+  await greet(host, { resumed: true, subs: { '/inbox/alice': { offset: 60 } } });
+  const say = (o, p, r) => host.last.say({ ...message('/inbox/alice', o, p), ...(r && { r }) });
+  say(51, 50, true);
+  say(55, 51, true);
+  say(62, 60);
+  assert.deepEqual([got, offsets()], [[[51, true], [55, true]], []]);
+  assert.equal(host.last.take().at(-1).after, 55);
 });
 
 test('acks are lazy: after a second, or half a window', async () => {
