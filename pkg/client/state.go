@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/gobwas/ws"
@@ -23,6 +24,8 @@ type state struct {
 	// What outlives connections.
 	subs     map[channel.Name]*subscription
 	pubs     publications
+	calls    calls
+	auth     []protocol.Auth
 	session  string
 	secret   string
 	token    string
@@ -50,6 +53,8 @@ func newState(c *Client) *state {
 		inbox: c.inbox,
 		subs:  map[channel.Name]*subscription{},
 		pubs:  publications{byID: map[uint64]*publication{}},
+		calls: calls{byID: map[uint64]*call{}},
+		auth:  slices.Clone(c.o.Auth),
 	}
 }
 
@@ -184,9 +189,10 @@ func (s *state) disconnected() {
 	s.link, s.hello = nil, nil
 	s.ackDue, s.retryAt = time.Time{}, time.Time{}
 	for _, sub := range s.subs {
-		sub.request, sub.unacked, sub.retry = 0, 0, false
+		sub.request, sub.unacked, sub.retry, sub.broken = 0, 0, false, 0
 	}
 	s.pubs.unsend()
+	s.calls.unsend()
 }
 
 // abandon answers all that waits, at the end.
@@ -195,6 +201,10 @@ func (s *state) abandon() {
 		p.done(Receipt{}, ErrClosed)
 	}
 	s.pubs.queue = nil
+	for _, c := range s.calls.queue {
+		c.done(nil, ErrClosed)
+	}
+	s.calls.queue = nil
 }
 
 func (s *state) id() uint64 {
@@ -207,7 +217,7 @@ func (s *state) id() uint64 {
 func (s *state) sendConnect() {
 	s.helloID = s.id()
 	c := protocol.Command{
-		Op: protocol.OpConnect, ID: s.helloID, Token: s.token, Auth: s.o.Auth, Manual: s.o.Manual,
+		Op: protocol.OpConnect, ID: s.helloID, Token: s.token, Auth: s.auth, Manual: s.o.Manual,
 		Client: s.o.Client, Session: s.session, Secret: s.secret,
 	}
 	size := 0
@@ -285,6 +295,10 @@ func (s *state) reply(o *protocol.Object) *ending {
 	}
 	if p := s.pubs.byID[o.Re]; p != nil {
 		s.published(p, o)
+		return nil
+	}
+	if c := s.calls.byID[o.Re]; c != nil {
+		s.answered(c, o)
 		return nil
 	}
 	for _, sub := range s.subs {
@@ -400,4 +414,5 @@ func (s *state) sendDue(now time.Time) {
 		s.sendAcks()
 	}
 	s.sendPublications(now)
+	s.sendCalls()
 }

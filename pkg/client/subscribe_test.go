@@ -3,7 +3,9 @@ package client_test
 import (
 	"context"
 	"errors"
+	"net"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/orbitd/orbitd/pkg/client"
@@ -224,4 +226,85 @@ func TestOptionsAreChecked(t *testing.T) {
 			t.Errorf("%+v was accepted", o)
 		}
 	}
+}
+
+// The chain holds behind a gap and after a resume as well.
+func TestTheChainBehindAGapAndAResume(t *testing.T) {
+	s, r, p := live(t)
+	again := func(after message.Offset) {
+		t.Helper()
+		c := p.expect(protocol.OpSubscribe)
+		if c.Position() != position(epochOne, after) {
+			t.Fatalf("%+v; want a subscription after %d", c, after)
+		}
+		p.reply(protocol.AppendSubscribed(nil, c.ID, 200, 1))
+	}
+	gap := func(after, to message.Offset) client.Gap {
+		p.send(string(protocol.AppendGap(nil, "/a", after, to, "expired")))
+		return client.Gap{Channel: "/a", After: after, To: to, Epoch: position(epochOne, 0).Epoch, Reason: "expired"}
+	}
+	expired := gap(10, 100)
+	p.send(push(103, 102))
+	again(100)
+	p.send(push(102, 60), push(103, 102))
+	r.expect(expired, offset(102), offset(103))
+	// A gap that begins behind the position: something before it is missing.
+	gap(110, 150)
+	again(103)
+	expired = gap(103, 150)
+	p.send(push(160, 140))
+	r.expect(expired, offset(160))
+	p.cut()
+	p, _ = s.welcome(`"/a":{"offset":170}`)
+	p.send(push(160, 140), push(170, 165))
+	again(160)
+	p.send(push(165, 160), push(170, 165))
+	r.expect(offset(165), offset(170))
+}
+
+// Behind the oldest message the chain is checked.
+func TestBehindTheOldestTheChainHolds(t *testing.T) {
+	s := newServer(t)
+	r := start(t, client.Options{URL: s.url()})
+	p, _ := s.welcome("")
+	r.listen(&message.Position{})
+	c := p.expect(protocol.OpSubscribe)
+	if !c.HasAfter || c.After != 0 || c.Epoch != 0 {
+		t.Fatalf("%+v", c)
+	}
+	p.reply(protocol.AppendSubscribed(nil, c.ID, 9, 1))
+	p.send(push(7, 3), push(7, 3), push(12, 9))
+	r.expect(offset(7))
+	if c = p.expect(protocol.OpSubscribe); c.Position() != position(epochOne, 7) {
+		t.Fatalf("%+v; want after 7", c)
+	}
+	p.reply(protocol.AppendSubscribed(nil, c.ID, 12, 1))
+	p.send(push(9, 7), push(12, 9))
+	r.expect(offset(9), offset(12))
+}
+
+// A chain that stays broken is not asked for at full speed.
+func TestABrokenChainIsAskedForSlowly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dialled := make(chan net.Conn, 1)
+		r := start(t, client.Options{URL: "http://pipe", Dial: func(context.Context, string, string) (net.Conn, error) {
+			here, there := net.Pipe()
+			dialled <- there
+			return here, nil
+		}})
+		r.listen(nil)
+		p := upgrade(t, <-dialled)
+		p.hello(p.expect(protocol.OpConnect), epochOne, "")
+		began := time.Now()
+		for n := range 5 {
+			p.reply(protocol.AppendSubscribed(nil, p.expect(protocol.OpSubscribe).ID, 10, 1))
+			if d := time.Since(began); (d > 0) != (n > 3) {
+				t.Errorf("subscription %d after %v", n, d)
+			}
+			p.send(push(15, 14))
+		}
+		go p.expectClose()
+		r.cancel()
+		r.end()
+	})
 }

@@ -11,6 +11,7 @@ import (
 const (
 	ackDelay       = time.Second // acks are lazy
 	subscribeRetry = time.Second // after an error that is not definite
+	maxBroken      = 3           // subscriptions after one position, before the next one waits
 )
 
 // A subscription is a Subscription and where it stands.
@@ -27,6 +28,7 @@ type subscription struct {
 	request   uint64 // the subscribe without an answer; what comes before it is dropped
 	named     bool   // the connect named its position
 	retry     bool   // it is to be subscribed again
+	broken    int    // how often in a row the chain broke at this position
 	processed message.Offset
 	acked     message.Offset
 	unacked   int
@@ -131,8 +133,14 @@ func (s *state) notSubscribed(sub *subscription, e *message.Error) {
 		s.end(sub, e)
 		return
 	}
+	s.subscribeLater(sub)
+}
+
+func (s *state) subscribeLater(sub *subscription) {
 	sub.retry = true
-	s.retryAt = time.Now().Add(jitter(subscribeRetry))
+	if s.retryAt.IsZero() {
+		s.retryAt = time.Now().Add(jitter(subscribeRetry))
+	}
 }
 
 func (s *state) retrySubscriptions() {
@@ -169,13 +177,24 @@ func (s *state) message(m *message.Message, redelivered bool) {
 		s.note(sub, m.Offset)
 		return
 	case sub.placed && sub.position.Offset != 0 && m.Previous > sub.position.Offset:
-		s.log.WithField("channel", m.Channel).Debug("a message is missing; subscribing again")
-		s.sendSubscribe(sub)
+		s.missing(sub)
 		return
 	}
+	sub.broken = 0
 	sub.placed, sub.position = true, message.Position{Epoch: s.hello.Epoch, Offset: m.Offset}
 	sub.OnMessage(m, s.hello.Epoch, redelivered)
 	s.note(sub, m.Offset)
+}
+
+// missing subscribes again after what there is. Where that does not help, not at
+// full speed.
+func (s *state) missing(sub *subscription) {
+	s.log.WithField("channel", sub.Channel).Debug("a message is missing; subscribing again")
+	if sub.broken++; sub.broken > maxBroken {
+		s.subscribeLater(sub)
+		return
+	}
+	s.sendSubscribe(sub)
 }
 
 func (s *state) at(ch channel.Name, offset message.Offset) {
@@ -190,9 +209,14 @@ func (s *state) at(ch channel.Name, offset message.Offset) {
 
 func (s *state) gap(o *protocol.Object) {
 	sub := s.current(o.Channel)
-	if sub == nil {
+	switch {
+	case sub == nil:
+		return
+	case sub.placed && o.After > sub.position.Offset:
+		s.missing(sub)
 		return
 	}
+	sub.broken = 0
 	sub.placed, sub.position = true, message.Position{Epoch: s.hello.Epoch, Offset: o.Offset}
 	sub.processed = min(sub.processed, o.Offset)
 	sub.acked = min(sub.acked, o.Offset)

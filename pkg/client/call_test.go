@@ -1,0 +1,122 @@
+package client_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/orbitd/orbitd/pkg/client"
+	"github.com/orbitd/orbitd/pkg/message"
+	"github.com/orbitd/orbitd/pkg/protocol"
+)
+
+// A result is what a call gave.
+type result struct {
+	page client.Page
+	user string
+	err  error
+}
+
+func (r *run) history(ctx context.Context, before message.Offset, limit int) chan result {
+	answered := make(chan result, 1)
+	go func() {
+		page, err := r.History(ctx, "/a", before, limit)
+		answered <- result{page: page, err: err}
+	}()
+	return answered
+}
+
+func (r *run) auth(app, token string) chan result {
+	answered := make(chan result, 1)
+	go func() {
+		user, err := r.Auth(r.t.Context(), app, token)
+		answered <- result{user: user, err: err}
+	}()
+	return answered
+}
+
+func TestHistoryIsAskedAgainOverANewConnection(t *testing.T) {
+	s := newServer(t)
+	r := start(t, client.Options{URL: s.url()})
+	p, _ := s.welcome("")
+	asked := r.history(t.Context(), 90, 2)
+	if c := p.expect(protocol.OpHistory); c.Channel != "/a" || c.Before != 90 || c.Limit != 2 {
+		t.Errorf("%+v", c)
+	}
+	p.cut()
+	p, _ = s.welcome("")
+	c := p.expect(protocol.OpHistory)
+	messages := []message.Message{{Channel: "/a", Offset: 80, Previous: 79, Time: 1, Data: []byte("1")}}
+	p.reply(protocol.AppendHistory(nil, c.ID, 1, messages, true))
+	got := <-asked
+	if got.err != nil || len(got.page.Messages) != 1 || got.page.Messages[0].Offset != 80 || !got.page.More || got.page.Epoch != 1 {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestHistoryThatIsRefusedOrGivenUp(t *testing.T) {
+	s := newServer(t)
+	r := start(t, client.Options{URL: s.url()})
+	p, _ := s.welcome("")
+	asked := r.history(t.Context(), 0, 0)
+	refuse(p, p.expect(protocol.OpHistory), message.Forbidden)
+	if got := <-asked; message.CodeOf(got.err) != message.Forbidden {
+		t.Errorf("%v; want forbidden", got.err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	asked = r.history(ctx, 0, 0)
+	c := p.expect(protocol.OpHistory)
+	cancel()
+	if got := <-asked; got.err != context.Canceled {
+		t.Errorf("%v; want that it ends with its context", got.err)
+	}
+	p.reply(protocol.AppendHistory(nil, c.ID, 1, nil, false)) // too late: nobody is hurt
+	p.send(string(protocol.AppendPing(nil)))
+	p.expect(protocol.OpPong)
+	asked = r.history(t.Context(), 0, 0)
+	p.reply(protocol.AppendDone(nil, p.expect(protocol.OpHistory).ID))
+	if got := <-asked; got.err == nil {
+		t.Error("an answer of another kind was taken for a history")
+	}
+	asked = r.history(t.Context(), 0, 0)
+	p.expect(protocol.OpHistory)
+	r.cancel()
+	if got := <-asked; got.err != client.ErrClosed {
+		t.Errorf("%v; want ErrClosed", got.err)
+	}
+	r.end()
+	if _, err := r.History(t.Context(), "/a", 0, 0); err != client.ErrClosed {
+		t.Errorf("after the end: %v", err)
+	}
+}
+
+func TestAnIdentityIsKept(t *testing.T) {
+	s := newServer(t)
+	given := []protocol.Auth{{App: "news", Token: "n1"}, {App: "chat", Token: "c1"}}
+	r := start(t, client.Options{URL: s.url(), Auth: given})
+	p, c := s.welcome("")
+	if len(c.Auth) != 2 {
+		t.Errorf("%+v", c.Auth)
+	}
+	bob, wrong := r.auth("news", "n2"), r.auth("shop", "s1")
+	for range 2 {
+		if c := p.expect(protocol.OpAuth); c.App == "news" {
+			p.reply(protocol.AppendAuthenticated(nil, c.ID, "bob"))
+		} else {
+			refuse(p, c, message.Unauthorized)
+		}
+	}
+	if got := <-bob; got.user != "bob" || got.err != nil {
+		t.Errorf("%+v", got)
+	}
+	if got := <-wrong; message.CodeOf(got.err) != message.Unauthorized {
+		t.Errorf("%+v", got)
+	}
+	p.cut()
+	_, c = s.welcome("")
+	if want := (protocol.Auth{App: "news", Token: "n2"}); len(c.Auth) != 2 || c.Auth[1] != want || c.Auth[0] != given[1] {
+		t.Errorf("%+v; want the new token of news, and that of chat", c.Auth)
+	}
+	if given[0].Token != "n1" {
+		t.Error("the caller's options were changed")
+	}
+}
