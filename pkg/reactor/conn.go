@@ -25,7 +25,9 @@ type Handler interface {
 	Writable(c *Conn)
 	// Closed is called exactly once and is the last call, unless the connection
 	// was detached. err is nil for a clean end by the peer. It is never called
-	// from within a method of the Conn, but later in the same turn.
+	// from within a method of the Conn, but later: in the same turn or, if a
+	// hook of the loop has ended the connection, in the next, which follows at
+	// once.
 	Closed(c *Conn, err error)
 }
 

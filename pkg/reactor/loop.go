@@ -74,9 +74,7 @@ func (l *Loop) Len() int { return int(l.count.Load()) }
 // themselves. After Reactor.Close, f is dropped.
 func (l *Loop) Post(f func()) { l.post(f) }
 
-// TryPost is Post that reports whether f will run: false after Reactor.Close.
-func (l *Loop) TryPost(f func()) bool { return l.post(f) }
-
+// post is Post that reports whether f will run: false after Reactor.Close.
 func (l *Loop) post(f func()) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -115,6 +113,9 @@ func (l *Loop) All() iter.Seq[*Conn] {
 	}
 }
 
+// run takes turn after turn. The hooks come last: what they leave to be settled
+// is the next turn's, which then does not wait, so that their round of output
+// always follows whatever the connections' handlers were offered.
 func (l *Loop) run() {
 	defer l.release()
 	l.maybeTick()
@@ -129,7 +130,6 @@ func (l *Loop) run() {
 		for _, f := range l.onTurn {
 			l.hook(f)
 		}
-		l.settle()
 	}
 }
 

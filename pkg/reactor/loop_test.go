@@ -39,6 +39,59 @@ func TestPostsRunInOrderAndTurnsEndWithTheHook(t *testing.T) {
 	})
 }
 
+// What a hook has left to be settled ends up before the hooks once more: output
+// that a handler queues then must not wait for whatever wakes the loop next.
+// Here nothing would: the next tick is a day off.
+func TestAHookAlwaysFollowsTheInput(t *testing.T) {
+	r := start(t, reactor.Options{Loops: 1, Tick: 24 * time.Hour})
+	var conn *reactor.Conn
+	var out []byte // what a handler leaves to the round
+	r.Loops()[0].OnTurn(func() {
+		if len(out) > 0 {
+			conn.Write(out)
+			out = nil
+			conn.ResumeRead()
+		}
+	})
+	addr := listen(t, r, func(c *reactor.Conn) reactor.Handler {
+		conn = c
+		return &handler{data: func(c *reactor.Conn, b []byte) int {
+			out = append(out, b[0])
+			c.PauseRead()
+			return 1
+		}}
+	})
+	nc := dial(t, addr)
+	for _, s := range []string{"one byte a turn", "and again"} {
+		send(t, nc, s)
+		expect(t, nc, s)
+	}
+}
+
+// A connection that a hook ends is told so, though nothing else happens.
+func TestAHookEndsAConnection(t *testing.T) {
+	r := start(t, reactor.Options{Loops: 1, Tick: 24 * time.Hour})
+	ended := make(chan error, 1)
+	var conn *reactor.Conn
+	r.Loops()[0].OnTurn(func() {
+		if conn != nil {
+			conn.CloseNow()
+		}
+	})
+	addr := listen(t, r, func(*reactor.Conn) reactor.Handler {
+		return &handler{
+			data:   func(c *reactor.Conn, b []byte) int { conn = c; return len(b) },
+			closed: func(_ *reactor.Conn, err error) { ended <- err },
+		}
+	})
+	nc := dial(t, addr)
+	send(t, nc, "x")
+	expectEnd(t, nc)
+	if err := get(t, ended); !errors.Is(err, reactor.ErrClosed) {
+		t.Fatal(err)
+	}
+}
+
 func TestPostAfterCloseIsDropped(t *testing.T) {
 	r := start(t, reactor.Options{Loops: 1})
 	stop(t, r)
