@@ -39,9 +39,9 @@ func (l *Log) append(b *Batch, urgent bool, flags uint32) error {
 	}
 	need := uint32(len(b.buf) + padding(len(b.buf)))
 	if !l.fits(b, need) {
-		return l.roll(b)
+		return l.roll(b, urgent)
 	}
-	if !urgent && l.active.capacity-l.active.end < need+l.reserve() && !l.worker.hasSpare(l) {
+	if !urgent && (l.active.reserved != nil || l.active.capacity-l.active.end < need+l.reserve()) && !l.worker.hasSpare(l) {
 		return ErrFull
 	}
 	pos := l.active.end
@@ -112,8 +112,8 @@ func (l *Log) committed(b *Batch, pos uint32) {
 
 // roll makes a new segment whose first batch is b. Where there is no room for
 // it nothing has happened.
-func (l *Log) roll(b *Batch) error {
-	err := l.newSegment(b)
+func (l *Log) roll(b *Batch, urgent bool) error {
+	err := l.newSegment(b, urgent)
 	if err == nil || errors.Is(err, ErrFull) {
 		return err
 	}
@@ -122,12 +122,16 @@ func (l *Log) roll(b *Batch) error {
 }
 
 // Repair makes a new segment for what could not be written to the failed one,
-// and the log takes batches again. The old one ends at its last good sync.
+// and the log takes batches again. The old one ends at its last good sync. A run
+// for which there was no room begins.
 func (l *Log) Repair() error {
-	if l.failed == nil {
+	switch {
+	case l.failed == nil:
 		return nil
+	case l.waiting != nil:
+		return l.beginLate()
 	}
-	if err := l.newSegment(l.held); err != nil {
+	if err := l.newSegment(l.held, false); err != nil {
 		return err
 	}
 	l.failed, l.held = nil, nil
@@ -136,7 +140,7 @@ func (l *Log) Repair() error {
 
 // newSegment makes the next segment with b as its first batch, b being durable
 // when the segment is.
-func (l *Log) newSegment(b *Batch) error {
+func (l *Log) newSegment(b *Batch, urgent bool) error {
 	old := l.active
 	h := header{
 		seq: old.through + 1, through: old.through + 1, prevEnd: l.synced,
@@ -146,7 +150,7 @@ func (l *Log) newSegment(b *Batch) error {
 	f := l.frame(pos, 0, b.Ceiling)
 	f.seq, f.salt, f.synced = h.seq, h.salt, pos
 	b.seal(f)
-	seg, err := l.create(&h, b.buf)
+	seg, err := l.create(&h, b.buf, urgent)
 	if err != nil {
 		return err
 	}
@@ -171,19 +175,19 @@ func (l *Log) adopt(seg *segment, pos uint32) {
 
 // create makes the file of a segment: h, and content behind it. It is durable
 // when create returns.
-func (l *Log) create(h *header, content []byte) (*segment, error) {
+func (l *Log) create(h *header, content []byte, urgent bool) (*segment, error) {
 	need := uint32(h.size() + len(content) + batchHeader)
-	file, tmp, capacity, err := l.blank(need)
+	blank, err := l.blank(need, urgent)
 	if err != nil {
 		return nil, err
 	}
-	h.capacity = capacity
+	h.capacity = blank.capacity
 	head := h.encode()
-	if err := l.publishFile(file, tmp, segName(h.seq), append(head, content...)); err != nil {
-		file.Close()
+	if err := l.publishFile(blank.file, blank.name, segName(h.seq), append(head, content...)); err != nil {
+		blank.file.Close()
 		return nil, err
 	}
-	s := &segment{header: *h, name: segName(h.seq), file: file, headerCRC: le.Uint32(head[8:])}
+	s := &segment{header: *h, name: segName(h.seq), file: blank.file, headerCRC: le.Uint32(head[8:]), reserved: blank.reserved}
 	s.refs.Store(1)
 	return s, nil
 }

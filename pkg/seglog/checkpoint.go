@@ -132,7 +132,7 @@ func (l *Log) Restore(body func([]byte) error, record func(*Record) error) error
 		if s.through < from.seq {
 			continue
 		}
-		pos := uint32(s.header.size())
+		pos := max(s.first, uint32(s.header.size()))
 		if s.seq == from.seq {
 			pos = max(pos, from.pos)
 		}

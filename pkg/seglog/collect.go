@@ -248,12 +248,14 @@ func (l *Log) build(s *segment) (map[string]*Stream, error) {
 	_, err := scan(s, s.end, func(f *frame, payload []byte) error {
 		at := f.pos + batchHeader
 		return eachRecord(payload, func(r Record, n int) error {
-			b := built[r.Key]
-			if b == nil {
-				b = &Stream{log: l, key: r.Key}
-				built[r.Key] = b
+			if r.Key != "" {
+				b := built[r.Key]
+				if b == nil {
+					b = &Stream{log: l, key: r.Key}
+					built[r.Key] = b
+				}
+				s.index(b, r.Offset, r.Prev, r.Time, r.Size, at)
 			}
-			s.index(b, r.Offset, r.Prev, r.Time, r.Size, at)
 			at += uint32(n)
 			return nil
 		})

@@ -1,6 +1,7 @@
 package seglog
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -75,6 +76,7 @@ type Log struct {
 	runs    []Run
 	failed  error  // why the active segment takes nothing more
 	held    *Batch // what was being written when it failed
+	waiting *beginning
 	ckpt    checkpoints
 
 	mu      sync.RWMutex // guards the index: streams, their parts, and the list of segments
@@ -86,7 +88,8 @@ type Log struct {
 }
 
 // Open opens the log in a folder, or makes one, and begins a run. A
-// *CorruptError says that synced data is damaged; then nothing was changed.
+// *CorruptError says that synced data is damaged; then nothing was changed. Where
+// the disk is full, what is there can be read; see Failed and Scarce.
 func Open(opts Options) (*Log, error) {
 	if err := opts.defaults(); err != nil {
 		return nil, err
@@ -151,8 +154,13 @@ func (l *Log) Runs() []Run { return slices.Clone(l.runs) }
 // as far as the disk knows: the next one must be above.
 func (l *Log) Ceiling() uint64 { return l.ceiling }
 
-// Failed returns why nothing can be appended, nil while it can.
+// Failed returns why nothing can be appended, nil while it can. After Open it may
+// be ErrFull: the run begins, and Repair succeeds, when there is room.
 func (l *Log) Failed() error { return l.failed }
+
+// Scarce returns why nothing but urgent batches can be appended, as far as was found
+// out when the newest segment was made; nil if more can. HasRoom tries again.
+func (l *Log) Scarce() error { return cmp.Or(l.failed, l.active.reserved) }
 
 // Close waits for the goroutine in the background and closes all files. What
 // was appended is durable already.

@@ -289,7 +289,11 @@ func (l *Log) begin(t *tail) error {
 	l.oldest = h.oldest
 	l.endRuns(Run{Epoch: l.opts.Epoch, First: next})
 	h.runs, h.next = l.runs, next
-	return l.createFirst(&h, t)
+	err := l.createFirst(&h, t)
+	if errors.Is(err, ErrFull) && len(l.segs) > 0 {
+		return l.wait(&h, t, err)
+	}
+	return err
 }
 
 // endRuns closes the last run and adds one.
@@ -307,30 +311,52 @@ func (l *Log) endRuns(run Run) {
 
 // createFirst makes the run's first segment; the tail's batches are its first.
 func (l *Log) createFirst(h *header, t *tail) error {
+	seg, err := l.createWith(h, t)
+	if err != nil {
+		return err
+	}
+	end := seg.end
+	l.adopt(seg, uint32(h.size()))
+	if err := l.indexTail(seg, seg.end, t); err != nil {
+		return err
+	}
+	seg.end, l.synced = end, end
+	if n := len(l.segs); n > 1 {
+		l.worker.seal(l.segs[n-2])
+	}
+	return nil
+}
+
+// createWith makes the file of a segment that begins with the tail's batches.
+func (l *Log) createWith(h *header, t *tail) (*segment, error) {
 	pos := uint32(h.size())
 	var content []byte
 	for i := range t.batches {
 		b := &t.batches[i]
-		b.frame.seq, b.frame.salt = h.seq, h.salt
-		b.frame.pos = pos + uint32(len(content))
-		b.frame.synced = pos
-		content = append(content, sealFrame(b.content, &b.frame, b.frame.count)...)
+		f := b.frame
+		f.seq, f.salt = h.seq, h.salt
+		f.pos = pos + uint32(len(content))
+		f.synced = pos
+		content = append(content, sealFrame(b.content, &f, f.count)...)
 	}
-	seg, err := l.create(h, content)
+	seg, err := l.create(h, content, true)
 	if err != nil {
-		return fmt.Errorf("begin a segment: %w", err)
-	}
-	l.adopt(seg, pos)
-	for i := range t.batches {
-		b, f := &t.batches[i], &t.batches[i].frame
-		if err := l.indexPayload(seg, f, b.content[batchHeader:batchHeader+f.length]); err != nil {
-			return err
-		}
+		return nil, fmt.Errorf("begin a segment: %w", err)
 	}
 	seg.end = pos + uint32(len(content))
-	l.synced = seg.end
-	if n := len(l.segs); n > 1 {
-		l.worker.seal(l.segs[n-2])
+	return seg, nil
+}
+
+// indexTail indexes the tail's batches as they stand in seg from pos on.
+func (l *Log) indexTail(seg *segment, pos uint32, t *tail) error {
+	for i := range t.batches {
+		b := &t.batches[i]
+		f := b.frame
+		f.pos = pos
+		if err := l.indexPayload(seg, &f, b.content[batchHeader:batchHeader+f.length]); err != nil {
+			return err
+		}
+		pos += uint32(f.headerAndParts)
 	}
 	return nil
 }

@@ -18,9 +18,11 @@ type segment struct {
 	name      string
 	file      vfs.File
 	headerCRC uint32
-	broken    bool // a write or sync of the file failed
+	broken    bool  // a write or sync of the file failed, or another is read from it
+	reserved  error // why it was made of the reserve: for urgent batches, while there is no other room
 
-	end      uint32 // where its batches end
+	first    uint32 // where its batches begin, if not right behind the header
+	end      uint32 // where they end
 	base     uint64
 	baseTime int64
 	based    bool

@@ -11,20 +11,39 @@ import (
 const (
 	newName   = "new.tmp"
 	zeroChunk = 256 << 10
+
+	// reservedSegment is the size of a segment that is made of the reserve, of
+	// which checkpointRoom (or half, if that is less) stays for checkpoints.
+	reservedSegment = 256 << 10
+	checkpointRoom  = 64 << 20
 )
 
-// blank returns a file of zeros for a segment that needs that much room: the
-// spare one, or one made now.
-func (l *Log) blank(need uint32) (f vfs.File, name string, capacity uint32, err error) {
+// A blank is a file of zeros that becomes a segment.
+type blank struct {
+	file     vfs.File
+	name     string
+	capacity uint32
+	reserved error // why it was made of the reserve
+}
+
+// blank returns a file for a segment that needs that much room: the spare one, or
+// one made now. Where there is no room and the segment is urgent, it is made of the
+// reserve, and small.
+func (l *Log) blank(need uint32, urgent bool) (*blank, error) {
 	if sp := l.worker.takeSpare(); sp != nil {
 		if sp.size >= need {
-			return sp.file, sp.name, sp.size, nil
+			return &blank{file: sp.file, name: sp.name, capacity: sp.size}, nil
 		}
 		sp.file.Close()
 	}
-	capacity = max(need, min(l.opts.SegmentSize, firstSegment))
-	f, err = l.allocate(newName, capacity)
-	return f, newName, capacity, err
+	b := &blank{name: newName, capacity: max(need, min(l.opts.SegmentSize, firstSegment))}
+	var err error
+	if b.file, err = l.allocate(b.name, b.capacity, l.opts.MinFree); err == nil || !urgent || !errors.Is(err, ErrFull) {
+		return b, err
+	}
+	b.capacity, b.reserved = max(need, min(l.opts.SegmentSize, reservedSegment)), err
+	b.file, err = l.allocate(b.name, b.capacity, min(l.opts.MinFree/2, checkpointRoom))
+	return b, err
 }
 
 // nextSize is how large the segment after the active one is to be: they double
@@ -35,13 +54,13 @@ func (l *Log) nextSize() uint32 {
 	return min(2*max(l.active.capacity, firstSegment/2), l.opts.SegmentSize)
 }
 
-// allocate makes a file of zeros, all of it on disk. Where the disk is full the
-// error is ErrFull and the file is gone again.
-func (l *Log) allocate(name string, size uint32) (vfs.File, error) {
+// allocate makes a file of zeros, all of it on disk, and leaves reserve free. Where
+// the disk is full the error is ErrFull and the file is gone again.
+func (l *Log) allocate(name string, size uint32, reserve uint64) (vfs.File, error) {
 	if free, err := l.fs.Free(); err != nil {
 		return nil, err
-	} else if free < uint64(size)+l.opts.MinFree {
-		return nil, fmt.Errorf("%w: %d bytes are free, %d are kept in reserve", ErrFull, free, l.opts.MinFree)
+	} else if free < uint64(size)+reserve {
+		return nil, fmt.Errorf("%w: %d bytes are free, %d are kept in reserve", ErrFull, free, reserve)
 	}
 	f, err := l.fs.Create(name)
 	if err != nil {

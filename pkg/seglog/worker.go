@@ -182,11 +182,14 @@ func (w *worker) makeSpare() {
 	size := w.log.nextSize()
 	w.made++
 	name := fmt.Sprintf("spare%d.tmp", w.made) // the one before may be about to get its name
-	f, err := w.log.allocate(name, size)
+	f, err := w.log.allocate(name, size, w.log.opts.MinFree)
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	again := w.noSpare != nil
 	if w.noSpare = err; err != nil {
-		w.log.log.WithError(err).Warn("no room for the next segment of the log")
+		if !again { // it is tried every second
+			w.log.log.WithError(err).Warn("no room for the next segment of the log")
+		}
 		return
 	}
 	w.spare = &spare{f, name, size}

@@ -19,7 +19,6 @@ type commit struct {
 	batch   seglog.Batch
 	ceiling message.Offset
 	durable bool // something must be on disk before any of it is shown
-	urgent  bool // it may use the last of a full disk
 
 	messages []message.Message
 	channels []*channelState // of messages
@@ -33,7 +32,7 @@ type commit struct {
 }
 
 func (c *commit) reset(time int64) {
-	c.time, c.ceiling, c.durable, c.urgent = time, 0, false, false
+	c.time, c.ceiling, c.durable = time, 0, false
 	c.batch.Reset()
 	c.messages = nil // whoever was handed the last ones keeps them
 	clear(c.channels)

@@ -66,7 +66,8 @@ type channelState struct {
 }
 
 // Open opens the engine in a folder, or makes one. A *seglog.CorruptError in the
-// error's chain says that stored data is damaged: nothing was changed.
+// error's chain says that stored data is damaged: nothing was changed. On a full
+// disk it opens what is there, and refuses publishes until there is room.
 func Open(opts Options) (*Engine, error) {
 	if err := opts.defaults(); err != nil {
 		return nil, err
@@ -96,6 +97,9 @@ func Open(opts Options) (*Engine, error) {
 	if err := e.restore(); err != nil {
 		seg.Close()
 		return nil, fmt.Errorf("open the engine: %w", err)
+	}
+	if err := seg.Scarce(); err != nil {
+		e.refuse(full(err))
 	}
 	e.queue.wake = make(chan struct{}, 1)
 	e.seq.closed = make(chan struct{})

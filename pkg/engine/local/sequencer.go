@@ -128,7 +128,7 @@ func (e *Engine) commitStaged(c *commit) {
 		c.run()
 	case errors.Is(err, seglog.ErrFull):
 		e.takeBack(c)
-		e.refuse(message.Errorf(message.Unavailable, "the disk is full").Because(err))
+		e.refuse(full(err))
 		c.answer(e.refusing.Load())
 		return
 	default:
@@ -151,7 +151,7 @@ func (e *Engine) store(c *commit) error {
 	}
 	e.seq.sessions.ride(c)
 	c.batch.Ceiling = max(uint64(e.seq.next-1), uint64(c.ceiling))
-	return e.seg.Append(&c.batch, c.urgent)
+	return e.seg.Append(&c.batch, len(c.messages) == 0)
 }
 
 // flushCursors stores cursors that nothing came along to carry.
@@ -161,8 +161,12 @@ func (e *Engine) flushCursors() {
 	}
 	c := &e.seq.commit
 	c.reset(e.time())
-	c.durable, c.urgent = true, true
+	c.durable = true
 	e.commitStaged(c)
+}
+
+func full(err error) *message.Error {
+	return message.Errorf(message.Unavailable, "the disk is full").Because(err)
 }
 
 func failing(err error) *message.Error {
@@ -196,7 +200,9 @@ func (e *Engine) tick() {
 func (e *Engine) repair() {
 	if e.seg.Failed() != nil {
 		if err := e.seg.Repair(); err != nil {
-			e.log.WithError(err).Warn("the disk is still failing")
+			if !errors.Is(err, seglog.ErrFull) {
+				e.log.WithError(err).Warn("the disk is still failing")
+			}
 			return
 		}
 		if c := e.seq.held; c != nil {
@@ -219,10 +225,16 @@ func (e *Engine) finish() {
 		e.checkpointDone(<-e.seq.saved)
 	}
 	var errs []error
-	if e.seg.Failed() == nil {
-		errs = append(errs, e.seg.Checkpoint(e.checkpointBody())(), e.seg.Final())
-	} else {
-		errs = append(errs, e.seg.Failed())
+	switch err := e.seg.Failed(); {
+	case err == nil:
+		err := e.seg.Checkpoint(e.checkpointBody())()
+		if errors.Is(err, seglog.ErrFull) { // nothing is lost by it
+			e.checkpointDone(err)
+			err = nil
+		}
+		errs = append(errs, err, e.seg.Final())
+	case !errors.Is(err, seglog.ErrFull) || e.seq.sessions.dirty():
+		errs = append(errs, err)
 	}
 	e.queue.late.Wait()
 	errs = append(errs, e.seg.Close())
