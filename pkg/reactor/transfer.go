@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -65,7 +66,14 @@ func fileConn(fd int32) (net.Conn, error) {
 // From any goroutine. nc is closed (its socket lives on in a duplicate), also if
 // this fails. The Conn that is returned may be used by what is posted to the
 // loop afterwards.
+//
+// If nc stands before another connection, of which it has read more than it has
+// passed on, its method Unwrap gives that up, and what follows prefix.
 func (l *Loop) Adopt(nc net.Conn, prefix []byte, h Handler) (*Conn, error) {
+	if w, ok := nc.(interface{ Unwrap() (net.Conn, []byte) }); ok {
+		inner, unread := w.Unwrap()
+		nc, prefix = inner, slices.Concat(prefix, unread)
+	}
 	defer nc.Close()
 	sc, ok := nc.(syscall.Conn)
 	if !ok {

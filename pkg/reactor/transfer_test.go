@@ -62,6 +62,34 @@ func TestAdoptOffersThePrefix(t *testing.T) {
 	expect(t, nc, "late")
 }
 
+// ahead is a connection that has read more than it has passed on.
+type ahead struct {
+	net.Conn
+	unread string
+}
+
+func (a ahead) Unwrap() (net.Conn, []byte) { return a.Conn, []byte(a.unread) }
+
+func TestAdoptUnwraps(t *testing.T) {
+	r := start(t, reactor.Options{Loops: 1})
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	nc := dial(t, l.Addr().String())
+	accepted, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Loops()[0].Adopt(ahead{accepted, "then "}, []byte("first "), &handler{data: echo}); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, nc, "first then ")
+	send(t, nc, "last")
+	expect(t, nc, "last")
+}
+
 func TestAdoptRefusesWhatHasNoDescriptor(t *testing.T) {
 	r := start(t, reactor.Options{Loops: 1})
 	a, b := net.Pipe()
