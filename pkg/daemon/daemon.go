@@ -179,6 +179,7 @@ func (d *Daemon) startDoors(c *config.Config, o Options, listeners map[string][]
 	}
 	d.stop.add("http server", front.Shutdown)
 	d.stop.add("connections", d.drain)
+	d.stop.add("accepting", func(context.Context) error { front.Unlisten(); return nil })
 	for _, l := range listeners["http"] {
 		if err := front.Listen(l); err != nil {
 			return err

@@ -1,7 +1,6 @@
 package httpserver
 
 import (
-	"bytes"
 	"fmt"
 	"net/http"
 	"time"
@@ -9,89 +8,142 @@ import (
 	"github.com/orbitd/orbitd/pkg/reactor"
 )
 
-// An opening is the handler of a connection until its first request head is
+// A front is what the openings of one loop have in common. They stand in a list,
+// the oldest first, so that a tick looks at those whose time is over and at no
+// other. It is owned by the loop.
+type front struct {
+	server         *Server
+	oldest, newest *opening
+}
+
+// An opening is the handler of a connection until its first request's head is
 // there. It is owned by the connection's loop.
 type opening struct {
-	server *Server
-	since  time.Time
+	front        *front
+	conn         *reactor.Conn
+	since        time.Time
+	begun        bool // something of a head has come
+	older, newer *opening
+	listed       bool
+}
+
+// open returns the handler of a new connection.
+func (f *front) open(c *reactor.Conn) *opening {
+	o := &opening{front: f, conn: c, since: f.server.o.Now(), older: f.newest, listed: true}
+	if f.newest != nil {
+		f.newest.newer = o
+	} else {
+		f.oldest = o
+	}
+	f.newest = o
+	return o
+}
+
+// leave takes o from the list: it waits no longer.
+func (o *opening) leave() {
+	if !o.listed {
+		return
+	}
+	o.listed = false
+	if o.older != nil {
+		o.older.newer = o.newer
+	} else {
+		o.front.oldest = o.newer
+	}
+	if o.newer != nil {
+		o.newer.older = o.older
+	} else {
+		o.front.newest = o.older
+	}
+	o.older, o.newer = nil, nil
+}
+
+// expire ends the connections whose head is late. Those that have sent nothing
+// are told nothing: browsers open connections ahead of need, and would take an
+// answer for that to a request they make later.
+func (f *front) expire(now time.Time) {
+	for f.oldest != nil && now.Sub(f.oldest.since) >= headTimeout {
+		f.oldest.end(http.StatusRequestTimeout, "the request's head did not come in time")
+	}
+}
+
+// end closes what no request has come on.
+func (f *front) end() {
+	for f.oldest != nil {
+		f.oldest.end(http.StatusServiceUnavailable, stopping)
+	}
+}
+
+const stopping = "the server is stopping"
+
+func (o *opening) end(status int, why string) {
+	if o.begun {
+		o.refuse(status, why)
+		return
+	}
+	o.leave()
+	o.conn.Close()
 }
 
 // Data waits for a whole head and sends the connection on its way.
 func (o *opening) Data(c *reactor.Conn, b []byte) (consumed int) {
-	end := bytes.Index(b[:min(len(b), maxHead)], []byte("\r\n\r\n"))
-	switch {
-	case end < 0 && len(b) < maxHead:
-		return 0
-	case end < 0:
-		refuse(c, http.StatusRequestHeaderFieldsTooLarge, "the request's head is too large")
-		return len(b)
-	}
-	head := b[:end+4]
-	if !o.isUpgrade(head) {
-		o.handOver(c)
+	o.begun = true
+	n := headEnd(b[:min(len(b), maxHead)])
+	if n == 0 {
+		if len(b) >= maxHead {
+			o.refuse(http.StatusRequestHeaderFieldsTooLarge, "the request's head is too large")
+		}
 		return 0
 	}
-	next, ok := o.server.o.Upgrade(c, head)
-	if !ok {
-		c.Close()
-		return len(b)
+	h, err := parseHead(b[:n])
+	switch s := o.front.server; {
+	case err != nil:
+		o.refuse(http.StatusBadRequest, err.Error())
+	case !h.isUpgrade(s.o.UpgradePath):
+		o.handOver()
+	case s.stopping.Load():
+		o.refuse(http.StatusServiceUnavailable, stopping)
+	default:
+		o.upgrade(b[:n])
+		return n
 	}
-	c.SetHandler(next)
-	return len(head)
+	return 0
+}
+
+// upgrade gives the connection to who upgrades.
+func (o *opening) upgrade(head []byte) {
+	o.leave()
+	if next, ok := o.front.server.o.Upgrade(o.conn, head); ok {
+		o.conn.SetHandler(next)
+	} else {
+		o.conn.Close()
+	}
+}
+
+// handOver gives the connection to net/http, with all that was read of it.
+func (o *opening) handOver() {
+	o.leave()
+	s := o.front.server
+	loop := o.conn.Loop()
+	nc, unread, err := o.conn.Detach()
+	if err != nil {
+		s.o.Logger.WithError(err).Warn("a connection could not be handed to the HTTP server")
+		o.conn.CloseNow()
+		return
+	}
+	s.take(nc, unread, loop)
 }
 
 // Writable has nothing to go on with.
 func (o *opening) Writable(*reactor.Conn) {}
 
-// Closed has nothing to clean up.
-func (o *opening) Closed(*reactor.Conn, error) {}
-
-// isUpgrade reports whether a head is a GET on the upgrade path that asks for a
-// WebSocket. What is not certain goes to net/http.
-func (o *opening) isUpgrade(head []byte) bool {
-	line, rest, _ := bytes.Cut(head, []byte("\r\n"))
-	target, ok := bytes.CutPrefix(line, []byte("GET "))
-	if !ok {
-		return false
-	}
-	target, ok = bytes.CutSuffix(target, []byte(" HTTP/1.1"))
-	if path, _, _ := bytes.Cut(target, []byte("?")); !ok || string(path) != o.server.o.UpgradePath {
-		return false
-	}
-	for line := range bytes.SplitSeq(rest, []byte("\r\n")) {
-		name, value, _ := bytes.Cut(line, []byte(":"))
-		if bytes.EqualFold(name, []byte("Upgrade")) {
-			return bytes.EqualFold(bytes.TrimSpace(value), []byte("websocket"))
-		}
-	}
-	return false
-}
-
-// handOver gives the connection to net/http, with all that was read of it.
-func (o *opening) handOver(c *reactor.Conn) {
-	nc, prefix, err := c.Detach()
-	if err != nil {
-		o.server.o.Logger.WithError(err).Warn("a connection could not be handed to the HTTP server")
-		c.CloseNow()
-		return
-	}
-	if !o.server.queue.put(withPrefix(nc, prefix)) {
-		nc.Close()
-	}
-}
-
-// expire ends the connections of a loop that have not completed a head in time.
-func expire(l *reactor.Loop, now time.Time) {
-	for c := range l.All() {
-		if o, ok := c.Handler().(*opening); ok && now.Sub(o.since) >= headTimeout {
-			refuse(c, http.StatusRequestTimeout, "no complete request in time")
-		}
-	}
-}
+// Closed forgets the connection.
+func (o *opening) Closed(*reactor.Conn, error) { o.leave() }
 
 // refuse answers what cannot be handed to net/http, and closes.
-func refuse(c *reactor.Conn, status int, why string) {
-	c.Write(fmt.Appendf(nil, "HTTP/1.1 %d %s\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s\n",
+func (o *opening) refuse(status int, why string) {
+	o.leave()
+	o.conn.Write(fmt.Appendf(nil, "HTTP/1.1 %d %s\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s\n",
 		status, http.StatusText(status), len(why)+1, why))
-	c.Close()
+	o.conn.Close()
 }

@@ -1,91 +1,68 @@
 package httpserver
 
 import (
-	"bytes"
-	"io"
-	"log"
 	"net"
 	"sync"
-
-	"github.com/sirupsen/logrus"
 )
 
-// A queue is the listener of the net/http server: it accepts what the loops
-// give it. Its length bounds what waits for net/http's accept loop, which only
-// starts a goroutine for each; a loop that finds it full closes the connection.
+// A queue is the listener of the net/http server: it accepts what the loops give
+// it. It holds connections only until net/http has started a goroutine for each,
+// and never more than there are descriptors.
 type queue struct {
-	conns  chan net.Conn
-	closed chan struct{}
-	once   sync.Once
+	mu     sync.Mutex
+	more   sync.Cond
+	conns  []net.Conn
+	closed bool
+
+	// Those whose first request net/http has not read. None is added after
+	// Close.
+	arriving sync.WaitGroup
 }
 
 func newQueue() *queue {
-	return &queue{conns: make(chan net.Conn, 1024), closed: make(chan struct{})}
+	q := &queue{}
+	q.more.L = &q.mu
+	return q
 }
 
-// put gives a connection to net/http, if it takes it.
+// put gives a connection to net/http, unless the queue is closed. Who serves it
+// says when it has arrived.
 func (q *queue) put(c net.Conn) bool {
-	select {
-	case <-q.closed:
-		return false
-	default:
-	}
-	select {
-	case q.conns <- c:
-		return true
-	default:
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
 		return false
 	}
+	q.arriving.Add(1)
+	q.conns = append(q.conns, c)
+	q.more.Signal()
+	return true
 }
 
-// Accept returns the next connection.
+// Accept returns the next connection; after Close, what is still in the queue.
 func (q *queue) Accept() (net.Conn, error) {
-	select {
-	case c := <-q.conns:
-		return c, nil
-	case <-q.closed:
-		return nil, net.ErrClosed
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for len(q.conns) == 0 {
+		if q.closed {
+			return nil, net.ErrClosed
+		}
+		q.more.Wait()
 	}
+	c := q.conns[0]
+	q.conns[0] = nil
+	q.conns = q.conns[1:]
+	return c, nil
 }
 
 // Close ends Accept. It is idempotent.
 func (q *queue) Close() error {
-	q.once.Do(func() { close(q.closed) })
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.closed = true
+	q.more.Broadcast()
 	return nil
 }
 
 // Addr is asked for by net/http, which does nothing with it.
 func (q *queue) Addr() net.Addr { return &net.TCPAddr{} }
-
-// A prefixed connection first reads what was read of it already.
-type prefixed struct {
-	net.Conn
-	prefix bytes.Reader
-}
-
-func withPrefix(c net.Conn, prefix []byte) net.Conn {
-	p := &prefixed{Conn: c}
-	p.prefix.Reset(prefix)
-	return p
-}
-
-// Read reads the prefix first.
-func (p *prefixed) Read(b []byte) (int, error) {
-	if p.prefix.Len() > 0 {
-		return p.prefix.Read(b)
-	}
-	return p.Conn.Read(b)
-}
-
-// debugLog returns a logger for net/http's remarks about single connections.
-func debugLog(l logrus.FieldLogger) *log.Logger { return log.New(debugWriter{l}, "", 0) }
-
-type debugWriter struct{ log logrus.FieldLogger }
-
-var _ io.Writer = debugWriter{}
-
-// Write logs one line.
-func (w debugWriter) Write(b []byte) (int, error) {
-	w.log.Debug(string(bytes.TrimSpace(b)))
-	return len(b), nil
-}

@@ -1,11 +1,16 @@
 package httpserver
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"net"
 	"net/http"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -13,17 +18,23 @@ import (
 	"github.com/orbitd/orbitd/pkg/reactor"
 )
 
-// Bounds of a request's head and of a connection without a request.
+// Bounds of a request and of a connection without one. They are the same on the
+// loops and in net/http, which adds 4 KiB to the size that it is given.
 const (
-	maxHead     = 16 << 10
-	headTimeout = 10 * time.Second
-	idleTimeout = 2 * time.Minute
+	maxHead       = 16 << 10
+	headTimeout   = 5 * time.Second
+	idleTimeout   = 2 * time.Minute
+	bodyTimeout   = time.Minute                  // for the body to come
+	answerTimeout = bodyTimeout + 10*time.Second // and the answer to be taken
 )
 
 // Options are what a server is made of. All are required.
 type Options struct {
 	Reactor *reactor.Reactor
-	// Handler serves everything that is not a parked upgrade.
+	// Handler serves everything that is not a parked upgrade. A request has a
+	// minute for its body and ten seconds more for the answer to be taken; who
+	// needs other times sets deadlines with an [http.ResponseController]. The
+	// header Connection may be added to, and is not to be replaced.
 	Handler http.Handler
 	// UpgradePath is where WebSocket handshakes are answered on the loop.
 	UpgradePath string
@@ -31,16 +42,22 @@ type Options struct {
 	// says no, and the connection is closed.
 	Upgrade func(c *reactor.Conn, head []byte) (next reactor.Handler, ok bool)
 	Logger  logrus.FieldLogger
-	Now     func() time.Time
+	// Now is the reactor's clock.
+	Now func() time.Time
 }
 
 // A Server serves HTTP/1.1 on any number of listeners. New starts it, Shutdown
-// ends it; its methods may be called from any goroutine.
+// ends it; its methods may be called from any goroutine but a loop's.
 type Server struct {
-	o       Options
-	http    *http.Server
-	queue   *queue
-	serving chan error
+	o        Options
+	fronts   []*front // by loop
+	http     *http.Server
+	queue    *queue
+	served   chan struct{} // closed when net/http accepts no more
+	stopping atomic.Bool   // by Unlisten
+
+	mu        sync.Mutex
+	listeners []net.Listener
 }
 
 // New returns a server that listens nowhere yet.
@@ -48,40 +65,137 @@ func New(o Options) (*Server, error) {
 	if o.Reactor == nil || o.Handler == nil || o.Upgrade == nil || o.UpgradePath == "" || o.Logger == nil || o.Now == nil {
 		return nil, errors.New("httpserver: all options are required")
 	}
-	s := &Server{o: o, queue: newQueue(), serving: make(chan error, 1)}
+	s := &Server{o: o, queue: newQueue(), served: make(chan struct{})}
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
 	s.http = &http.Server{
-		Handler:           o.Handler,
-		ReadHeaderTimeout: headTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHead,
-		ErrorLog: debugLog(o.Logger),
+		Handler: http.HandlerFunc(s.serve), Protocols: protocols,
+		ReadHeaderTimeout: headTimeout, ReadTimeout: bodyTimeout, WriteTimeout: answerTimeout, IdleTimeout: idleTimeout,
+		MaxHeaderBytes: maxHead - 4096,
+		// Else a request "OPTIONS *" would pass by serve, and with it the end of
+		// a connection that is not followed any more.
+		DisableGeneralOptionsHandler: true,
+		ConnContext:                  func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, connKey{}, c) },
+		ErrorLog:                     log.New(debugWriter{o.Logger}, "", 0),
 	}
 	for _, l := range o.Reactor.Loops() {
-		l.OnTick(func(now time.Time) { expire(l, now) })
+		f := &front{server: s}
+		s.fronts = append(s.fronts, f)
+		l.OnTick(f.expire)
 	}
-	go func() { s.serving <- s.http.Serve(s.queue) }()
+	go s.accept()
 	return s, nil
+}
+
+func (s *Server) accept() {
+	defer close(s.served)
+	if err := s.http.Serve(s.queue); !errors.Is(err, net.ErrClosed) && !errors.Is(err, http.ErrServerClosed) {
+		s.o.Logger.WithError(err).Error("the HTTP server has ended")
+	}
 }
 
 // Listen accepts connections of l from now on. The reactor has a duplicate of
 // the socket; l stays the caller's to close.
 func (s *Server) Listen(l net.Listener) error {
-	err := s.o.Reactor.Listen(l, func(*reactor.Conn) reactor.Handler { return &opening{server: s, since: s.o.Now()} })
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopping.Load() {
+		return fmt.Errorf("accept on %s: %w", l.Addr(), http.ErrServerClosed)
+	}
+	err := s.o.Reactor.Listen(l, func(c *reactor.Conn) reactor.Handler { return s.fronts[c.Loop().Index()].open(c) })
 	if err != nil {
 		return fmt.Errorf("accept on %s: %w", l.Addr(), err)
+	}
+	s.listeners = append(s.listeners, l)
+	return nil
+}
+
+// Unlisten ends the accepting: connections wait in the sockets from now on, for
+// who listens there next. Requests on those that there are go on being served,
+// but nothing is upgraded. It is idempotent.
+func (s *Server) Unlisten() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stopping.Store(true)
+	for _, l := range s.listeners {
+		s.o.Reactor.Unlisten(l)
+	}
+	s.listeners = nil
+}
+
+// Shutdown ends the accepting, closes connections on which no request is
+// complete, and waits until all others have been answered; when ctx ends, what is
+// left is closed. Parked connections are not its own. It is idempotent. The
+// reactor is to be closed after it.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.Unlisten()
+	err := s.endFronts(ctx)
+	s.queue.Close()
+	<-s.served
+	// net/http drops a request that it reads after it was told to shut down.
+	// These are no long wait: their heads are there.
+	s.queue.arriving.Wait()
+	if late := s.http.Shutdown(ctx); late != nil {
+		err = errors.Join(err, fmt.Errorf("wait for requests: %w", late), s.http.Close())
+	}
+	return err
+}
+
+// endFronts closes what no request has come on. When it returns without an
+// error, no loop hands over anything any more.
+func (s *Server) endFronts(ctx context.Context) error {
+	ended := make(chan struct{}, len(s.fronts))
+	for i, l := range s.o.Reactor.Loops() {
+		l.Post(func() { s.fronts[i].end(); ended <- struct{}{} })
+	}
+	for range s.fronts {
+		select {
+		case <-ended:
+		case <-ctx.Done():
+			return fmt.Errorf("wait for the loops: %w", ctx.Err())
+		}
 	}
 	return nil
 }
 
-// Shutdown waits for the requests that net/http has, until ctx ends, and closes
-// its connections. Parked connections are not its own; that nothing more is
-// accepted is up to reactor.Unlisten.
-func (s *Server) Shutdown(ctx context.Context) error {
-	err := s.http.Shutdown(ctx)
-	if err != nil {
-		err = errors.Join(err, s.http.Close())
+// take gives net/http a connection whose first head is there.
+func (s *Server) take(nc net.Conn, unread []byte, loop *reactor.Loop) {
+	c := &conn{Conn: nc, unread: unread, loop: loop, arrived: sync.OnceFunc(s.queue.arriving.Done)}
+	if !s.queue.put(c) {
+		_ = nc.Close() // after Shutdown
 	}
-	s.queue.Close()
-	if served := <-s.serving; !errors.Is(served, http.ErrServerClosed) {
-		err = errors.Join(err, served)
+}
+
+type connKey struct{}
+
+// serve is what net/http calls for each request.
+func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
+	c := r.Context().Value(connKey{}).(*conn)
+	c.arrived()
+	upgrade := len(r.Header["Upgrade"]) > 0
+	last := upgrade || len(r.TransferEncoding) > 0 // as conn.follow has it
+	if last {
+		w.Header().Set("Connection", "close")
+		c.linger.Store(true)
 	}
-	return err
+	if upgrade && s.stopping.Load() {
+		http.Error(w, stopping, http.StatusServiceUnavailable)
+		return
+	}
+	s.o.Handler.ServeHTTP(w, r)
+	if last && w.Header().Get("Connection") != "close" {
+		// A request behind this one would be served without having been looked at.
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// A debugWriter logs net/http's remarks about single connections.
+type debugWriter struct{ log logrus.FieldLogger }
+
+var _ io.Writer = debugWriter{}
+
+// Write logs one line.
+func (w debugWriter) Write(b []byte) (int, error) {
+	w.log.Debug(string(bytes.TrimSpace(b)))
+	return len(b), nil
 }

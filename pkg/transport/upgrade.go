@@ -3,10 +3,12 @@ package transport
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
-	"net"
 	"net/http"
+	"slices"
+	"strings"
 
 	"github.com/gobwas/ws"
 
@@ -44,11 +46,30 @@ func (s *Server) Upgrade(conn *reactor.Conn, head []byte) (next reactor.Handler,
 		io.Reader
 		io.Writer
 	}{bytes.NewReader(head), &answer})
-	conn.Write(answer.Bytes())
 	if err != nil {
+		conn.Write(declined(err))
 		return nil, false
 	}
+	conn.Write(answer.Bytes())
 	return s.parts[conn.Loop().Index()].newWebsocket(conn, h.token()), true
+}
+
+// declined is the answer to a handshake that failed. It is the connection's last:
+// whoever asked for a WebSocket has no other request for it, and may have sent
+// frames already.
+func declined(why error) []byte {
+	status := http.StatusBadRequest
+	if refusal, ok := errors.AsType[*ws.ConnectionRejectedError](why); ok {
+		status = refusal.StatusCode()
+	}
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "HTTP/1.1 %d %s\r\nConnection: close\r\n", status, http.StatusText(status))
+	if status == http.StatusUpgradeRequired { // RFC 6455, section 4.2.2, and RFC 9110, section 15.5.22
+		b.WriteString("Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n")
+	}
+	text := strings.TrimSpace(why.Error()) + "\n"
+	fmt.Fprintf(&b, "Content-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n\r\n%s", len(text), text)
+	return b.Bytes()
 }
 
 func (h *handshake) upgrader() ws.Upgrader {
@@ -78,9 +99,9 @@ func (h *handshake) upgrader() ws.Upgrader {
 
 var (
 	errOrigin = ws.RejectConnectionError(ws.RejectionStatus(http.StatusForbidden),
-		ws.RejectionReason("this page's origin may not connect; add it to server.origins\n"))
+		ws.RejectionReason("this page's origin may not connect; add it to server.origins"))
 	errSubprotocol = ws.RejectConnectionError(ws.RejectionStatus(http.StatusBadRequest),
-		ws.RejectionReason("the subprotocol of "+Path+" is "+Subprotocol+"\n"))
+		ws.RejectionReason("the subprotocol of "+Path+" is "+Subprotocol))
 )
 
 func (h *handshake) judge() error {
@@ -112,44 +133,88 @@ func TokenOf(r *http.Request) string {
 	return c.Value
 }
 
-// ServeHTTP upgrades a connection that net/http has, and parks it: the way of
-// requests behind others on a kept-alive connection.
+// ServeHTTP takes a handshake from net/http to a loop, which answers it as one
+// that came there: the way of a request behind others on a connection, and of one
+// that is written in some unusual way.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	origin := r.Header.Get("Origin")
-	if origin != "" && !s.OriginAllowed(origin, r.Host) {
-		http.Error(w, "this page's origin may not connect; add it to server.origins", http.StatusForbidden)
+	switch {
+	case r.Method != http.MethodGet:
+		w.Header().Set("Allow", http.MethodGet)
+		http.Error(w, "a WebSocket begins with GET", http.StatusMethodNotAllowed)
+	case !r.ProtoAtLeast(1, 1) || !lists(r.Header["Upgrade"], "websocket") || !lists(r.Header["Connection"], "upgrade"):
+		w.Header().Add("Connection", "Upgrade")
+		w.Header().Set("Upgrade", "websocket")
+		w.Header().Set("Sec-WebSocket-Version", "13")
+		http.Error(w, Path+" is for WebSockets", http.StatusUpgradeRequired)
+	case r.ContentLength != 0:
+		http.Error(w, "a WebSocket's handshake has no body", http.StatusBadRequest)
+	default:
+		s.adopt(w, r)
+	}
+}
+
+// lists reports whether the lists in a header's lines have an item. Products
+// with versions, such as "websocket/13", are others (RFC 9110, section 7.8).
+func lists(lines []string, item string) bool {
+	for _, line := range lines {
+		for part := range strings.SplitSeq(line, ",") {
+			if strings.EqualFold(strings.Trim(part, " \t"), item) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// adopt takes a connection to one of the loops, with the handshake before all
+// that followed it.
+func (s *Server) adopt(w http.ResponseWriter, r *http.Request) {
+	head := plainHead(r)
+	nc, rw, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		s.log.WithError(err).Error("a connection could not be taken from the HTTP server")
+		http.Error(w, "this connection cannot be upgraded", http.StatusInternalServerError)
 		return
 	}
-	token := ""
-	if origin != "" {
-		token = TokenOf(r)
-	}
-	upgrader := ws.HTTPUpgrader{Protocol: func(name string) bool { return name == Subprotocol }}
-	conn, rw, _, err := upgrader.Upgrade(r, w)
-	if err != nil {
-		return // the upgrader has answered
-	}
-	prefix, _ := rw.Reader.Peek(rw.Reader.Buffered())
-	if err := s.adopt(conn, prefix, token); err != nil && !errors.Is(err, reactor.ErrShutdown) {
-		s.log.WithError(err).Warn("an upgraded connection could not be parked")
+	rest, _ := rw.Reader.Peek(rw.Reader.Buffered())
+	_, err = s.parts[rand.N(len(s.parts))].loop.Adopt(nc, slices.Concat(head, rest), arriving{s, len(head)})
+	if err != nil && !errors.Is(err, reactor.ErrShutdown) {
+		s.log.WithError(err).Warn("a connection could not be parked")
 	}
 }
 
-// adopt parks an upgraded connection on one of the loops.
-func (s *Server) adopt(nc net.Conn, prefix []byte, token string) error {
-	p := s.parts[rand.N(len(s.parts))]
-	c, err := p.loop.Adopt(nc, prefix, arriving{})
-	if err != nil {
-		return err
-	}
-	p.loop.Post(func() { c.SetHandler(p.newWebsocket(c, token)) })
-	return nil
+// plainHead writes a handshake's head in the form that Upgrade reads. Nothing in
+// r has line ends: net/http has checked.
+func plainHead(r *http.Request) []byte {
+	h := r.Header.Clone()
+	h.Set("Connection", "Upgrade")
+	h.Set("Upgrade", "websocket")
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "GET %s HTTP/1.1\r\nHost: %s\r\n", Path, r.Host)
+	_ = h.Write(&b) // a buffer takes all
+	b.WriteString("\r\n")
+	return b.Bytes()
 }
 
-// arriving is the handler of a connection that has just been adopted, until its
-// own is there.
-type arriving struct{}
+// arriving is the handler of a connection that has just been adopted, with a
+// handshake's head before everything else.
+type arriving struct {
+	server *Server
+	head   int
+}
 
-func (arriving) Data(*reactor.Conn, []byte) int { return 0 }
-func (arriving) Writable(*reactor.Conn)         {}
-func (arriving) Closed(*reactor.Conn, error)    {}
+// Data answers the handshake.
+func (a arriving) Data(c *reactor.Conn, b []byte) (consumed int) {
+	if next, ok := a.server.Upgrade(c, b[:a.head]); ok {
+		c.SetHandler(next)
+	} else {
+		c.Close()
+	}
+	return a.head
+}
+
+// Writable has nothing to go on with.
+func (arriving) Writable(*reactor.Conn) {}
+
+// Closed has nothing to clean up.
+func (arriving) Closed(*reactor.Conn, error) {}
