@@ -82,8 +82,8 @@ type Session struct {
 	MaxMessage   int64
 	MaxChannels  int
 	MaxSessions  int
-	CommandRate  int // a second
-	CommandBurst int
+	CommandRate  int // of a connection, a second
+	CommandBurst int // of a connection, at once
 	LoginTimeout time.Duration
 	Ping         time.Duration
 }

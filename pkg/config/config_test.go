@@ -119,7 +119,7 @@ func TestDefaults(t *testing.T) {
 	}
 	want := config.Session{
 		TTL: 2 * time.Minute, DurableTTL: 720 * time.Hour, Window: 256, WindowBytes: 1 << 20, MaxMessage: 64 << 10,
-		MaxChannels: 1000, MaxSessions: 1_000_000, CommandRate: 100, CommandBurst: 400,
+		MaxChannels: 1000, MaxSessions: 1_000_000, CommandRate: 1000, CommandBurst: 10_000,
 		LoginTimeout: 10 * time.Second, Ping: 25 * time.Second,
 	}
 	if c.Session != want {

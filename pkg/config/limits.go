@@ -47,8 +47,8 @@ func readSession(t *table) Session {
 		MaxMessage:   t.size("max_message", 64*kib, kib, maxMessage),
 		MaxChannels:  t.number("max_channels", 1_000, 1, 100_000),
 		MaxSessions:  t.number("max_sessions", 1_000_000, 1, 100_000_000),
-		CommandRate:  t.number("command_rate", 100, 1, 1_000_000),
-		CommandBurst: t.number("command_burst", 400, 1, 10_000_000),
+		CommandRate:  t.number("command_rate", 1_000, 1, 1_000_000),
+		CommandBurst: t.number("command_burst", 10_000, 1, 10_000_000),
 		LoginTimeout: t.duration("login_timeout", 10*time.Second, 100*time.Millisecond, 5*time.Minute),
 		Ping:         t.duration("ping", 25*time.Second, time.Second, 10*time.Minute),
 	}
