@@ -3,19 +3,23 @@ package transport
 import "time"
 
 // A bucket limits a rate: it holds up to burst tokens and gains rate of them a
-// second. The zero bucket is full.
-type bucket struct {
-	spent float64
-	last  time.Time
-}
+// second. It is one number, since every connection has two: when it will be full
+// again, in Unix nanoseconds. The zero bucket is full.
+type bucket struct{ full int64 }
 
 // take takes a token, if there is one.
 func (b *bucket) take(now time.Time, rate, burst int) bool {
-	b.spent = max(0, b.spent-now.Sub(b.last).Seconds()*float64(rate))
-	b.last = now
-	if b.spent+1 > float64(burst) {
+	token := max(1, int64(time.Second)/int64(rate))
+	room := token * int64(burst)
+	// A clock that was set back must not leave a bucket empty for longer than it
+	// takes to fill.
+	b.full = min(max(b.full, now.UnixNano()), now.UnixNano()+room)
+	if b.full+token > now.UnixNano()+room {
 		return false
 	}
-	b.spent++
+	b.full += token
 	return true
 }
+
+// isFull reports whether no token is missing.
+func (b *bucket) isFull(now time.Time) bool { return b.full <= now.UnixNano() }

@@ -3,6 +3,7 @@ package transport
 import (
 	"bytes"
 	"context"
+	"slices"
 	"time"
 
 	"github.com/orbitd/orbitd/pkg/auth"
@@ -40,6 +41,12 @@ const (
 // Publishes overlap with each other. Any other command waits until the
 // publishes before it are answered, and those that cannot be answered at once
 // hold up what is behind them.
+//
+// Beyond the rate, publishes and what has no answer wait for the next tick, and
+// with them all that is behind: the peer's TCP slows it down, which a publisher
+// that streams need not know of, and which costs the server nothing. Any other
+// command is refused: no client that is in order comes near the rate with those.
+// The two are counted apart, so that who streams may still subscribe.
 type exchange struct {
 	carrier carrier
 	server  *Server
@@ -51,17 +58,18 @@ type exchange struct {
 	lines      [][]byte // that wait
 	busy       bool     // a command is being carried out elsewhere
 	drains     bool     // the first of lines waits for publishes
+	slowed     bool     // the first of lines waits for the next tick
 	publishing int      // publishes under way
 	closed     bool
 
-	rate    bucket
-	refused int // commands in a row that exceeded the rate
+	publishes, others bucket
+	refused           int // commands beyond the rate, since others was full
 }
 
 // waits reports whether no commands are taken at the moment. The carrier stops
 // reading; resume tells when to go on.
 func (x *exchange) waits() bool {
-	return x.busy || x.drains || x.publishing >= maxPublishing || x.carrier.Blocked()
+	return x.busy || x.drains || x.slowed || x.publishing >= maxPublishing || x.carrier.Blocked()
 }
 
 // feed takes a text that holds one or more commands. The bytes are borrowed.
@@ -93,6 +101,14 @@ func (x *exchange) proceed() {
 	}
 }
 
+// tick goes on with what was beyond the rate.
+func (x *exchange) tick() {
+	if x.slowed {
+		x.slowed = false
+		x.proceed()
+	}
+}
+
 // writable is called when the connection takes more.
 func (x *exchange) writable() {
 	if x.session != nil {
@@ -120,18 +136,16 @@ func (x *exchange) late(now time.Time) bool {
 
 // command carries out one command. The line is borrowed.
 func (x *exchange) command(line []byte) {
-	if !x.rate.take(x.server.now(), x.server.limits.CommandRate, x.server.limits.CommandBurst) {
-		x.tooFast(line)
+	c, wrong := protocol.ParseCommand(line, x.server.wire)
+	if wrong == nil && x.publishing > 0 && c.Op.Answered() && c.Op != protocol.OpPublish {
+		x.drains = true
+		x.putBack(line)
 		return
 	}
-	x.refused = 0
-	c, wrong := protocol.ParseCommand(line, x.server.wire)
 	switch {
+	case !x.admit(&c, line):
 	case wrong != nil:
 		x.fail(c.ID, wrong)
-	case x.publishing > 0 && c.Op.Answered() && c.Op != protocol.OpPublish:
-		x.drains = true
-		x.lines = append([][]byte{bytes.Clone(line)}, x.lines...)
 	case x.session == nil && c.Op != protocol.OpConnect && c.Op.Answered():
 		x.fail(c.ID, message.Errorf(message.BadRequest, "send connect first"))
 	default:
@@ -139,15 +153,50 @@ func (x *exchange) command(line []byte) {
 	}
 }
 
+// putBack makes a line the next one again.
+func (x *exchange) putBack(line []byte) {
+	x.lines = slices.Insert(x.lines, 0, bytes.Clone(line))
+}
+
+// admit counts a command, and reports whether it is within the rate. One that is
+// not waits or has been refused.
+func (x *exchange) admit(c *protocol.Command, line []byte) bool {
+	now, limits := x.server.now(), &x.server.limits
+	if c.Op == protocol.OpPublish {
+		if x.publishes.take(now, limits.CommandRate, limits.CommandBurst) {
+			return true
+		}
+	} else {
+		if x.others.isFull(now) {
+			x.refused = 0
+		}
+		if x.others.take(now, limits.CommandRate, limits.CommandBurst) {
+			return true
+		}
+		if c.Op.Answered() {
+			x.tooFast(c.ID)
+			return false
+		}
+	}
+	x.slowed = true
+	x.putBack(line)
+	return false
+}
+
+// admitControl counts what is not a command and still makes work.
+func (x *exchange) admitControl() bool {
+	limits := &x.server.limits
+	return x.others.take(x.server.now(), limits.CommandRate, limits.CommandBurst)
+}
+
 // tooFast refuses a command beyond the rate, and in the end the connection.
-func (x *exchange) tooFast(line []byte) {
+func (x *exchange) tooFast(id uint64) {
 	if x.refused++; x.refused > maxRefusals {
 		x.carrier.Bye(byeRateLimited, 0)
 		return
 	}
 	limits := &x.server.limits
-	c, _ := protocol.ParseCommand(line, x.server.wire)
-	x.fail(c.ID, message.Errorf(message.RateLimited, "more than %d commands a second (session.command_rate)", limits.CommandRate))
+	x.fail(id, message.Errorf(message.RateLimited, "more than %d commands a second, after %d at once (session.command_rate, command_burst)", limits.CommandRate, limits.CommandBurst))
 }
 
 func (x *exchange) carryOut(c *protocol.Command) {

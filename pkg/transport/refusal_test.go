@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"testing"
@@ -155,25 +156,143 @@ func TestFragments(t *testing.T) {
 	p.want(`{"re":2,"offset":2}`)
 }
 
-func TestLimits(t *testing.T) {
-	r := newRig(t, rigOptions{
-		limits: Limits{CommandRate: 1, CommandBurst: 5, LoginTimeout: 100 * time.Millisecond},
-	})
-	idle := r.dial()
-	if code := idle.closed(); code != ws.StatusPolicyViolation {
+func TestLoginTimeout(t *testing.T) {
+	r := newRig(t, rigOptions{limits: Limits{LoginTimeout: 100 * time.Millisecond}})
+	if code := r.dial().closed(); code != ws.StatusPolicyViolation {
 		t.Errorf("no connect: close code %d", code)
 	}
+}
+
+// Beyond the rate a command is refused, and who does not mind is sent away.
+func TestCommandRate(t *testing.T) {
+	r := newRig(t, rigOptions{limits: Limits{CommandRate: 1, CommandBurst: 5}})
 	p := r.dial()
 	p.connect("")
 	refused := 0
 	for i := range 20 {
 		p.send(fmt.Sprintf(`{"id":%d,"op":"unsubscribe","channel":"/a/b"}`, i+2))
-		if e, ok := p.next()["error"].(map[string]any); ok && e["code"] == "rate_limited" {
+		o := p.next()
+		if e, ok := o["error"].(map[string]any); ok && e["code"] == "rate_limited" && o["re"] == float64(i+2) {
 			refused++
 		}
 	}
 	if refused < 10 {
 		t.Errorf("%d of 20 commands were refused; 5 are allowed at once, 1 a second", refused)
+	}
+	p.send(strings.TrimSuffix(strings.Repeat("{\"id\":9,\"op\":\"unsubscribe\",\"channel\":\"/a\"}\n", maxRefusals), "\n"))
+	for o := p.next(); fmt.Sprint(o["bye"]) != "map[code:rate_limited]"; o = p.next() {
+		if e, ok := o["error"].(map[string]any); !ok || e["code"] != "rate_limited" {
+			t.Fatalf("got %v", o)
+		}
+	}
+	if code := p.closed(); code != ws.StatusPolicyViolation {
+		t.Errorf("close code %d", code)
+	}
+}
+
+// Who publishes faster than the rate is slowed down and told nothing: each
+// publish is stored, in order, and what is behind it waits with it. In one text,
+// and in many; commands of other kinds are counted for themselves.
+func TestPublishesAreSlowedDown(t *testing.T) {
+	r := newRig(t, rigOptions{limits: Limits{CommandRate: 1000, CommandBurst: 20}})
+	p := r.dial()
+	p.connect("")
+	const n = 100
+	var lines []string
+	for i := range n {
+		lines = append(lines, fmt.Sprintf(`{"id":%d,"op":"publish","channel":"/a/b","data":%d}`, i+2, i))
+	}
+	p.send(lines...)
+	for _, line := range lines {
+		p.send(line)
+	}
+	p.send(`{"id":1000,"op":"subscribe","channel":"/a/b"}`)
+	last := 0.0
+	for i := range 2 * n {
+		o := p.next()
+		if o["re"] != float64(i%n+2) || o["error"] != nil || o["offset"].(float64) <= last {
+			t.Fatalf("answer %d is %v", i, o)
+		}
+		last = o["offset"].(float64)
+	}
+	p.want(fmt.Sprintf(`{"re":1000,"offset":%d}`, int(last)))
+}
+
+// What has no answer cannot be refused: it waits.
+func TestAcksAndPingsAreSlowedDown(t *testing.T) {
+	r := newRig(t, rigOptions{limits: Limits{CommandRate: 1000, CommandBurst: 20}})
+	p := r.dial()
+	p.connect("")
+	const n = 200
+	p.send(strings.TrimSuffix(strings.Repeat("{\"op\":\"ping\"}\n{\"op\":\"ack\",\"last\":{\"/a\":1}}\n", n), "\n"))
+	for range n {
+		p.want(`{"op":"pong"}`)
+	}
+}
+
+// Control frames make work as well.
+func TestPingFlood(t *testing.T) {
+	r := newRig(t, rigOptions{limits: Limits{CommandRate: 1, CommandBurst: 20}})
+	p := r.dial()
+	p.connect("")
+	ping := ws.MustCompileFrame(ws.MaskFrame(ws.NewPingFrame([]byte("x"))))
+	if _, err := p.conn.Write(bytes.Repeat(ping, 30)); err != nil {
+		t.Fatal(err)
+	}
+	if code := p.closed(); code != ws.StatusPolicyViolation {
+		t.Errorf("close code %d", code)
+	}
+}
+
+// A client that the server holds up is not taken for one that has gone, however
+// long that lasts; one that says nothing is.
+func TestHeldUpIsNotSilent(t *testing.T) {
+	r := newRig(t, rigOptions{limits: Limits{CommandRate: 2, CommandBurst: 1}, loops: 1})
+	p, silent := r.dial(), r.dial()
+	silent.connect("")
+	p.connect("")
+	p.send(`{"id":2,"op":"publish","channel":"/a/b","data":1}`, `{"id":3,"op":"publish","channel":"/a/b","data":2}`, `{"id":4,"op":"publish","channel":"/a/b","data":3}`)
+	p.want(`{"re":2,"offset":2}`)
+	part := r.server.parts[0]
+	part.loop.Post(func() { part.tick(time.Now().Add(time.Minute)) })
+	p.want(`{"re":3,"offset":3}`)
+	p.want(`{"re":4,"offset":4}`)
+	if text, err := silent.text(); err == nil {
+		t.Errorf("a silent client got %s and not the end", text)
+	}
+}
+
+func TestBucket(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	take := func(b *bucket, rate, burst int) (n int) {
+		for b.take(now, rate, burst) {
+			n++
+		}
+		return n
+	}
+	var b bucket
+	if n := take(&b, 10, 25); n != 25 || b.isFull(now) {
+		t.Errorf("%d at once, want 25", n)
+	}
+	now = now.Add(500 * time.Millisecond)
+	if n := take(&b, 10, 25); n != 5 {
+		t.Errorf("%d after half a second, want 5", n)
+	}
+	now = now.Add(-time.Hour) // somebody has set the clock
+	if n := take(&b, 10, 25); n != 0 {
+		t.Errorf("%d at once after the clock was set back", n)
+	}
+	now = now.Add(time.Second)
+	if n := take(&b, 10, 25); n != 25 && n != 10 {
+		t.Errorf("%d a second later, want 10: it must not wait for the old time", n)
+	}
+	now = now.Add(time.Hour)
+	if n := take(&b, 10, 25); n != 25 {
+		t.Errorf("%d after an hour, want 25", n)
+	}
+	var fast bucket
+	if n := take(&fast, 1<<40, 3); n != 3 {
+		t.Errorf("%d at a rate above the clock's grain, want 3", n)
 	}
 }
 

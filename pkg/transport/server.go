@@ -22,8 +22,8 @@ import (
 type Limits struct {
 	LoginTimeout time.Duration // until connect: 10 s
 	Ping         time.Duration // of silence, until the server asks: 25 s
-	CommandRate  int           // commands a second in the long run: 500
-	CommandBurst int           // and at once: 1,000
+	CommandRate  int           // commands a second in the long run: 1,000
+	CommandBurst int           // and at once: 10 times the rate
 }
 
 func (l Limits) withDefaults() Limits {
@@ -34,10 +34,10 @@ func (l Limits) withDefaults() Limits {
 		l.Ping = 25 * time.Second
 	}
 	if l.CommandRate == 0 {
-		l.CommandRate = 500
+		l.CommandRate = 1000
 	}
 	if l.CommandBurst == 0 {
-		l.CommandBurst = 2 * l.CommandRate
+		l.CommandBurst = 10 * l.CommandRate
 	}
 	return l
 }
@@ -49,7 +49,7 @@ const (
 	messageTimeout = 30 * time.Second // to complete a fragmented message
 	maxFragments   = 1024
 	maxPublishing  = 1024 // publishes of one connection under way
-	maxRefusals    = 1000 // commands beyond the rate, until the connection ends
+	maxRefusals    = 1000 // commands refused by the rate, until the connection ends
 )
 
 // Options are what a server is made of. All but Limits and Origins are required.

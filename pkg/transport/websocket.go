@@ -31,6 +31,7 @@ type websocket struct {
 	blocked bool     // the socket has not taken everything
 	closed  bool     // nothing more is read or sent
 	pinged  bool     // and nothing has come since
+	held    int64    // when commands were last held up, Unix nanoseconds: silence before it is ours
 	partial *partial // nil but while a message is incomplete
 }
 
@@ -140,6 +141,9 @@ func (w *websocket) check(h ws.Header) *violation {
 
 // frame takes a frame that is all there, unmasked.
 func (w *websocket) frame(h ws.Header, payload []byte) *violation {
+	if h.OpCode.IsControl() && !w.exchange.admitControl() {
+		return &violation{ws.StatusPolicyViolation, "too many control frames (session.command_rate)"}
+	}
 	switch h.OpCode {
 	case ws.OpPing:
 		w.send(w.part.frame(func(dst []byte) []byte { return appendControl(dst, finPong, payload) }))
@@ -239,8 +243,20 @@ func (w *websocket) Closed(*reactor.Conn, error) {
 	w.exchange.close()
 }
 
+// holdUp notes that nothing is read: what does not come meanwhile is not missing.
+func (w *websocket) holdUp(now time.Time) {
+	w.held = now.UnixNano()
+	if w.partial != nil {
+		w.partial.since = now
+	}
+}
+
 func (w *websocket) tick(now time.Time) {
-	silent := now.Sub(w.conn.LastRead())
+	w.exchange.tick()
+	if w.exchange.waits() {
+		w.holdUp(now)
+	}
+	silent := min(now.Sub(w.conn.LastRead()), time.Duration(now.UnixNano()-w.held))
 	stalled := w.conn.Stalled()
 	limits := &w.part.server.limits
 	switch {
