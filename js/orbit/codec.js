@@ -76,18 +76,18 @@ export function isOffset(n) {
   return Number.isSafeInteger(n) && /** @type {number} */ (n) >= 0;
 }
 
-const NAME = /^(\/[A-Za-z0-9\-_.~@:+=,!]+)+$/;
+const NAME = /^(\/\$?[A-Za-z0-9\-_.~@:+=,!]*)+$/;
 
 /**
- * Whether a name could be a channel's. Segments of dots only are no names: they mean folders to
- * everything else that sees a path. Those that begin with `$` are the server's own.
+ * Whether a name could be a channel's: whether there is one, and for whom, only the server knows.
+ * Segments of one or two dots are none: they mean folders to everything else that sees a path.
  *
  * @param {unknown} name
  * @returns {name is string}
  */
 export function isChannel(name) {
   return typeof name === 'string' && name.length <= LIMIT.channelBytes && NAME.test(name)
-    && !name.split('/').some(segment => segment === '.' || segment === '..');
+    && !name.split('/').some((segment, i) => segment === '.' || segment === '..' || (segment === '' && i > 0));
 }
 
 /**

@@ -26,7 +26,6 @@ export const CODE = Object.freeze({
 export const BYE = Object.freeze({
   restart: 'restart',
   displaced: 'displaced',
-  tooSlow: 'too_slow',
 });
 
 /** Codes of the library itself, beside those of the protocol. */

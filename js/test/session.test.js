@@ -160,9 +160,9 @@ test('a bye without a time is for good, until the page says otherwise', async ()
   const { host, orbit, of } = make();
   orbit.connect();
   await greet(host);
-  host.last.say({ bye: { code: 'too_slow' } });
+  host.last.say({ bye: { code: 'rate_limited' } });
   await host.advance(10 * TIME.cap);
-  assert.deepEqual([orbit.state, host.transports.length, of('error')[0].code], ['closed', 1, 'too_slow']);
+  assert.deepEqual([orbit.state, host.transports.length, of('error')[0].code], ['closed', 1, 'rate_limited']);
   orbit.connect();
   await greet(host);
   assert.equal(orbit.state, 'open');

@@ -56,10 +56,10 @@ test('names that are refused as unknown are no names here either', () => {
   for (const line of refused) {
     assert.equal(isChannel(JSON.parse(line.slice('unknown_channel '.length)).channel), false, line);
   }
-  for (const name of ['/', '', '/$sys', '/a/', '/a b', '/ä', '/' + 'x'.repeat(255), 3, null, '/a/.']) {
+  for (const name of ['/', '', '/a$', '/a/$b$', '/$$', '/a/', '//a', '/a//b', '/a/./b', '/a b', '/ä', '/' + 'x'.repeat(255), 3, null, '/a/.']) {
     assert.equal(isChannel(name), false, String(name));
   }
-  for (const name of ['/a', '/chat/lobby', '/a/x.y~z@b:c+d=e,f!-_', '/' + 'x'.repeat(254), '/a/..b']) {
+  for (const name of ['/a', '/chat/lobby', '/a/x.y~z@b:c+d=e,f!-_', '/' + 'x'.repeat(254), '/a/..b', '/$sys', '/a/$members', '/$', '/...']) {
     assert.equal(isChannel(name), true, name);
   }
 });

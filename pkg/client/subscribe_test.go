@@ -189,9 +189,9 @@ func TestFarewells(t *testing.T) {
 		t.Errorf("displaced: %+v; want a session of its own, and the positions", c)
 	}
 	p.expect(protocol.OpSubscribe)
-	p.send(string(protocol.AppendBye(nil, protocol.ByeTooSlow, 0)))
-	if e, ok := errors.AsType[*client.ByeError](r.end()); !ok || e.Code != protocol.ByeTooSlow {
-		t.Errorf("too slow: %v; want that Run ends", r.end())
+	p.send(string(protocol.AppendBye(nil, message.RateLimited, 0)))
+	if e, ok := errors.AsType[*client.ByeError](r.end()); !ok || e.Code != message.RateLimited {
+		t.Errorf("rate limited: %v; want that Run ends", r.end())
 	}
 	if err := r.Subscribe(client.Subscription{Channel: "/b"}); err != client.ErrClosed {
 		t.Errorf("subscribe after the end: %v", err)

@@ -16,7 +16,7 @@ const (
 	maxLines      = 10_000
 	maxBatchBytes = 16 << 20
 	// maxRefused is how many lines the engine may refuse one by one: the others
-	// are a new batch each time.
+	// are a new batch each time. With one more, none of them is stored.
 	maxRefused = 100
 )
 
@@ -78,8 +78,8 @@ func (a *API) storeLines(r *http.Request, who *broker.Who, lines []line) {
 		if len(left) == 0 {
 			return
 		}
-		if refusals == maxRefused {
-			failAll(lines, left, message.Errorf(message.TooLarge, "%d lines before were refused; none of the others is stored", maxRefused))
+		if refusals > maxRefused {
+			failAll(lines, left, message.Errorf(message.TooLarge, "%d lines were refused; none of the others is stored: send them again without those", refusals))
 			return
 		}
 		msgs := make([]message.Message, len(left))

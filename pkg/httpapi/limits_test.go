@@ -136,6 +136,9 @@ func TestLimitsOfABatch(t *testing.T) {
 		"key":    {"POST", "/v1/publish/open/a", `1`, []string{"Idempotency-Key", strings.Repeat("k", 129)}, 400, `"bad_request"`},
 		"prev":   {"POST", "/v1/publish/open/a", `1`, []string{"Orbit-Previous-Key", "k"}, 400, `"bad_request"`},
 		"type":   {"POST", "/v1/publish/open/a", `1`, []string{"Content-Type", "nonsense"}, 400, `"bad_request"`},
+		"curl":   {"POST", "/v1/publish/open/a", `{"text":"hi"}`, []string{"Content-Type", "application/x-www-form-urlencoded"}, 400, `--json`},
+		"page":   {"POST", "/v1/publish/open/a", `--x--`, []string{"Content-Type", "multipart/form-data; boundary=x"}, 400, `not a payload`},
+		"first":  {"POST", "/v1/publish/open/a", `1`, []string{"Orbit-First", "9007199254740992"}, 400, `Unix milliseconds`},
 		"before": {"GET", "/v1/history/open/a?before=-1", "", nil, 400, `before is a number`},
 		"form":   {"POST", "/v1/login", "user=" + strings.Repeat("x", maxForm), []string{"Content-Type", "application/x-www-form-urlencoded"}, 400, `"bad_request"`},
 	} {
@@ -150,8 +153,10 @@ func TestRefusedLinesAreBounded(t *testing.T) {
 	call{"POST", "/v1/publish/open/a", `0`, []string{"Idempotency-Key", "k"}, 200, ""}.do(t, url)
 	bad := strings.Repeat(`{"channel":"/open/a","data":1,"key":"k"}`+"\n", maxRefused)
 	last := `{"channel":"/open/b","data":1}`
-	call{"POST", "/v1/publish", bad + last, nil, 200, "lines before were refused"}.do(t, url)
+	one := `{"channel":"/open/a","data":1,"key":"k"}` + "\n"
+	call{"POST", "/v1/publish", bad + one + last, nil, 200, "101 lines were refused"}.do(t, url)
 	call{"GET", "/v1/history/open/b", "", nil, 200, `"messages":[]`}.do(t, url)
+	call{"POST", "/v1/publish", bad + last, nil, 200, `"offset":`}.do(t, url)
 	forbidden := strings.Repeat(`{"channel":"/none/a","data":1}`+"\n", 3*maxRefused)
 	call{"POST", "/v1/publish", forbidden + last, nil, 200, `"offset":`}.do(t, url)
 }

@@ -67,7 +67,7 @@ func headerMessage(r *http.Request) (m message.Message, err error) {
 		return m, message.Errorf(message.BadRequest, "Orbit-Previous-Key needs an Idempotency-Key")
 	}
 	if first := r.Header.Get("Orbit-First"); first != "" {
-		if m.First, err = strconv.ParseInt(first, 10, 64); err != nil || m.First < 0 {
+		if m.First, err = strconv.ParseInt(first, 10, 64); err != nil || m.First < 0 || m.First > protocol.MaxInteger {
 			return m, message.Errorf(message.BadRequest, "Orbit-First is a time in Unix milliseconds")
 		}
 	}
@@ -95,6 +95,9 @@ func setPayload(m *message.Message, contentType string) error {
 	media, _, err := mime.ParseMediaType(contentType)
 	if err != nil || !protocol.ValidContentType(contentType) {
 		return message.Errorf(message.BadRequest, "malformed Content-Type")
+	}
+	if media == "application/x-www-form-urlencoded" || media == "multipart/form-data" {
+		return message.Errorf(message.BadRequest, "a form is not a payload; send JSON (curl: --json and not -d), or name the body's own Content-Type")
 	}
 	if media != "application/json" {
 		m.ContentType = contentType

@@ -12,7 +12,6 @@ import (
 const (
 	ByeRestart   message.Code = "restart"   // the server stops
 	ByeDisplaced message.Code = "displaced" // a newer connection took the session
-	ByeTooSlow   message.Code = "too_slow"  // took nothing for 30 s
 )
 
 // All encoders append one object without a line feed at its end, and allocate

@@ -354,7 +354,7 @@ func (x *exchange) attach(c *protocol.Command, r session.Request, s *session.Ses
 				x.refuse(c.ID, err)
 				return
 			}
-			x.connected(c.ID, secret, resumed, results)
+			x.connected(c, secret, resumed, results)
 			s.Start()
 		})
 	})
@@ -368,13 +368,17 @@ func marks(c *protocol.Command) []session.Mark {
 	return marks
 }
 
-func (x *exchange) connected(id uint64, secret string, resumed bool, results []session.Result) {
+func (x *exchange) connected(c *protocol.Command, secret string, resumed bool, results []session.Result) {
 	limits := x.carrier.home().sessions.Manager().Limits()
+	ttl := limits.TTL
+	if c.Client != "" {
+		ttl = limits.DurableTTL
+	}
 	_, user := x.session.Who().Owner()
 	reply := protocol.Connected{
 		Session: x.session.ID(), Secret: secret, Resumed: resumed,
 		Epoch: x.server.broker.Engine().Status().Epoch, Now: x.server.now().UnixMilli(), User: user,
-		TTL: limits.TTL, Ping: x.server.limits.Ping, Window: limits.Window, Max: x.server.broker.MaxMessage(),
+		TTL: ttl, Ping: x.server.limits.Ping, Window: limits.Window, Max: x.server.broker.MaxMessage(),
 	}
 	for _, r := range results {
 		sub := protocol.Sub{Channel: r.Channel, Offset: r.Offset}
@@ -383,7 +387,7 @@ func (x *exchange) connected(id uint64, secret string, resumed bool, results []s
 		}
 		reply.Subs = append(reply.Subs, sub)
 	}
-	x.carrier.object(func(dst []byte) []byte { return protocol.AppendConnected(dst, id, &reply) })
+	x.carrier.object(func(dst []byte) []byte { return protocol.AppendConnected(dst, c.ID, &reply) })
 }
 
 func (x *exchange) subscribe(c *protocol.Command) {

@@ -21,7 +21,7 @@ func TestNamedSession(t *testing.T) {
 	r := newRig(t, rigOptions{session: session.Limits{TTL: time.Nanosecond}})
 	p := r.dial()
 	first := p.connect(`"token":"alice","client":"laptop"`)
-	if first["resumed"] != false || first["user"] != "alice" {
+	if first["resumed"] != false || first["user"] != "alice" || first["ttl"] != (30*24*time.Hour).Seconds() {
 		t.Fatalf("got %v", first)
 	}
 	p.send(`{"id":2,"op":"subscribe","channel":"/a/b"}`, `{"id":3,"op":"subscribe","channel":"/a/c"}`, `{"id":4,"op":"unsubscribe","channel":"/a/c"}`)
