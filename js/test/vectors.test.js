@@ -25,7 +25,7 @@ const like = match => commands.filter(command => Object.entries(match).every(
 test('every reply and push is read as what it is', () => {
   for (const line of vectors('reply')) assert.equal(decode(line)[0].kind, 'reply', line);
   const kinds = vectors('push').map(line => decode(line)[0].kind);
-  assert.deepEqual(kinds, ['message', 'message', 'message', 'at', 'gap', 'revoked', 'bye', 'ping', 'pong', 'error']);
+  assert.deepEqual(kinds, ['message', 'message', 'message', 'at', 'gap', 'revoked', 'bye', 'bye', 'ping', 'pong', 'error']);
 });
 
 test('several frames come in one text, the last line feed may be there', () => {
@@ -49,6 +49,10 @@ test('every code is known', () => {
   const table = text.slice(text.indexOf('## 6.'), text.indexOf('`bye` has a code'));
   const codes = [...table.matchAll(/^\| `(\w+)` \|/gm)].map(match => match[1]);
   assert.deepEqual(codes.sort(), Object.values(constants.CODE).sort());
+  const byes = text.slice(text.indexOf('| bye |'), text.indexOf('**Limits.**'));
+  const known = [...Object.values(constants.CODE), ...Object.values(constants.BYE)];
+  for (const [, code] of byes.matchAll(/^\| `(\w+)` \|/gm)) assert.ok(known.includes(code), code);
+  for (const code of Object.values(constants.BYE)) assert.match(byes, new RegExp(`^\\| \`${code}\` \\|`, 'm'));
 });
 
 test('names that are refused as unknown are no names here either', () => {

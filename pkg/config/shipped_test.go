@@ -82,6 +82,37 @@ func knownKeys(t *testing.T) (keys []string) {
 	return keys
 }
 
+// TestProtocolLimits compares the limits of PROTOCOL.md with the defaults.
+func TestProtocolLimits(t *testing.T) {
+	text, err := os.ReadFile("../../PROTOCOL.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := regexp.MustCompile("(?m)^\\| `session\\.(\\w+)`[^|]*\\| (\\w+) \\|").FindAllStringSubmatch(string(text), -1)
+	if len(rows) < 9 {
+		t.Fatalf("PROTOCOL.md names %d limits", len(rows))
+	}
+	file := "[session]\n"
+	for _, row := range rows {
+		value := row[2]
+		if strings.TrimLeft(value, "0123456789") != "" {
+			value = `"` + value + `"`
+		}
+		file += row[1] + " = " + value + "\n"
+	}
+	told, err := config.Parse("orbitd.toml", []byte(file), config.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	empty, err := config.Parse("orbitd.toml", nil, config.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if told.Session != empty.Session {
+		t.Errorf("PROTOCOL.md says %+v\nand it is %+v", told.Session, empty.Session)
+	}
+}
+
 func TestDemo(t *testing.T) {
 	c, err := config.Load("../../etc/demo.toml")
 	if err != nil {

@@ -43,8 +43,14 @@ func serve(t *testing.T) string { return serveWithin(t, 0) }
 // serveWithin is serve with a bound of each call.
 func serveWithin(t *testing.T, timeout time.Duration) string {
 	t.Helper()
+	return serveRules(t, map[string]string{"/open/**": "*", "/mine/**": "@authenticated"}, timeout)
+}
+
+// serveRules is serve with rules: for each pattern who may do everything.
+func serveRules(t *testing.T, patterns map[string]string, timeout time.Duration) string {
+	t.Helper()
 	var rules []acl.Rule
-	for pattern, who := range map[string]string{"/open/**": "*", "/mine/**": "@authenticated"} {
+	for pattern, who := range patterns {
 		match, err := channel.ParsePattern(pattern)
 		check(t, err)
 		principal, err := acl.ParsePrincipal(who)

@@ -118,6 +118,17 @@ func encode(dst []byte, o *protocol.Object) []byte {
 	return dst
 }
 
+func TestVectorsOfLines(t *testing.T) {
+	for _, line := range vectors(t, "line") {
+		c, err := protocol.ParsePublish([]byte(line), protocol.Limits{})
+		if err != nil {
+			t.Errorf("%s: %v", line, err)
+			continue
+		}
+		equalJSON(t, protocol.AppendCommand(nil, &c), strings.Replace(line, "{", `{"op":"publish",`, 1))
+	}
+}
+
 func TestVectorsOfRefusals(t *testing.T) {
 	for _, line := range vectors(t, "refused") {
 		code, input, _ := strings.Cut(line, " ")
