@@ -1,7 +1,9 @@
 package httpserver
 
 import (
+	"errors"
 	"net"
+	"os"
 	"sync/atomic"
 
 	"github.com/orbitd/orbitd/pkg/reactor"
@@ -19,7 +21,7 @@ import (
 // net/http reads from one goroutine at a time, which owns what Read uses.
 type conn struct {
 	net.Conn
-	loop    *reactor.Loop // where it was, and lingers
+	loop    *reactor.Loop // where it was, and ends
 	arrived func()        // has its first request served; may be called twice
 
 	unread  []byte
@@ -28,7 +30,7 @@ type conn struct {
 	last    bool   // nothing is followed any more
 	refused bool   // nothing is passed on any more
 
-	linger atomic.Bool // the peer may still be sending when this is closed
+	ended atomic.Bool // the peer sends nothing any more
 }
 
 // Read passes on what belongs to requests that are plain.
@@ -51,6 +53,9 @@ func (c *conn) receive(p []byte) (n int, err error) {
 		return n, nil
 	}
 	n, err = c.Conn.Read(p)
+	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+		c.ended.Store(true)
+	}
 	if c.refused {
 		n = 0
 	}
@@ -93,7 +98,6 @@ const malformed = "\x00\r\n\r\n"
 func (c *conn) refuse() {
 	c.refused = true
 	c.unread = []byte(malformed)
-	c.linger.Store(true)
 }
 
 // CloseWrite closes this side's direction, as net/http does before it waits for
@@ -105,17 +109,18 @@ func (c *conn) CloseWrite() error {
 	return nil
 }
 
-// Close closes the connection. Where the peer may still be sending, its loop does
-// so, and drops what comes: the kernel would answer it with a reset, and the peer
-// lose the answer that it has not read yet.
+// Close closes the connection, where the peer has not done so: in stages (RFC
+// 9112, section 9.6), on the loop. For what the peer may still be sending is
+// dropped there, while the kernel would answer it with a reset, and the peer lose
+// the answer that it has not read yet.
 func (c *conn) Close() error {
 	c.arrived()
-	if !c.linger.Load() {
+	if c.ended.Load() {
 		return c.Conn.Close()
 	}
-	lingering, err := c.loop.Adopt(c.Conn, nil, ending{})
+	parked, err := c.loop.Adopt(c.Conn, nil, ending{})
 	if err == nil {
-		c.loop.Post(lingering.Close)
+		c.loop.Post(parked.Close)
 	}
 	return err
 }

@@ -1,6 +1,7 @@
 package httpserver
 
 import (
+	"bytes"
 	"fmt"
 	"net/http"
 	"time"
@@ -104,7 +105,7 @@ func (o *opening) Data(c *reactor.Conn, b []byte) (consumed int) {
 	case s.stopping.Load():
 		o.refuse(http.StatusServiceUnavailable, stopping)
 	default:
-		o.upgrade(b[:n])
+		o.upgrade(bytes.TrimLeft(b[:n], "\r\n"))
 		return n
 	}
 	return 0

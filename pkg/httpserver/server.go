@@ -170,13 +170,11 @@ type connKey struct{}
 
 // serve is what net/http calls for each request.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
-	c := r.Context().Value(connKey{}).(*conn)
-	c.arrived()
+	r.Context().Value(connKey{}).(*conn).arrived()
 	upgrade := len(r.Header["Upgrade"]) > 0
 	last := upgrade || len(r.TransferEncoding) > 0 // as conn.follow has it
 	if last {
 		w.Header().Set("Connection", "close")
-		c.linger.Store(true)
 	}
 	if upgrade && s.stopping.Load() {
 		http.Error(w, stopping, http.StatusServiceUnavailable)
