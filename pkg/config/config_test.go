@@ -48,13 +48,13 @@ func TestMistakes(t *testing.T) {
 // TestMissingFiles is for what cannot be a fixture.
 func TestMissingFiles(t *testing.T) {
 	t.Chdir(t.TempDir())
-	if err := os.WriteFile("large.toml", make([]byte, 5<<20), 0o600); err != nil {
+	if err := os.WriteFile("large.toml", make([]byte, 9<<20), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]string{
 		"none.toml":  "none.toml: cannot read it: no such file or directory\n    hint: name the configuration with -c FILE",
 		".":          ".: cannot read it: is a directory",
-		"large.toml": "large.toml: it is larger than 1MiB",
+		"large.toml": "large.toml: it is larger than 8MiB",
 	} {
 		if _, err := config.Load(name); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("%s: %v, want %s", name, err, want)

@@ -16,7 +16,7 @@ import (
 
 // maxFile bounds a configuration file, so that a wrong path (a log, a device)
 // is a mistake that is told and not a full memory.
-const maxFile = 1 << 20
+const maxFile = 8 << 20
 
 // DefaultStateDirectory is what the package's unit has systemd create.
 const DefaultStateDirectory = "/var/lib/orbitd"
@@ -43,7 +43,7 @@ func Load(path string) (*Config, error) { return LoadWith(path, Options{}) }
 func LoadWith(path string, o Options) (*Config, error) {
 	data, err := readFile(path)
 	if err != nil {
-		return nil, Problems{{File: path, Text: err.Error(), Hint: "name the configuration with -c FILE, and see that it can be read"}}
+		return nil, Problems{{File: path, Text: err.Error(), Hint: "name the configuration with -c FILE, and see that it is one and can be read"}}
 	}
 	folder := filepath.Join(filepath.Dir(path), "apps.d")
 	apps, err := appFiles(folder)
@@ -189,26 +189,12 @@ func (c *Config) readAppFile(doc *document, name string) (app App, rules []acl.R
 	}
 	rules = readRules(top.list("channel"), name, c.Engine.Retain)
 	top.done()
-	checkShadows(doc, c.Rules, rules)
-	return app, rules
-}
-
-// checkShadows reports those of rules that are never reached, because one of
-// before or an earlier one of rules covers them.
-func checkShadows(doc *document, before, rules []acl.Rule) {
-	all := slices.Concat(before, rules)
-	for i := len(before); i < len(all); i++ {
-		for j := range i {
-			if !all[j].Shadows(&all[i]) {
-				continue
-			}
-			doc.fail(all[i].Source.Line,
-				fmt.Sprintf("channel %q: it can never match: channel %q at %s comes first and matches all that it does",
-					all[i].Match, all[j].Match, all[j].Source),
-				"move the narrower rule above the wider one, or remove it")
-			break
-		}
+	elsewhere := func(r acl.Rule) bool {
+		app, spelled := r.Match.App()
+		return spelled && app != name
 	}
+	checkShadows(doc, slices.DeleteFunc(slices.Clone(c.Rules), elsewhere), rules)
+	return app, rules
 }
 
 // compile makes what is asked often out of what was read.
