@@ -55,6 +55,12 @@ func readApp(t *table, name string, c *Config) App {
 	}
 	q.done()
 	t.done()
+	if ok && !slices.Equal(a.Origins, c.Server.Origins) {
+		t.noEffect("origins", "write them all in server.origins, and remove them here", "this version looks at server.origins alone, for all applications")
+	}
+	if a.Quota != (Quota{}) {
+		t.noEffect("quota", "remove it until a later version does", "this version counts nothing by application")
+	}
 	return a
 }
 

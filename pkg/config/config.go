@@ -36,6 +36,10 @@ type Config struct {
 	// forbids everything below their names.
 	Disabled []DisabledApp
 
+	// NoEffect are the settings that are right and that this build does nothing
+	// with: who relies on them must be told.
+	NoEffect Problems
+
 	// What Realm answers: for the applications that are named above, and for all
 	// others.
 	realms    map[string][]string

@@ -35,6 +35,11 @@ func readEngine(t *table, state string) Engine {
 		Retain:      t.retain("retain", acl.Storage{Age: 7 * day}),
 	}
 	t.done()
+	for _, key := range []string{"path", "segment_size", "min_free"} {
+		if e.Type == MemoryEngine && t.has(key) {
+			t.noEffect(key, `remove it, or write type = "local"`, "the memory engine has no files")
+		}
+	}
 	return e
 }
 

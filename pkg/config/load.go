@@ -88,6 +88,7 @@ func parse(name string, data []byte, appFiles []string, o Options) (*Config, err
 	if len(doc.problems) > 0 {
 		return nil, doc.problems.sorted()
 	}
+	c.NoEffect = doc.noEffect.sorted()
 	for _, file := range appFiles {
 		c.addApp(file, o)
 	}
@@ -164,6 +165,7 @@ func (c *Config) addApp(file string, o Options) {
 		c.Apps = slices.DeleteFunc(c.Apps, func(a App) bool { return a.Name == name })
 		return
 	}
+	c.NoEffect = append(c.NoEffect, doc.noEffect.sorted()...)
 	c.Apps = append(c.Apps, app)
 	c.Rules = append(c.Rules, rules...)
 }

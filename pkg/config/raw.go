@@ -19,6 +19,7 @@ type document struct {
 	env      func(string) string
 	lines    lines
 	problems Problems
+	noEffect Problems
 }
 
 // A table is one TOML table while it is being read. Each of its readers asks
@@ -77,6 +78,14 @@ func (t *table) fail(key, hint, format string, args ...any) {
 // failAt is fail for a value of which it is known where it stands.
 func (t *table) failAt(line int, key, hint, format string, args ...any) {
 	t.doc.fail(line, t.label+key+": "+fmt.Sprintf(format, args...), hint)
+}
+
+// noEffect notes that the value of a key is not looked at.
+func (t *table) noEffect(key, hint, format string, args ...any) {
+	t.doc.noEffect = append(t.doc.noEffect, Problem{
+		File: t.doc.file, Line: cmp.Or(t.lineOf(key), t.line()),
+		Text: t.label + key + ": it has no effect: " + fmt.Sprintf(format, args...), Hint: hint,
+	})
 }
 
 func (t *table) get(key string) (any, bool) {

@@ -35,7 +35,23 @@ func readServer(t *table) Server {
 	}
 	t.sameAddress([]string{"http", "https", "stomp", "stomps", "ops"}, []string{s.HTTP, s.HTTPS, s.STOMP, s.STOMPS, s.Ops})
 	t.done()
+	t.serverNoEffect(s)
 	return s
+}
+
+// serverNoEffect notes what this build does not serve yet.
+func (t *table) serverNoEffect(s Server) {
+	for key, address := range map[string]string{"https": s.HTTPS, "stomp": s.STOMP, "stomps": s.STOMPS} {
+		if address != "" {
+			t.noEffect(key, "remove it until a later version listens there", "this version listens on http alone")
+		}
+	}
+	if t.has("control") && s.Control != "" {
+		t.noEffect("control", "remove it until a later version has control commands", "this version has no control socket")
+	}
+	if len(s.TrustedProxies) > 0 {
+		t.noEffect("trusted_proxies", "remove it until a later version does", "this version does not look at the addresses of clients")
+	}
 }
 
 // sameAddress reports listeners that would take each other's address.
@@ -152,6 +168,11 @@ func readTLS(t *table) TLS {
 		t.fail("certificate", "write key = PATH below it", "a certificate needs its key")
 	case c.Certificate == "" && c.Key != "":
 		t.fail("key", "write certificate = PATH above it", "a key needs its certificate")
+	}
+	for key, path := range map[string]string{"certificate": c.Certificate, "key": c.Key, "client_ca": c.ClientCA} {
+		if path != "" {
+			t.noEffect(key, "remove it, and have a proxy in front of orbitd do TLS until a later version does", "this version does no TLS")
+		}
 	}
 	return c
 }
