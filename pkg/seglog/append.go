@@ -8,44 +8,48 @@ import (
 	"github.com/orbitd/orbitd/pkg/seglog/vfs"
 )
 
-// ErrFull says that the disk has no room for another segment. Nothing was
-// written; it may be tried again.
-var ErrFull = errors.New("the disk is full")
+var (
+	// ErrFull says that the disk has no room for another segment. Nothing was
+	// written; it may be tried again.
+	ErrFull = errors.New("the disk is full")
+	// ErrTooLarge says that a batch or a key is above its limit. Nothing was
+	// written.
+	ErrTooLarge = errors.New("too large to be stored")
+)
 
 // Append writes b and returns when it is durable and in the index. urgent is set
 // for what may use the last of the room that a full disk has left.
 //
-// ErrFull: nothing was written. Any other error: it is not known whether b is
-// durable; the log keeps it, takes nothing more, and Repair tries to make it so.
+// ErrFull, ErrTooLarge: nothing was written. Any other error: it is not known
+// whether b is durable; the log takes b over, takes nothing more, and Repair tries
+// to make it durable. While Failed is set, it returns that and leaves b alone.
 func (l *Log) Append(b *Batch, urgent bool) error {
-	return l.append(b, urgent, 0)
+	if urgent {
+		return l.append(b, urgently)
+	}
+	return l.append(b, ordinary)
 }
 
-// Final appends an empty batch that says that the log was closed: everything
-// before it was synced.
-func (l *Log) Final() error {
-	var b Batch
-	b.Reset()
-	b.Ceiling = l.ceiling
-	return l.append(&b, true, flagFinal)
-}
-
-func (l *Log) append(b *Batch, urgent bool, flags uint32) error {
+func (l *Log) append(b *Batch, u urgency) error {
 	if l.failed != nil {
 		return l.failed
 	}
-	if len(b.buf)-batchHeader > MaxBatch {
-		return fmt.Errorf("a batch of %d bytes is above the limit of %d", len(b.buf), MaxBatch)
+	b.begin()
+	switch {
+	case b.err != nil:
+		return b.err
+	case len(b.buf)-batchHeader > MaxBatch:
+		return fmt.Errorf("%w: a batch has %d bytes; the limit is %d", ErrTooLarge, len(b.buf)-batchHeader, MaxBatch)
 	}
 	need := uint32(len(b.buf) + padding(len(b.buf)))
 	if !l.fits(b, need) {
-		return l.roll(b, urgent)
+		return l.roll(b, u)
 	}
-	if !urgent && (l.active.reserved != nil || l.active.capacity-l.active.end < need+l.reserve()) && !l.worker.hasSpare(l) {
+	if u == ordinary && (l.active.reserved != nil || l.active.capacity-l.active.end < need+l.reserve()) && !l.worker.hasSpare() {
 		return ErrFull
 	}
 	pos := l.active.end
-	b.seal(l.frame(pos, flags, b.Ceiling))
+	b.seal(l.frame(b, pos))
 	if err := l.write(b.buf, pos); err != nil {
 		l.fail(b, err)
 		return l.failed
@@ -57,6 +61,12 @@ func (l *Log) append(b *Batch, urgent bool, flags uint32) error {
 	return nil
 }
 
+// Final appends an empty batch that says that the log was closed: everything
+// before it was synced.
+func (l *Log) Final() error {
+	return l.Append(&Batch{Ceiling: l.ceiling, flags: flagFinal}, true)
+}
+
 // reserve is what is left of a segment for urgent batches when there is no other.
 func (l *Log) reserve() uint32 { return l.active.capacity / 8 }
 
@@ -65,16 +75,19 @@ func (l *Log) fits(b *Batch, need uint32) bool {
 	if need > l.active.capacity-l.active.end {
 		return false
 	}
-	if n := len(b.metas); n > 0 && l.active.based {
-		return l.active.canIndex(b.metas[n-1].offset, b.metas[n-1].time)
+	if len(b.metas) == 0 {
+		return true
 	}
-	return true
+	last := &b.metas[len(b.metas)-1].record
+	return l.active.canIndex(last.Offset, last.Time)
 }
 
-func (l *Log) frame(pos, flags uint32, ceiling uint64) *frame {
+// frame returns the header of b at pos of the active segment, all before which is
+// synced.
+func (l *Log) frame(b *Batch, pos uint32) *frame {
 	return &frame{
-		flags: flags, epoch: l.runs[len(l.runs)-1].Epoch, seq: l.active.seq, salt: l.active.salt, oldest: l.Oldest(),
-		pos: pos, synced: min(l.synced, pos), ceiling: max(l.ceiling, ceiling),
+		flags: b.flags, epoch: l.runs[len(l.runs)-1].Epoch, seq: l.active.seq, salt: l.active.salt, oldest: l.Oldest(),
+		pos: pos, synced: pos, ceiling: max(l.ceiling, b.Ceiling),
 	}
 }
 
@@ -92,8 +105,8 @@ func (l *Log) write(b []byte, pos uint32) error {
 func (l *Log) fail(b *Batch, err error) {
 	l.failed = err
 	l.active.broken = true
-	l.held = &Batch{Ceiling: b.Ceiling, buf: b.buf, count: b.count, metas: b.metas, sealed: b.sealed}
-	*b = Batch{}
+	held := *b
+	l.held, *b = &held, Batch{}
 }
 
 // committed notes that b is durable at pos of the active segment.
@@ -102,18 +115,17 @@ func (l *Log) committed(b *Batch, pos uint32) {
 	l.mu.Lock()
 	for i := range b.metas {
 		m := &b.metas[i]
-		l.active.index(m.stream, m.offset, m.prev, m.time, m.size, pos+m.at)
+		l.active.index(m.stream, &m.record, pos+m.at)
 	}
 	l.active.end = pos + uint32(len(b.buf))
 	l.mu.Unlock()
-	l.synced = l.active.end
 	l.ckpt.since += int64(len(b.buf))
 }
 
 // roll makes a new segment whose first batch is b. Where there is no room for
 // it nothing has happened.
-func (l *Log) roll(b *Batch, urgent bool) error {
-	err := l.newSegment(b, urgent)
+func (l *Log) roll(b *Batch, u urgency) error {
+	err := l.newSegment(b, u)
 	if err == nil || errors.Is(err, ErrFull) {
 		return err
 	}
@@ -131,7 +143,7 @@ func (l *Log) Repair() error {
 	case l.waiting != nil:
 		return l.beginLate()
 	}
-	if err := l.newSegment(l.held, false); err != nil {
+	if err := l.newSegment(l.held, ordinary); err != nil {
 		return err
 	}
 	l.failed, l.held = nil, nil
@@ -140,17 +152,17 @@ func (l *Log) Repair() error {
 
 // newSegment makes the next segment with b as its first batch, b being durable
 // when the segment is.
-func (l *Log) newSegment(b *Batch, urgent bool) error {
+func (l *Log) newSegment(b *Batch, u urgency) error {
 	old := l.active
 	h := header{
-		seq: old.through + 1, through: old.through + 1, prevEnd: l.synced,
+		seq: old.through + 1, through: old.through + 1, prevEnd: old.end,
 		next: max(l.ceiling, b.Ceiling) + 1, oldest: l.Oldest(), salt: newSalt(), runs: l.runs,
 	}
 	pos := uint32(h.size())
-	f := l.frame(pos, 0, b.Ceiling)
-	f.seq, f.salt, f.synced = h.seq, h.salt, pos
+	f := l.frame(b, pos)
+	f.seq, f.salt = h.seq, h.salt
 	b.seal(f)
-	seg, err := l.create(&h, b.buf, urgent)
+	seg, err := l.create(&h, b.buf, u)
 	if err != nil {
 		return err
 	}
@@ -167,7 +179,6 @@ func (l *Log) adopt(seg *segment, pos uint32) {
 	l.segs = append(l.segs, seg)
 	l.active = seg
 	l.mu.Unlock()
-	l.synced = pos
 	if old != nil {
 		l.worker.seal(old)
 	}
@@ -175,21 +186,36 @@ func (l *Log) adopt(seg *segment, pos uint32) {
 
 // create makes the file of a segment: h, and content behind it. It is durable
 // when create returns.
-func (l *Log) create(h *header, content []byte, urgent bool) (*segment, error) {
+func (l *Log) create(h *header, content []byte, u urgency) (*segment, error) {
 	need := uint32(h.size() + len(content) + batchHeader)
-	blank, err := l.blank(need, urgent)
+	blank, err := l.blank(need, u)
 	if err != nil {
 		return nil, err
 	}
 	h.capacity = blank.capacity
 	head := h.encode()
 	if err := l.publishFile(blank.file, blank.name, segName(h.seq), append(head, content...)); err != nil {
-		blank.file.Close()
+		l.discard(blank.file, blank.name)
 		return nil, err
 	}
 	s := &segment{header: *h, name: segName(h.seq), file: blank.file, headerCRC: le.Uint32(head[8:]), reserved: blank.reserved}
 	s.refs.Store(1)
 	return s, nil
+}
+
+// writeFile makes a durable file with that content, or leaves the one that was
+// there.
+func (l *Log) writeFile(name string, content []byte) (vfs.File, error) {
+	tmp := name + ".tmp"
+	f, err := l.fs.Create(tmp)
+	if err != nil {
+		return nil, full(fmt.Errorf("create %s: %w", l.fs.Path(tmp), err))
+	}
+	if err := l.publishFile(f, tmp, name, content); err != nil {
+		l.discard(f, tmp)
+		return nil, full(err)
+	}
+	return f, nil
 }
 
 // publishFile writes content to the beginning of file and gives it its name.

@@ -2,8 +2,8 @@ package seglog
 
 import (
 	"errors"
+	"fmt"
 	"hash/crc32"
-	"math"
 )
 
 const (
@@ -20,45 +20,53 @@ const (
 )
 
 // A Record is what is stored. One with a Key belongs to the stream of that name
-// and is found again by its Offset; times and offsets of such records must not
-// decrease from one to the next.
+// and is found again by its Offset. From one such record to the next, of whatever
+// stream, offsets increase and times do not decrease.
 type Record struct {
-	Type   byte
+	Type   byte // what it means is the caller's
 	Key    string
 	Offset uint64
-	Prev   uint64
-	Time   int64
-	Size   uint32
-	Body   []byte
+	// Prev is the offset of the stream's record before this one, 0 if there is
+	// none. If it is not the one that the log has, what it has counts as removed.
+	Prev uint64
+	Time int64  // Unix milliseconds
+	Size uint32 // what it counts for in Limits
+	Body []byte
 }
 
-// A Batch collects records for one Append. It may be used again after Reset.
+// A Batch collects records for one Append. The zero value is empty; it may be used
+// again after Reset.
 type Batch struct {
 	// Ceiling is above or equal to every offset given so far.
 	Ceiling uint64
 
-	buf    []byte
+	buf    []byte // room for the header, then the records
 	count  int
-	metas  []meta
-	sealed int // length of buf without padding, once it was sealed
+	metas  []meta // of the records of streams
+	flags  uint32
+	err    error // why it cannot be stored
+	sealed int   // length of buf without padding, once it was sealed
 }
 
 // A meta is what the index needs of a record in a batch.
 type meta struct {
 	stream *Stream
-	offset uint64
-	prev   uint64
-	time   int64
-	size   uint32
+	record Record // without its body
 	at     uint32 // from the beginning of the batch
 }
 
 // Reset empties b.
 func (b *Batch) Reset() {
-	b.Ceiling, b.count, b.sealed = 0, 0, 0
-	b.buf = append(b.buf[:0], make([]byte, batchHeader)...)
 	clear(b.metas)
-	b.metas = b.metas[:0]
+	*b = Batch{buf: b.buf[:0], metas: b.metas[:0]}
+	b.begin()
+}
+
+// begin makes room for the header.
+func (b *Batch) begin() {
+	if len(b.buf) == 0 {
+		b.buf = append(b.buf, make([]byte, batchHeader)...)
+	}
 }
 
 // Len returns how many bytes b takes so far.
@@ -70,12 +78,14 @@ func (b *Batch) Count() int { return b.count }
 // Add adds a record whose body is what write appends. A record of a stream has
 // it in s, whose name stands for r.Key. r.Body is not used.
 func (b *Batch) Add(s *Stream, r *Record, write func([]byte) []byte) {
-	if len(b.buf) == 0 {
-		b.Reset()
-	}
+	b.begin()
 	key := r.Key
 	if s != nil {
 		key = s.key
+	}
+	if len(key) > MaxKey {
+		b.err = fmt.Errorf("%w: a key has %d bytes; the limit is %d", ErrTooLarge, len(key), MaxKey)
+		return
 	}
 	start := len(b.buf)
 	var fixed [recordFixed]byte
@@ -92,28 +102,27 @@ func (b *Batch) Add(s *Stream, r *Record, write func([]byte) []byte) {
 	le.PutUint32(rec, checksum(rec[4:]))
 	b.count++
 	if s != nil {
-		b.metas = append(b.metas, meta{s, r.Offset, r.Prev, r.Time, r.Size, uint32(start)})
+		m := meta{s, *r, uint32(start)}
+		m.record.Body = nil
+		b.metas = append(b.metas, m)
 	}
 }
 
 // A frame is what a batch's header says.
 type frame struct {
-	length, count  int
-	flags          uint32
-	epoch          uint64
-	seq, oldest    uint32
-	salt           uint32
-	pos, synced    uint32
-	ceiling        uint64
-	payloadCRC     uint32
-	headerAndParts int // bytes it takes in the segment, padding included
+	length, count int
+	flags         uint32
+	epoch         uint64
+	seq, oldest   uint32
+	salt          uint32
+	pos, synced   uint32
+	ceiling       uint64
+	payloadCRC    uint32
+	whole         int // bytes it takes in the segment: header, payload and padding
 }
 
 // seal fills in the header and the padding. It may be done again.
 func (b *Batch) seal(f *frame) {
-	if len(b.buf) == 0 {
-		b.Reset()
-	}
 	if b.sealed > 0 {
 		b.buf = b.buf[:b.sealed]
 	}
@@ -169,7 +178,7 @@ func decodeFrame(b []byte, seg *header, pos uint32) (frame, error) {
 	if f.seq != seg.seq || f.pos != pos || f.length > MaxBatch || f.synced > pos {
 		return frame{}, errNoBatch
 	}
-	f.headerAndParts = batchHeader + f.length + padding(f.length)
+	f.whole = batchHeader + f.length + padding(f.length)
 	return f, nil
 }
 
@@ -184,7 +193,7 @@ func decodeRecordAs(b []byte, known string) (Record, int, error) {
 	}
 	n := int(le.Uint32(b[4:]))
 	keyLen := int(b[9])
-	if n < recordFixed+keyLen || n > len(b) || n > math.MaxInt32 || le.Uint32(b) != checksum(b[4:n]) {
+	if n < recordFixed+keyLen || n > len(b) || le.Uint32(b) != checksum(b[4:n]) {
 		return Record{}, 0, errBadRecord
 	}
 	key := b[recordFixed : recordFixed+keyLen]

@@ -3,7 +3,6 @@ package seglog
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
 )
 
@@ -24,8 +23,8 @@ type checkpoint struct {
 	body   []byte
 }
 
-// checkpoints are the two on disk. Log.mu guards the slots and newest once the log
-// is open; since is the writer's.
+// checkpoints are the two on disk. Log.mu guards slots; newest belongs to the
+// writer, or to the function that Checkpoint returned while that runs.
 type checkpoints struct {
 	slots  [2]*checkpoint // without their bodies, but for the newest at Open
 	newest *checkpoint
@@ -73,7 +72,10 @@ func decodeCheckpoint(b []byte) (*checkpoint, error) {
 	if len(b) < ckptFixed || string(b[:8]) != ckptMagic || le.Uint32(b[8:]) != checksum(b[12:]) {
 		return nil, errCheckpoint
 	}
-	if le.Uint32(b[12:]) != version || le.Uint64(b[32:]) != uint64(len(b)-ckptFixed) {
+	if v := le.Uint32(b[12:]); v != version {
+		return nil, errVersion("checkpoint", v)
+	}
+	if le.Uint64(b[32:]) != uint64(len(b)-ckptFixed) {
 		return nil, errCheckpoint
 	}
 	return &checkpoint{le.Uint64(b[16:]), mark{le.Uint32(b[24:]), le.Uint32(b[28:])}, b[ckptFixed:]}, nil
@@ -104,18 +106,19 @@ func (l *Log) loadCheckpoints(names []string) error {
 
 func (l *Log) loadCheckpoint(name string) (*checkpoint, error) {
 	f, err := l.fs.Open(name, false)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, errCheckpoint
-	}
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("open %s: %w", l.fs.Path(name), err)
 	}
 	defer f.Close()
 	b, err := readAll(f)
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", l.fs.Path(name), orEOF(err, errCheckpoint))
 	}
-	return decodeCheckpoint(b)
+	c, err := decodeCheckpoint(b)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", l.fs.Path(name), err)
+	}
+	return c, nil
 }
 
 // Restore gives back the body of the newest checkpoint, nil if there is none,
@@ -158,10 +161,10 @@ func (l *Log) replay(s *segment, pos uint32, record func(*Record) error) error {
 func (l *Log) SinceCheckpoint() int64 { return l.ckpt.since }
 
 // Checkpoint stores body, which says all that is wanted of what was appended so
-// far, in place of the older of the two. The returned function does the writing;
-// it may run on any goroutine, and what it returns is for CheckpointDone.
+// far, in place of the older of the two. The returned function does the writing, on
+// any goroutine; before it returned there must not be another Checkpoint.
 func (l *Log) Checkpoint(body []byte) (write func() error) {
-	c := &checkpoint{serial: 1, mark: mark{l.active.seq, l.synced}, body: body}
+	c := &checkpoint{serial: 1, mark: mark{l.active.seq, l.active.end}, body: body}
 	slot := 0
 	if n := l.ckpt.newest; n != nil {
 		c.serial = n.serial + 1
@@ -171,10 +174,11 @@ func (l *Log) Checkpoint(body []byte) (write func() error) {
 	}
 	l.ckpt.since = 0
 	return func() error {
-		name := checkpointNames[slot]
-		if err := writeFile(l.fs, name, c.encode()); err != nil {
-			return full(fmt.Errorf("write %s: %w", l.fs.Path(name), err))
+		f, err := l.writeFile(checkpointNames[slot], c.encode())
+		if err != nil {
+			return err
 		}
+		f.Close()
 		c.body = nil
 		l.mu.Lock()
 		l.ckpt.slots[slot], l.ckpt.newest = c, c

@@ -1,7 +1,9 @@
 package seglog
 
 import (
+	"errors"
 	"fmt"
+	"math"
 	"slices"
 )
 
@@ -15,7 +17,7 @@ const mergeFrom = 8
 // HasRoom reports whether there is room for more than urgent batches; it tries to
 // make some.
 func (l *Log) HasRoom() bool {
-	return l.failed == nil && l.worker.hasSpare(l)
+	return l.failed == nil && l.worker.hasSpare()
 }
 
 // Collect frees the disk space of segments that hold nothing wanted any more, or
@@ -29,17 +31,11 @@ func (l *Log) Collect() error {
 	if !ok {
 		return nil
 	}
-	if to := l.removable(mark); to > l.Oldest() {
-		l.mu.Lock()
-		l.oldest = to
-		l.mu.Unlock()
-		var b Batch
-		b.Reset()
-		b.Ceiling = l.ceiling
-		if err := l.append(&b, true, 0); err != nil { // until it is durable nothing may go
-			return err
-		}
-		gone := l.detach(to)
+	to := l.removable(mark)
+	if err := l.permit(to); err != nil {
+		return err
+	}
+	if gone := l.detach(to); len(gone) > 0 {
 		l.worker.do(func() { l.unlink(gone) })
 	}
 	if run := l.sparseRun(mark); len(run) > 0 && l.worker.idle() {
@@ -52,17 +48,38 @@ func (l *Log) Collect() error {
 	return nil
 }
 
+// permit makes durable that segments below a number may be missing. Until it is
+// none of them may go.
+func (l *Log) permit(to uint32) error {
+	before := l.Oldest()
+	if to <= before {
+		return nil
+	}
+	l.setOldest(to)
+	err := l.append(&Batch{Ceiling: l.ceiling}, freeing)
+	if errors.Is(err, ErrFull) { // nothing was written
+		l.setOldest(before)
+	}
+	return err
+}
+
+func (l *Log) setOldest(to uint32) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.oldest = to
+}
+
 func (l *Log) olderMark() (mark, bool) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	return l.ckpt.older()
 }
 
-// removable returns below which number nothing is wanted.
-func (l *Log) removable(m mark) uint32 {
+// removable returns below which number nothing is wanted; 0 if there is nothing.
+// That may be below the oldest: a crash keeps segments from being removed.
+func (l *Log) removable(m mark) (to uint32) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	to := l.oldest
 	for _, s := range l.segs {
 		if s.live > 0 || s.through >= m.seq || s == l.active {
 			break
@@ -105,22 +122,39 @@ func (l *Log) sparseRun(m mark) []*segment {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	var run []*segment
-	size := uint32(0)
 	for _, s := range l.segs {
-		if s.through >= m.seq || s == l.active || !l.small(s) || size+s.left() > l.opts.SegmentSize {
-			if worth(run) {
-				return run
-			}
-			run, size = nil, 0
+		small := s.through < m.seq && s != l.active && l.small(s)
+		if small && l.joins(run, s) {
+			run = append(run, s)
 			continue
 		}
-		run = append(run, s)
-		size += s.left()
+		if worth(run) {
+			return run
+		}
+		if run = nil; small {
+			run = []*segment{s}
+		}
 	}
 	if worth(run) {
 		return run
 	}
 	return nil
+}
+
+// joins reports whether one segment can take what is wanted of a run and of s.
+func (l *Log) joins(run []*segment, s *segment) bool {
+	size := s.left()
+	based := false
+	for _, r := range run {
+		size += r.left()
+		if r.based && !based { // its base will be that of all
+			based = true
+			if s.based && !r.canIndex(s.last, s.lastTime) {
+				return false
+			}
+		}
+	}
+	return size <= l.opts.SegmentSize
 }
 
 // small reports whether little of s is wanted, or little is in it.
@@ -148,22 +182,19 @@ func worth(run []*segment) bool {
 
 // rewrite replaces the run by one segment with what is wanted of it.
 func (l *Log) rewrite(run []*segment) error {
-	first, last := run[0], run[len(run)-1]
-	h := header{seq: first.seq, through: last.through, prevEnd: first.prevEnd, next: first.next, oldest: first.oldest, salt: newSalt()}
-	content, err := l.wanted(run, &h)
+	first := run[0]
+	h := header{seq: first.seq, prevEnd: first.prevEnd, next: first.next, oldest: first.oldest, salt: newSalt()}
+	content, n, err := l.wanted(run, &h)
 	if err != nil {
 		return err
 	}
+	run = run[:n]
+	h.through = run[n-1].through
 	h.end = uint32(h.size() + len(content))
 	h.capacity = h.end
-	const tmp = "rewrite.tmp"
-	file, err := l.fs.Create(tmp)
-	if err != nil {
-		return err
-	}
 	head := h.encode()
-	if err := l.publishFile(file, tmp, first.name, append(head, content...)); err != nil {
-		file.Close()
+	file, err := l.writeFile(first.name, append(head, content...))
+	if err != nil {
 		return err
 	}
 	s := &segment{header: h, name: first.name, file: file, headerCRC: le.Uint32(head[8:]), end: h.end}
@@ -179,13 +210,15 @@ func (l *Log) rewrite(run []*segment) error {
 	return nil
 }
 
-// wanted returns the batches of a run, with what is wanted of their records, as
-// they stand in the segment that h begins.
-func (l *Log) wanted(run []*segment, h *header) ([]byte, error) {
-	var content []byte
-	for _, s := range run {
+// wanted returns the batches of the first n segments of a run, with what is wanted
+// of their records, as they stand in the segment that h begins. n is what fits into
+// one segment; how much is wanted was only estimated.
+func (l *Log) wanted(run []*segment, h *header) (content []byte, n int, err error) {
+	floors := map[string]uint64{}
+	for i, s := range run {
+		before := len(content)
 		at, err := scan(s, s.end, func(f *frame, payload []byte) error {
-			batch, count, err := l.filter(payload)
+			batch, count, err := l.filter(payload, floors)
 			if err != nil || count == 0 {
 				return err
 			}
@@ -196,21 +229,28 @@ func (l *Log) wanted(run []*segment, h *header) ([]byte, error) {
 			return nil
 		})
 		if err != nil {
-			return nil, corrupt(l.fs, s, at, err)
+			return nil, 0, corrupt(l.fs, s, at, err)
+		}
+		if i > 0 && len(content) > int(l.opts.SegmentSize) {
+			return content[:before], i, nil
 		}
 	}
-	return content, nil
+	return content, len(run), nil
 }
 
 // filter returns a batch, its header still empty, of the records in a payload
-// that are in a stream and not trimmed.
-func (l *Log) filter(payload []byte) (batch []byte, count int, err error) {
-	l.mu.RLock()
-	defer l.mu.RUnlock()
+// that are in a stream and above its floor. A floor is looked up once: if it rose
+// on the way the stream would have a hole.
+func (l *Log) filter(payload []byte, floors map[string]uint64) (batch []byte, count int, err error) {
 	batch = make([]byte, batchHeader)
 	at := 0
 	err = eachRecord(payload, func(r Record, n int) error {
-		if s := l.streams[r.Key]; r.Key != "" && s != nil && r.Offset > s.floor {
+		floor, known := floors[r.Key]
+		if !known {
+			floor = l.floor(r.Key)
+			floors[r.Key] = floor
+		}
+		if r.Offset > floor {
 			batch = append(batch, payload[at:at+n]...)
 			count++
 		}
@@ -218,6 +258,17 @@ func (l *Log) filter(payload []byte) (batch []byte, count int, err error) {
 		return nil
 	})
 	return batch, count, err
+}
+
+// floor returns the offset of the newest record of a stream that is gone; without
+// such a stream all are.
+func (l *Log) floor(key string) uint64 {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if s := l.streams[key]; key != "" && s != nil {
+		return s.floor
+	}
+	return math.MaxUint64
 }
 
 // replace puts s in the place of run, in the list and in all streams.
@@ -254,7 +305,7 @@ func (l *Log) build(s *segment) (map[string]*Stream, error) {
 					b = &Stream{log: l, key: r.Key}
 					built[r.Key] = b
 				}
-				s.index(b, r.Offset, r.Prev, r.Time, r.Size, at)
+				s.index(b, &r, at)
 			}
 			at += uint32(n)
 			return nil

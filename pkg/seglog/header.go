@@ -14,6 +14,7 @@ const (
 	headerFixed = 64
 	headerPad   = 512
 	runSize     = 24
+	maxHeader   = headerFixed + runSize*MaxRuns // a multiple of headerPad
 
 	// MaxRuns bounds how many runs a header remembers. A position of an older
 	// one belongs to another history.
@@ -76,13 +77,18 @@ func (h *header) encode() []byte {
 
 var errHeader = errors.New("the segment's header is damaged")
 
+// errVersion says that a file is of another version. That is not damage.
+func errVersion(what string, v uint32) error {
+	return fmt.Errorf("the %s has format version %d; this program reads version %d", what, v, version)
+}
+
 // headerLength returns how long the header is that begins with b.
 func headerLength(b []byte) (int, error) {
 	if len(b) < headerFixed || string(b[:8]) != segMagic {
 		return 0, errHeader
 	}
 	n := int(le.Uint32(b[12:]))
-	if n < headerPad || n%headerPad != 0 || n > headerFixed+runSize*MaxRuns+headerPad {
+	if n < headerPad || n%headerPad != 0 || n > maxHeader {
 		return 0, errHeader
 	}
 	return n, nil
@@ -98,7 +104,7 @@ func decodeHeader(b []byte) (*header, error) {
 		return nil, errHeader
 	}
 	if v := le.Uint32(b[16:]); v != version {
-		return nil, fmt.Errorf("the segment has format version %d; this program reads version %d", v, version)
+		return nil, errVersion("segment", v)
 	}
 	h := &header{
 		seq: le.Uint32(b[20:]), through: le.Uint32(b[24:]), capacity: le.Uint32(b[28:]),

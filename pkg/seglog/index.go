@@ -67,8 +67,8 @@ func decodeIndex(b []byte, s *segment) (streams []indexed, err error) {
 	if le.Uint32(b[12:]) != version || le.Uint32(b[16:]) != s.seq || le.Uint32(b[20:]) != s.headerCRC || le.Uint32(b[24:]) != s.end {
 		return nil, errIndex
 	}
-	at, total := int64(le.Uint32(b[48:])), int(le.Uint32(b[52:]))
-	if int64(len(b)) != at+int64(total)*entrySize {
+	at, total := int64(le.Uint32(b[48:])), int64(le.Uint32(b[52:]))
+	if at < idxFixed || int64(len(b)) != at+total*entrySize {
 		return nil, errIndex
 	}
 	table := b[idxFixed:at]
@@ -84,6 +84,9 @@ func decodeIndex(b []byte, s *segment) (streams []indexed, err error) {
 		}})
 		at += int64(le.Uint32(d)) * entrySize
 		table = d[idxStream:]
+	}
+	if len(table) > 0 || at != int64(len(b)) {
+		return nil, errIndex
 	}
 	s.base, s.baseTime, s.based = le.Uint64(b[32:]), int64(le.Uint64(b[40:])), true
 	return streams, nil
@@ -130,25 +133,4 @@ func readAll(f vfs.File) ([]byte, error) {
 	}
 	b := make([]byte, size)
 	return b, readFull(f, b, 0)
-}
-
-// writeFile makes a durable file with that content, or leaves the one that was
-// there.
-func writeFile(dir vfs.FS, name string, content []byte) error {
-	tmp := name + ".tmp"
-	f, err := dir.Create(tmp)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	if _, err := f.WriteAt(content, 0); err != nil {
-		return err
-	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	if err := dir.Rename(tmp, name); err != nil {
-		return err
-	}
-	return dir.SyncDir()
 }

@@ -70,8 +70,7 @@ type Log struct {
 	lock io.Closer
 
 	// The writer's.
-	active  *segment
-	synced  uint32 // up to here the active segment is
+	active  *segment // synced up to its end
 	ceiling uint64
 	runs    []Run
 	failed  error  // why the active segment takes nothing more
@@ -85,6 +84,9 @@ type Log struct {
 	oldest  uint32     // segments below may be removed
 
 	worker worker
+
+	closing sync.Once
+	closed  error
 }
 
 // Open opens the log in a folder, or makes one, and begins a run. A
@@ -163,11 +165,14 @@ func (l *Log) Failed() error { return l.failed }
 func (l *Log) Scarce() error { return cmp.Or(l.failed, l.active.reserved) }
 
 // Close waits for the goroutine in the background and closes all files. What
-// was appended is durable already.
+// was appended is durable already. It may be called again.
 func (l *Log) Close() error {
-	l.worker.stop()
-	l.closeFiles()
-	return l.lock.Close()
+	l.closing.Do(func() {
+		l.worker.stop()
+		l.closeFiles()
+		l.closed = l.lock.Close()
+	})
+	return l.closed
 }
 
 func (l *Log) closeFiles() {

@@ -1,9 +1,5 @@
 package seglog
 
-import (
-	"fmt"
-)
-
 const (
 	// readWindow bounds what is read at once for entries that stand near each
 	// other, readGap how far apart they may be.
@@ -27,7 +23,7 @@ func (l *Log) Records(entries []Entry, key func(i int) string, yield func(i int,
 			window, at, of = make([]byte, n), e.pos, e.seg
 			got, err := e.seg.file.ReadAt(window, int64(at))
 			if got == 0 {
-				return fmt.Errorf("read %s: %w", l.fs.Path(e.seg.name), err)
+				return corrupt(l.fs, e.seg, e.pos, orEOF(err, errBadRecord))
 			}
 			window = window[:got]
 		}
@@ -60,12 +56,12 @@ func windowSize(entries []Entry) int {
 // record decodes the record of e, of which b holds the beginning if not all.
 func (l *Log) record(e *Entry, b []byte, key string) (Record, error) {
 	if n := recordLength(b); n > len(b) {
-		if n > MaxBatch {
-			return Record{}, &CorruptError{l.fs.Path(e.seg.name), int64(e.pos), errBadRecord}
+		if int64(n) > int64(e.seg.capacity)-int64(e.pos) {
+			return Record{}, corrupt(l.fs, e.seg, e.pos, errBadRecord)
 		}
-		b = make([]byte, max(n, recordFixed))
+		b = make([]byte, n)
 		if err := readFull(e.seg.file, b, int64(e.pos)); err != nil {
-			return Record{}, fmt.Errorf("read %s: %w", l.fs.Path(e.seg.name), orEOF(err, errBadRecord))
+			return Record{}, corrupt(l.fs, e.seg, e.pos, orEOF(err, errBadRecord))
 		}
 		if recordLength(b) > len(b) {
 			return l.record(e, b, key)
@@ -76,7 +72,7 @@ func (l *Log) record(e *Entry, b []byte, key string) (Record, error) {
 		err = errBadRecord
 	}
 	if err != nil {
-		return Record{}, &CorruptError{l.fs.Path(e.seg.name), int64(e.pos), err}
+		return Record{}, corrupt(l.fs, e.seg, e.pos, err)
 	}
 	return r, nil
 }

@@ -78,7 +78,7 @@ func (l *Log) dropBefore(from int, hole uint32) error {
 		return nil
 	})
 	if l.oldest <= hole {
-		return &CorruptError{l.fs.Path(segName(hole)), 0, errors.New("the file is missing")}
+		return &CorruptError{l.fs.Path(segName(hole)), 0, errMissing}
 	}
 	for _, s := range l.segs[:from] {
 		s.release()
@@ -183,6 +183,7 @@ func (l *Log) addIndexed(in *indexed) {
 	p.seg.parts = append(p.seg.parts, &p)
 	p.seg.total += int(p.count)
 	p.seg.live += int(p.count)
+	p.seg.last, p.seg.lastTime = max(p.seg.last, p.last), max(p.seg.lastTime, p.lastTime)
 }
 
 func (l *Log) noteFrame(f *frame) {
@@ -195,7 +196,7 @@ func (l *Log) indexPayload(s *segment, f *frame, payload []byte) error {
 	at := f.pos + batchHeader
 	return eachRecord(payload, func(r Record, n int) error {
 		if r.Key != "" {
-			s.index(l.stream(r.Key), r.Offset, r.Prev, r.Time, r.Size, at)
+			s.index(l.stream(r.Key), &r, at)
 		}
 		at += uint32(n)
 		return nil
@@ -225,12 +226,12 @@ func (l *Log) checkComplete() error {
 	}
 	first := l.segs[0].seq
 	if first > max(1, l.oldest) {
-		return &CorruptError{l.fs.Path(segName(max(1, l.oldest))), 0, errors.New("the file is missing")}
+		return &CorruptError{l.fs.Path(segName(max(1, l.oldest))), 0, errMissing}
 	}
 	last := l.segs[len(l.segs)-1]
 	for _, c := range l.ckpt.slots {
 		if c != nil && c.mark.seq > last.through {
-			return &CorruptError{l.fs.Path(segName(last.through + 1)), 0, errors.New("the file is missing")}
+			return &CorruptError{l.fs.Path(segName(last.through + 1)), 0, errMissing}
 		}
 	}
 	rewritten := slices.ContainsFunc(l.segs, func(s *segment) bool { return s.header.end != 0 })
@@ -282,9 +283,6 @@ func (l *Log) begin(t *tail) error {
 		last := l.segs[n-1]
 		h.seq, h.through = last.through+1, last.through+1
 		h.prevEnd = t.synced
-		if last.header.end != 0 {
-			h.prevEnd = last.end
-		}
 	}
 	l.oldest = h.oldest
 	l.endRuns(Run{Epoch: l.opts.Epoch, First: next})
@@ -320,7 +318,7 @@ func (l *Log) createFirst(h *header, t *tail) error {
 	if err := l.indexTail(seg, seg.end, t); err != nil {
 		return err
 	}
-	seg.end, l.synced = end, end
+	seg.end = end
 	if n := len(l.segs); n > 1 {
 		l.worker.seal(l.segs[n-2])
 	}
@@ -339,7 +337,7 @@ func (l *Log) createWith(h *header, t *tail) (*segment, error) {
 		f.synced = pos
 		content = append(content, sealFrame(b.content, &f, f.count)...)
 	}
-	seg, err := l.create(h, content, true)
+	seg, err := l.create(h, content, freeing)
 	if err != nil {
 		return nil, fmt.Errorf("begin a segment: %w", err)
 	}
@@ -356,7 +354,7 @@ func (l *Log) indexTail(seg *segment, pos uint32, t *tail) error {
 		if err := l.indexPayload(seg, &f, b.content[batchHeader:batchHeader+f.length]); err != nil {
 			return err
 		}
-		pos += uint32(f.headerAndParts)
+		pos += uint32(f.whole)
 	}
 	return nil
 }

@@ -55,17 +55,17 @@ func scanFrom(s *segment, pos, end uint32, do func(f *frame, payload []byte) err
 		if err != nil {
 			return pos, err
 		}
-		b, err = r.bytes(pos, f.headerAndParts)
+		b, err = r.bytes(pos, f.whole)
 		if err != nil {
 			return pos, err
 		}
-		if len(b) < f.headerAndParts || checksum(b[batchHeader:batchHeader+f.length]) != f.payloadCRC || !zero(b[batchHeader+f.length:]) {
+		if len(b) < f.whole || checksum(b[batchHeader:batchHeader+f.length]) != f.payloadCRC || !zero(b[batchHeader+f.length:]) {
 			return pos, errBadBatch
 		}
 		if err := do(&f, b[batchHeader:batchHeader+f.length]); err != nil {
 			return pos, err
 		}
-		pos += uint32(f.headerAndParts)
+		pos += uint32(f.whole)
 	}
 	return pos, nil
 }
@@ -86,25 +86,22 @@ type tailBatch struct {
 // readNewest reads the newest segment up to its first bad batch. What was synced
 // is indexed, what may not be is returned.
 func (l *Log) readNewest(s *segment) (*tail, error) {
-	if err := s.holds(l.fs, max(s.capacity, s.header.end)); s.header.end == 0 && err != nil {
+	if s.header.end != 0 { // rewritten, which is done only with others behind it
+		return nil, &CorruptError{l.fs.Path(segName(s.through + 1)), 0, errMissing}
+	}
+	if err := s.holds(l.fs, s.capacity); err != nil {
 		return nil, err
 	}
 	l.ceiling = max(l.ceiling, s.next-1)
 	if n := len(s.runs); n > 0 {
 		l.ceiling = max(l.ceiling, s.runs[n-1].First)
 	}
-	limit := s.capacity
-	if s.header.end != 0 {
-		limit = s.header.end
-	}
 	t := &tail{synced: uint32(s.header.size())}
-	end, err := scan(s, limit, func(f *frame, payload []byte) error {
+	end, err := scan(s, s.capacity, func(f *frame, payload []byte) error {
 		l.noteFrame(f)
 		t.synced = max(t.synced, f.synced)
-		if f.synced == f.pos || s.header.end != 0 {
-			if err := l.settle(s, t); err != nil {
-				return err
-			}
+		if err := l.settle(s, t); err != nil {
+			return err
 		}
 		if f.count > 0 {
 			t.add(f, payload)
@@ -113,9 +110,6 @@ func (l *Log) readNewest(s *segment) (*tail, error) {
 	})
 	if err != nil && !errors.Is(err, errNoBatch) && !errors.Is(err, errBadBatch) {
 		return nil, fmt.Errorf("read %s: %w", l.fs.Path(s.name), err)
-	}
-	if err == nil && s.header.end != 0 { // rewritten: complete
-		t.synced = end
 	}
 	return t, l.judgeEnd(s, t, end, err)
 }
@@ -145,13 +139,16 @@ func (l *Log) judgeEnd(s *segment, t *tail, end uint32, bad error) error {
 		if err := readFull(s.file, rest, int64(end)); err != nil {
 			return fmt.Errorf("read %s: %w", l.fs.Path(s.name), err)
 		}
-		if mark := greatestMark(&s.header, rest, end); mark > end || s.header.end != 0 {
+		if mark := greatestMark(&s.header, rest, end); mark > end {
 			return &CorruptError{l.fs.Path(s.name), int64(end), bad}
 		}
 		t.torn = !zero(rest)
 	}
-	if at, ok := l.ckpt.covers(s.seq); ok && at > end {
-		return &CorruptError{l.fs.Path(s.name), int64(end), fmt.Errorf("a checkpoint was taken at byte %d", at)}
+	if at, ok := l.ckpt.covers(s.seq); ok { // all before a checkpoint was synced before it was taken
+		if at > end {
+			return &CorruptError{l.fs.Path(s.name), int64(end), fmt.Errorf("a checkpoint was taken at byte %d", at)}
+		}
+		t.synced = max(t.synced, at)
 	}
 	if err := l.settle(s, t); err != nil {
 		return err

@@ -23,9 +23,11 @@ type segment struct {
 
 	first    uint32 // where its batches begin, if not right behind the header
 	end      uint32 // where they end
-	base     uint64
+	base     uint64 // of the first record of a stream, to which the entries are relative
 	baseTime int64
-	based    bool
+	based    bool   // there is such a record
+	last     uint64 // of the last one
+	lastTime int64
 	total    int // records of streams
 	live     int // of these, not trimmed
 	parts    []*part
@@ -56,7 +58,7 @@ func parseName(name, ext string) (uint32, bool) {
 	if _, err := fmt.Sscanf(name[:8], "%08x", &seq); err != nil {
 		return 0, false
 	}
-	return seq, name == fmt.Sprintf("%08x", seq)+ext
+	return seq, seq > 0 && name == fmt.Sprintf("%08x", seq)+ext
 }
 
 // A CorruptError says that something that was synced is damaged. The log is not
@@ -73,24 +75,26 @@ func (e *CorruptError) Error() string {
 
 func (e *CorruptError) Unwrap() error { return e.Reason }
 
+var errMissing = errors.New("the file is missing")
+
 // openSegment opens a segment and reads its header.
 func openSegment(dir vfs.FS, seq uint32, write bool) (*segment, error) {
 	name := segName(seq)
 	file, err := dir.Open(name, write)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, &CorruptError{dir.Path(name), 0, errors.New("the file is missing")}
+		return nil, &CorruptError{dir.Path(name), 0, errMissing}
 	}
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("open %s: %w", dir.Path(name), err)
 	}
 	s := &segment{name: name, file: file}
 	s.refs.Store(1)
 	if err := s.readHeader(seq); err != nil {
 		file.Close()
 		if errors.Is(err, errHeader) {
-			err = &CorruptError{dir.Path(name), 0, err}
+			return nil, &CorruptError{dir.Path(name), 0, err}
 		}
-		return nil, fmt.Errorf("open segment: %w", err)
+		return nil, fmt.Errorf("open %s: %w", dir.Path(name), err)
 	}
 	return s, nil
 }
@@ -139,33 +143,34 @@ func readFull(f io.ReaderAt, b []byte, off int64) error {
 	return err
 }
 
-// canIndex reports whether a record with offset and time fits into the 32 bits
-// of an entry.
+// canIndex reports whether an entry of s, with 32 bits each, can hold an offset and
+// a time.
 func (s *segment) canIndex(offset uint64, time int64) bool {
 	const most = 1<<32 - 1
 	return !s.based || offset >= s.base && offset-s.base <= most && time >= s.baseTime && time-s.baseTime <= most
 }
 
 // index adds a record at pos to its stream. Log.mu is held.
-func (s *segment) index(st *Stream, offset, prev uint64, time int64, size, pos uint32) {
+func (s *segment) index(st *Stream, r *Record, pos uint32) {
 	if !s.based {
-		s.base, s.baseTime, s.based = offset, time, true
+		s.base, s.baseTime, s.based = r.Offset, r.Time, true
 	}
+	s.last, s.lastTime = r.Offset, r.Time
 	var p *part
 	if n := len(st.parts); n > 0 && st.parts[n-1].seg == s {
 		p = st.parts[n-1]
 	} else {
-		p = &part{seg: s, stream: st, prev: prev}
+		p = &part{seg: s, stream: st, prev: r.Prev}
 		st.addPart(p)
 		s.parts = append(s.parts, p)
 	}
-	p.entries = append(p.entries, entry{uint32(offset - s.base), pos, size, uint32(time - s.baseTime)})
+	p.entries = append(p.entries, entry{uint32(r.Offset - s.base), pos, r.Size, uint32(r.Time - s.baseTime)})
 	p.count++
-	p.bytes += int64(size)
-	p.last, p.lastTime = offset, time
-	st.last = max(st.last, offset)
+	p.bytes += int64(r.Size)
+	p.last, p.lastTime = r.Offset, r.Time
+	st.last = max(st.last, r.Offset)
 	st.count++
-	st.bytes += int64(size)
+	st.bytes += int64(r.Size)
 	s.total++
 	s.live++
 }

@@ -3,6 +3,7 @@ package seglog
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"syscall"
 
 	"github.com/orbitd/orbitd/pkg/seglog/vfs"
@@ -26,24 +27,43 @@ type blank struct {
 	reserved error // why it was made of the reserve
 }
 
+// An urgency says what a segment may be made of.
+type urgency int
+
+const (
+	ordinary urgency = iota // of what is free beyond the reserve
+	urgently                // of the reserve, without what checkpoints need
+	freeing                 // of the last there is: it lets others go
+)
+
 // blank returns a file for a segment that needs that much room: the spare one, or
-// one made now. Where there is no room and the segment is urgent, it is made of the
-// reserve, and small.
-func (l *Log) blank(need uint32, urgent bool) (*blank, error) {
+// one made now. Where there is no room it is the smaller the more urgent it is.
+func (l *Log) blank(need uint32, u urgency) (*blank, error) {
 	if sp := l.worker.takeSpare(); sp != nil {
 		if sp.size >= need {
 			return &blank{file: sp.file, name: sp.name, capacity: sp.size}, nil
 		}
-		sp.file.Close()
+		l.discard(sp.file, sp.name)
 	}
-	b := &blank{name: newName, capacity: max(need, min(l.opts.SegmentSize, firstSegment))}
-	var err error
-	if b.file, err = l.allocate(b.name, b.capacity, l.opts.MinFree); err == nil || !urgent || !errors.Is(err, ErrFull) {
-		return b, err
+	b := &blank{name: newName}
+	for _, try := range []struct {
+		size  uint32
+		leave uint64
+	}{
+		ordinary: {min(l.opts.SegmentSize, firstSegment), l.opts.MinFree},
+		urgently: {min(l.opts.SegmentSize, reservedSegment), min(l.opts.MinFree/2, checkpointRoom)},
+		freeing:  {need, 0},
+	}[:u+1] {
+		var err error
+		b.capacity = max(need, try.size)
+		if b.file, err = l.allocate(b.name, b.capacity, try.leave); err == nil {
+			return b, nil
+		}
+		if b.reserved = err; !errors.Is(err, ErrFull) {
+			break
+		}
 	}
-	b.capacity, b.reserved = max(need, min(l.opts.SegmentSize, reservedSegment)), err
-	b.file, err = l.allocate(b.name, b.capacity, min(l.opts.MinFree/2, checkpointRoom))
-	return b, err
+	return nil, b.reserved
 }
 
 // nextSize is how large the segment after the active one is to be: they double
@@ -67,11 +87,19 @@ func (l *Log) allocate(name string, size uint32, reserve uint64) (vfs.File, erro
 		return nil, full(fmt.Errorf("create %s: %w", l.fs.Path(name), err))
 	}
 	if err := fill(f, size); err != nil {
-		f.Close()
-		err = full(fmt.Errorf("allocate %s: %w", l.fs.Path(name), err))
-		return nil, errors.Join(err, l.fs.Remove(name))
+		l.discard(f, name)
+		return nil, full(fmt.Errorf("allocate %s: %w", l.fs.Path(name), err))
 	}
 	return f, nil
+}
+
+// discard removes a temporary file that is not wanted any more: what is left of
+// it would take room until the next start.
+func (l *Log) discard(f vfs.File, name string) {
+	f.Close()
+	if err := l.fs.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		l.log.WithError(err).WithField("file", l.fs.Path(name)).Warn("a temporary file could not be removed")
+	}
 }
 
 // full marks an error that says that the disk is full.

@@ -83,7 +83,7 @@ func (w *worker) step() bool {
 	if len(w.sealing) > 0 {
 		s := w.sealing[0]
 		w.sealing = w.sealing[1:]
-		job = func() { w.log.writeIndex(s) }
+		job = func() { w.log.seal(s) }
 	} else if len(w.jobs) > 0 {
 		job = w.jobs[0]
 		w.jobs = w.jobs[1:]
@@ -145,7 +145,7 @@ func (w *worker) wantSpare() {
 }
 
 // hasSpare reports whether there is a spare; if not it tries to make one.
-func (w *worker) hasSpare(l *Log) bool {
+func (w *worker) hasSpare() bool {
 	w.mu.Lock()
 	has := w.spare != nil
 	w.mu.Unlock()
