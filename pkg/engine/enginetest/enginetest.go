@@ -63,12 +63,7 @@ type T interface {
 
 // Run runs the whole suite against engines of the factory's worlds.
 func Run(t *testing.T, factory Factory) {
-	for _, inv := range invariants() {
-		t.Run(inv.name, func(t *testing.T) {
-			t.Parallel()
-			inv.test(t, factory(t))
-		})
-	}
+	Invariants(t, factory)
 	t.Run("5_cursors_within_a_second", func(t *testing.T) {
 		t.Parallel()
 		cursorsWithinASecond(t, factory)
@@ -85,6 +80,17 @@ func Run(t *testing.T, factory Factory) {
 			})
 		}
 	})
+}
+
+// Invariants runs the tests of the single invariants, but for those that make
+// file operations fail or wait for the engine's timers.
+func Invariants(t *testing.T, factory Factory) {
+	for _, inv := range invariants() {
+		t.Run(inv.name, func(t *testing.T) {
+			t.Parallel()
+			inv.test(t, factory(t))
+		})
+	}
 }
 
 // seeds returns how many seeds to run. ENGINETEST_SEEDS asks for another number.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"sync"
 	"testing"
 
@@ -15,7 +16,13 @@ import (
 	"github.com/orbitd/orbitd/pkg/seglog/vfs"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if fault := os.Getenv(childVariable); fault != "" {
+		beChild(fault)
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // open opens an engine that the test's end closes.
 func open(t testing.TB, opts Options) *Engine {
