@@ -51,7 +51,7 @@ func TestOversizedHead(t *testing.T) {
 	p.wantEnd()
 }
 
-// open waits until the reactor has n connections.
+// open waits until the reactor has n connections, and each its handler.
 func (r *rig) open(n int) {
 	r.t.Helper()
 	deadline := time.Now().Add(patience)
@@ -60,6 +60,13 @@ func (r *rig) open(n int) {
 			r.t.Fatalf("%d connections, want %d", r.reactor.Len(), n)
 		}
 		runtime.Gosched()
+	}
+	for range 2 { // one loop may have accepted for the other
+		for _, l := range r.reactor.Loops() {
+			done := make(chan struct{})
+			l.Post(func() { close(done) })
+			<-done
+		}
 	}
 }
 

@@ -6,7 +6,7 @@ import (
 )
 
 // tricky is what a WebSocket may send that no request may hold.
-var tricky = "\x81\x85\x00\n\n\r\n\n" + strings.Repeat("\x00 \r\n\r\nGET / HTTP/1.1\nContent-Length: 1\r\nTransfer-Encoding: x\r\n\r\n", 500)
+var tricky = "\x81\x85\x00\n\n\r\n\n" + strings.Repeat("\x00 \r\n\r\nGET / HTTP/1.1\nContent-Length: 1\r\nTransfer-Encoding: x\r\n\r\n", 100)
 
 // What follows a handshake reaches who upgrades, whether it came on the loop or
 // by way of net/http, and also what was sent before the answer.
@@ -70,4 +70,15 @@ func TestDeclined(t *testing.T) {
 	p.send(strings.Replace(handshake, "\r\n\r\n", "\r\nNo: thanks\r\n\r\n", 1) + tricky)
 	p.want(403, "no\n")
 	p.wantEnd()
+}
+
+// A handshake on the loop is read as strictly as what net/http is given.
+func TestDoubtfulHandshakes(t *testing.T) {
+	r := newRig(t)
+	for _, lines := range []string{"Host: y", "A: \x00", "A: b\rC: d", "A: b\nC: d", " b", "A : b", "Content-Length: 0\r\nContent-Length: 0"} {
+		p := r.dial()
+		p.send(strings.Replace(handshake, "\r\n\r\n", "\r\n"+lines+"\r\n\r\n", 1))
+		p.want(400, "")
+		p.wantEnd()
+	}
 }
