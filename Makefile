@@ -6,7 +6,7 @@ SOURCES  := $(shell git ls-files -co --exclude-standard '*.go' 'js/*' 2>/dev/nul
 
 export GOFLAGS += -trimpath
 
-.PHONY: help run build test quick lint fmt fuzz bench clean
+.PHONY: help run build test quick lint fmt fuzz bench profile clean
 
 help: ## list the verbs
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -37,6 +37,13 @@ bench: build ## orbitd beside a bare loop in C; BENCH='-run TEXT -passes 1' for 
 	$(CC) -O2 -Wall -Wextra -o bin/bareloop tests/bench/bareloop.c
 	$(GO) build -o bin/bench ./tests/bench
 	@bin/bench $(BENCH)
+
+profile: ## CPU and heap profiles of orbitd in every scenario of bench, in var/profiles
+	$(GO) build -o bin/bench ./tests/bench
+	$(GO) build -o bin/profiled ./tests/bench/profiled
+	$(CC) -O2 -Wall -Wextra -o bin/bareloop tests/bench/bareloop.c
+	@bin/bench -orbitd bin/profiled -profile var/profiles -passes 1 $(BENCH)
+	@echo 'look at them with: go tool pprof -http=: bin/profiled var/profiles/SCENARIO/WHAT.cpu.pprof'
 
 fmt: ## format the Go code
 	gofmt -w cmd pkg tests js

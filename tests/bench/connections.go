@@ -30,22 +30,23 @@ func idle(n int, watched time.Duration) func(*site) (figures, error) {
 		if err := s.For(time.Second); err != nil {
 			return nil, err
 		}
-		before, used, begin := s.resident(), s.cpu(), time.Now()
+		before, begin := s.resident(), time.Now()
+		used := s.watch("connect")
 		if _, err := s.AddAll(n, load.FromNow, everybodyOn(channelName(0))); err != nil {
 			return nil, err
 		}
-		connected, took := s.cpu()-used, time.Since(begin)
+		took, connected := time.Since(begin), used()
 		if err := s.For(4 * time.Second); err != nil {
 			return nil, err
 		}
 		memory := (s.resident() - before) / float64(n)
-		used = s.cpu()
+		used = s.watch("idle")
 		if err := s.For(watched); err != nil {
 			return nil, err
 		}
 		return figures{
 			memoryEach: memory,
-			idleCPU:    100 * (s.cpu() - used).Seconds() / watched.Seconds(),
+			idleCPU:    100 * used().Seconds() / watched.Seconds(),
 			cpuEach:    float64(connected.Nanoseconds()) / 1e3 / float64(n),
 			perSecond:  float64(n) / took.Seconds(),
 		}, nil
@@ -66,7 +67,7 @@ func comeback(n, missed int) func(*site) (figures, error) {
 		if err := publishAll(s, channels, missed); err != nil {
 			return nil, err
 		}
-		used, begin := s.cpu(), time.Now()
+		begin, used := time.Now(), s.watch("comeback")
 		if err := s.ReturnAll(clients); err != nil {
 			return nil, err
 		}
@@ -74,10 +75,10 @@ func comeback(n, missed int) func(*site) (figures, error) {
 		if err := s.Until("everybody has what was missed", func() bool { return s.Received >= all }); err != nil {
 			return nil, err
 		}
-		took := time.Since(begin)
+		took, returned := time.Since(begin), used()
 		s.Missing(clients, uint64(missed))
 		return s.judged(figures{
-			cpuReturn: float64((s.cpu() - used).Nanoseconds()) / 1e3 / float64(n),
+			cpuReturn: float64(returned.Nanoseconds()) / 1e3 / float64(n),
 			allBack:   took.Seconds(),
 		}), nil
 	}

@@ -41,11 +41,11 @@ func (o fanout) measure(s *site) (figures, error) {
 	if err := s.For(200 * time.Millisecond); err != nil { // the server's own start
 		return nil, err
 	}
-	before, begin := s.cpu(), time.Now()
+	begin, watched := time.Now(), s.watch("fanout")
 	if err := f.run(); err != nil {
 		return nil, err
 	}
-	used, wall := s.cpu()-before, time.Since(begin)
+	wall, used := time.Since(begin), watched()
 	for i, c := range clients {
 		s.Missing([]*load.Client{c}, uint64(len(f.channel[i%o.channels].left)))
 	}

@@ -35,7 +35,7 @@ func main() {
 	flag.BoolVar(&asJSON, "json", false, "print the rows as JSON lines")
 	flag.StringVar(&b.orbitd, "orbitd", "bin/orbitd", "orbitd's `BINARY`")
 	flag.StringVar(&b.bareloop, "bareloop", "bin/bareloop", "the bare loop's `BINARY`")
-	flag.StringVar(&b.profile, "profile", "", "write CPU profiles of orbitd to this `FOLDER`")
+	flag.StringVar(&b.profile, "profile", "", "`FOLDER` for profiles that orbitd writes; it must be the profiled one")
 	flag.StringVar(&b.folder, "dir", "var/bench", "`FOLDER` on the disk that is measured")
 	flag.Parse()
 	if err := pin(); err != nil {

@@ -97,13 +97,12 @@ func (p *pace) again(i, count int, publish func(n uint64)) {
 
 // run measures for that long, and then has a subscriber count what is stored.
 func (p *pace) run(d time.Duration, begin func()) (figures, error) {
-	used, since := p.cpu(), time.Now()
+	since, watched := time.Now(), p.watch("publish")
 	begin()
 	if err := p.For(d); err != nil {
 		return nil, err
 	}
-	accepted, took := p.accepted, time.Since(since)
-	used = p.cpu() - used
+	accepted, took, used := p.accepted, time.Since(since), watched()
 	p.ending = true
 	var all uint64
 	for _, n := range p.channel {

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -49,6 +50,7 @@ type server struct {
 	address netip.AddrPort
 	folder  string // orbitd's
 	dialect load.Dialect
+	profile string // the folder for profiles, if any
 }
 
 // startOrbitd starts orbitd in a folder; "" is a fresh one.
@@ -67,6 +69,12 @@ func (b *bench) startOrbitd(folder string) (*server, error) {
 	file := filepath.Join(folder, "orbitd.toml")
 	if err := os.WriteFile(file, fmt.Appendf(nil, config, s.address.Port()), 0o600); err != nil {
 		return nil, err
+	}
+	if b.profile != "" {
+		s.profile = filepath.Join(b.profile, strings.ReplaceAll(b.scenario, " ", "-"))
+		if err := os.MkdirAll(s.profile, 0o755); err != nil {
+			return nil, err
+		}
 	}
 	return s, s.start(b.orbitd, "serve", "-c", file)
 }
@@ -92,6 +100,7 @@ func freeAddress() (netip.AddrPort, error) {
 // start runs a command on the servers' core and waits until it listens.
 func (s *server) start(name string, args ...string) error {
 	s.cmd = exec.Command("taskset", append([]string{"-c", serverCore, name}, args...)...)
+	s.cmd.Env = append(os.Environ(), "ORBITD_PROFILE="+s.profile)
 	s.cmd.Stdout, s.cmd.Stderr = &s.log, &s.log
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := s.cmd.Start(); err != nil {
@@ -134,6 +143,38 @@ func (s *server) stop() error {
 func (s *server) kill() {
 	s.cmd.Process.Kill()
 	s.cmd.Wait()
+}
+
+// watch begins to measure something; what it returns ends that and tells the CPU
+// time since then.
+func (s *server) watch(what string) (used func() time.Duration) {
+	if s.profile != "" {
+		s.cmd.Process.Signal(syscall.SIGUSR1)
+	}
+	before := s.cpu()
+	return func() time.Duration {
+		used := s.cpu() - before
+		if s.profile != "" {
+			s.writeProfile(what)
+		}
+		return used
+	}
+}
+
+// writeProfile waits until the profiles of the watched time are written.
+func (s *server) writeProfile(what string) {
+	s.cmd.Process.Signal(syscall.SIGUSR2)
+	for range 1000 {
+		if os.Remove(filepath.Join(s.profile, "done")) == nil {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	for _, kind := range []string{"cpu.pprof", "heap.pprof"} {
+		if err := os.Rename(filepath.Join(s.profile, kind), filepath.Join(s.profile, what+"."+kind)); err != nil {
+			fmt.Fprintln(os.Stderr, "bench: no profile:", err)
+		}
+	}
 }
 
 // clockTick is the unit of CPU time in /proc (proc_pid_stat(5)).
