@@ -37,6 +37,7 @@ type ring struct {
 	ends []End
 	// floor is how far back the ring reaches: it holds every message after it.
 	floor message.Offset
+	aged  int // ends[:aged] were there when age was last called
 }
 
 // add appends one message. Messages from index keep on survive a move.
@@ -49,26 +50,43 @@ func (r *ring) add(f Format, m *message.Message, keep int) (kept int) {
 	return keep
 }
 
-// shed drops the older half of the frames, but none from index keep on, into a
-// fresh buffer. It returns where keep is now.
+// shed drops the older half of the frames, but none from index keep on. It
+// returns where keep is now.
 func (r *ring) shed(keep int) int {
 	half := sort.Search(len(r.ends), func(i int) bool { return r.ends[i].At > len(r.buf)/2 })
 	n := min(half, keep)
+	r.drop(n, ringBytes+ringBytes/4)
+	return keep - n
+}
+
+// age drops what has not come since the last call, but nothing from index keep
+// on, and returns where keep is now.
+func (r *ring) age(keep int) int {
+	n := min(r.aged, keep)
+	r.drop(n, 0)
+	r.aged = len(r.ends)
+	return keep - n
+}
+
+// drop moves all but the first n frames to a fresh buffer with the given room.
+func (r *ring) drop(n, room int) {
 	if n == 0 {
-		return keep
+		return
 	}
 	cut := r.ends[n-1].At
 	r.floor = r.ends[n-1].Offset
-	r.buf = append(make([]byte, 0, ringBytes+ringBytes/4), r.buf[cut:]...)
+	r.aged = max(r.aged-n, 0)
+	if n == len(r.ends) {
+		r.buf, r.ends = nil, nil
+		return
+	}
+	rest := r.buf[cut:]
+	r.buf = append(make([]byte, 0, max(room, len(rest))), rest...)
 	r.ends = slices.Clone(r.ends[n:])
 	for i := range r.ends {
 		r.ends[i].At -= cut
 	}
-	return keep - n
 }
-
-// forget drops all frames: everything up to through must be read elsewhere.
-func (r *ring) forget(through message.Offset) { *r = ring{floor: through} }
 
 // after returns the index of the first message after the offset.
 func (r *ring) after(offset message.Offset) int {

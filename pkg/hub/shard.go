@@ -16,6 +16,8 @@ type Shard struct {
 	bit    uint64
 	topics map[channel.Name][]*topic // of a channel: one for each format in use
 	dirty  []*topic                  // have messages that their live subscribers lack
+	served int                       // of dirty: how many a round is through with
+	made   int                       // topics, ever
 }
 
 // A topic is one channel in one format, as its subscribers on one shard need it.
@@ -30,14 +32,15 @@ type topic struct {
 	ring    ring
 	dirty   bool // stands in Shard.dirty
 	fresh   int  // if dirty: ring.ends[fresh:] came in this turn
-	quiet   int  // ticks since the last message
+	ticks   int  // since the ring aged
 }
 
 // A Subscriber is what a subscription delivers to: a session.
 type Subscriber interface {
 	// Deliver offers the next messages of a live subscription. Where it returns
 	// false it took none of them, and the subscription is live no more: it
-	// catches up by Backlog, or by reading the engine, and goes live again.
+	// catches up by Backlog, or by reading the engine, and goes live again. It
+	// may join and leave topics.
 	Deliver(s *Subscription, run Run) bool
 }
 
@@ -62,9 +65,10 @@ func (s *Shard) Join(sub *Subscription, name channel.Name, format Format, tip fu
 	if t == nil {
 		s.hub.setInterest(name, s.bit, true)
 		tip, ok := tip()
-		t = &topic{name: name, format: format, through: tip.Visible.Offset}
+		s.made++ // so that not all topics age at the same tick
+		t = &topic{name: name, format: format, through: tip.Visible.Offset, ticks: s.made % ageTicks}
 		t.ring.floor = t.through
-		if ok {
+		if ok && tip.Last > 0 { // of a channel that is not known, there may have been messages
 			t.ring.floor = tip.Last
 		}
 		s.topics[name] = append(s.topics[name], t)
@@ -178,7 +182,6 @@ func (s *Shard) add(t *topic, m *message.Message) {
 		return // was visible before the topic was there
 	}
 	t.through = m.Offset
-	t.quiet = 0
 	if !t.dirty {
 		t.dirty = true
 		t.fresh = len(t.ring.ends)
@@ -188,27 +191,31 @@ func (s *Shard) add(t *topic, m *message.Message) {
 }
 
 // Round hands everything that came in this turn to the live subscribers: each
-// gets all that is new on a channel in one run.
+// gets all that is new on a channel in one run. Where a subscriber panics, the
+// next round goes on with the next topic.
 func (s *Shard) Round() {
-	for i, t := range s.dirty {
-		s.dirty[i] = nil
+	for s.served < len(s.dirty) {
+		t := s.dirty[s.served]
+		s.dirty[s.served] = nil
+		s.served++
 		t.dirty = false
 		if len(t.live) > 0 {
 			s.deliver(t)
 		}
 	}
-	s.dirty = s.dirty[:0]
+	s.dirty, s.served = s.dirty[:0], 0
 }
 
 func (s *Shard) deliver(t *topic) {
 	r := &t.ring
 	run := r.run(t.fresh, len(r.ends), len(r.buf))
 	first := r.ends[t.fresh].Offset
-	// Backwards, for a subscriber that takes nothing leaves the slice.
-	for i := len(t.live) - 1; i >= 0; i-- {
+	// Backwards, for a subscriber that takes nothing leaves the slice, as any
+	// other may meanwhile: the last one takes its place, and has been served.
+	for i := len(t.live) - 1; i >= 0; i = min(i, len(t.live)) - 1 {
 		sub := t.live[i]
 		theirs := run
-		if sub.Sent >= first { // a read of the engine was ahead of this shard
+		if sub.Sent >= first { // served, or a read of the engine was ahead of this shard
 			next := r.after(sub.Sent)
 			if next == len(r.ends) {
 				continue
@@ -223,18 +230,29 @@ func (s *Shard) deliver(t *topic) {
 	}
 }
 
-// quietTicks is after how many ticks without a message a topic's frames are
-// given back: whoever falls behind then reads the engine.
-const quietTicks = 60
+// ageTicks is how many ticks pass until a topic gives back the frames that it
+// held that long: whoever falls behind further reads the engine. So the memory
+// of all topics together is that of half a minute's traffic at most, however
+// many there are.
+const ageTicks = 15
 
-// Tick gives back the memory of topics that have been quiet. It is called about
+// Tick gives back the memory of frames that have grown old. It is called about
 // once a second.
 func (s *Shard) Tick() {
 	for _, topics := range s.topics {
 		for _, t := range topics {
-			if t.quiet++; t.quiet == quietTicks {
-				t.ring.forget(t.last())
+			if t.ticks++; t.ticks >= ageTicks {
+				t.ticks = 0
+				t.age()
 			}
 		}
 	}
+}
+
+func (t *topic) age() {
+	keep := len(t.ring.ends)
+	if t.dirty {
+		keep = t.fresh
+	}
+	t.fresh = t.ring.age(keep)
 }
