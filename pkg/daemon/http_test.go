@@ -1,0 +1,175 @@
+package daemon_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gobwas/ws"
+	"github.com/gobwas/ws/wsutil"
+)
+
+// kept is a connection to the public door, on which requests follow each other.
+type kept struct {
+	t *testing.T
+	net.Conn
+	in *bufio.Reader
+}
+
+func (s *site) keep(t *testing.T) *kept {
+	t.Helper()
+	c, err := net.Dial("tcp", s.address("http"))
+	must(t, err)
+	t.Cleanup(func() { c.Close() })
+	must(t, c.SetDeadline(time.Now().Add(time.Minute)))
+	return &kept{t, c, bufio.NewReader(c)}
+}
+
+// Read reads behind what was read ahead.
+func (k *kept) Read(b []byte) (int, error) { return k.in.Read(b) }
+
+func (k *kept) get(path string) {
+	k.t.Helper()
+	_, err := fmt.Fprintf(k, "GET %s HTTP/1.1\r\nHost: here\r\n\r\n", path)
+	must(k.t, err)
+	k.answered(http.StatusOK)
+}
+
+func (k *kept) answered(status int) {
+	k.t.Helper()
+	answer, err := http.ReadResponse(k.in, nil)
+	must(k.t, err)
+	_, err = io.Copy(io.Discard, answer.Body)
+	must(k.t, err)
+	if answer.StatusCode != status {
+		k.t.Fatalf("status %d, want %d", answer.StatusCode, status)
+	}
+}
+
+// want reads objects until one has text in it.
+func (k *kept) want(text string) {
+	k.t.Helper()
+	for {
+		got, err := wsutil.ReadServerText(k)
+		must(k.t, err)
+		if strings.Contains(string(got), text) {
+			return
+		}
+	}
+}
+
+// A WebSocket may begin on a connection that has carried other requests.
+func TestUpgradeBehindRequests(t *testing.T) {
+	s := newSite(t, server+small+open)
+	k := s.keep(t)
+	k.get("/orbit.js")
+	k.get("/v1/history/open/a")
+	dialer := ws.Dialer{
+		Protocols: []string{"orbit.v1"},
+		NetDial:   func(context.Context, string, string) (net.Conn, error) { return k, nil },
+	}
+	_, ahead, shaken, err := dialer.Dial(t.Context(), "ws://"+s.address("http")+"/v1/ws")
+	must(t, err)
+	if ahead != nil || shaken.Protocol != "orbit.v1" {
+		t.Fatalf("%v, and something was sent ahead: %v", shaken, ahead != nil)
+	}
+	must(t, wsutil.WriteClientText(k, []byte(`{"id":1,"op":"connect"}`)))
+	k.want(`"re":1,"session":`)
+	must(t, wsutil.WriteClientText(k, []byte(`{"id":2,"op":"subscribe","channel":"/open/a"}`)))
+	k.want(`"re":2,"offset":`)
+	s.publish("/open/a", 200)
+	k.want(`"ch":"/open/a"`)
+	if n := s.Clients(); n != 1 {
+		t.Errorf("%d clients", n)
+	}
+}
+
+// All of it may be sent at once, with frames behind the handshake.
+func TestUpgradeInOneWrite(t *testing.T) {
+	s := newSite(t, server+small+open)
+	frame := ws.MustCompileFrame(ws.MaskFrame(ws.NewTextFrame([]byte(`{"id":1,"op":"connect","last":{"/open/a":0}}`))))
+	for _, before := range []string{"", "GET /orbit.js HTTP/1.1\r\nHost: here\r\n\r\n"} {
+		k := s.keep(t)
+		_, err := fmt.Fprintf(k, "%sGET /v1/ws HTTP/1.1\r\nHost: here\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
+			"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n%s", before, frame)
+		must(t, err)
+		if before != "" {
+			k.answered(http.StatusOK)
+		}
+		k.answered(http.StatusSwitchingProtocols)
+		k.want(`"session":`)
+		s.publish("/open/a", 200)
+		k.want(`"ch":"/open/a"`)
+	}
+}
+
+// TestSmuggling: what follows a request that can be read in two ways is no
+// request, on the daemon's own door.
+func TestSmuggling(t *testing.T) {
+	s := newSite(t, server+small+open)
+	k := s.keep(t)
+	_, err := io.WriteString(k, "GET /orbit.js HTTP/1.1\r\nHost: here\r\n\r\n"+
+		"POST /v1/publish/open/a HTTP/1.1\r\nHost: here\r\nContent-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n1"+
+		"GET /v1/history/open/a HTTP/1.1\r\nHost: here\r\n\r\n")
+	must(t, err)
+	k.answered(http.StatusOK)
+	k.answered(http.StatusBadRequest)
+	if rest, err := io.ReadAll(k); err != nil || len(rest) > 0 {
+		t.Errorf("%q and %v behind the refusal", rest, err)
+	}
+}
+
+// TestStopAcceptsNothing: who comes while clients are told to go is left in the
+// socket, for the next daemon.
+func TestStopAcceptsNothing(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	passed, err := l.(*net.TCPListener).File()
+	must(t, err)
+	defer l.Close()
+	handed, err := net.FileListener(passed)
+	must(t, err)
+	must(t, passed.Close())
+	s := &site{t: t, folder: t.TempDir()}
+	s.write("orbitd.toml", server+small+open)
+	must(t, s.start(map[string][]net.Listener{"http": {handed}}))
+	t.Cleanup(func() { must(t, s.Stop(t.Context())) })
+	c := connect(t, s, "/open/a")
+	stopped := make(chan error, 1)
+	go func() { stopped <- s.Stop(context.Background()) }()
+	for {
+		text, err := wsutil.ReadServerText(c)
+		must(t, err)
+		if strings.Contains(string(text), `{"bye":`) {
+			break
+		}
+	}
+	late := s.keep(t)
+	_, err = io.WriteString(late, "GET /orbit.js HTTP/1.1\r\nHost: here\r\n\r\n")
+	must(t, err)
+	c.Close()
+	must(t, <-stopped)
+	next, err := l.Accept()
+	must(t, err)
+	defer next.Close()
+	request, err := http.ReadRequest(bufio.NewReader(next))
+	if err != nil || request.URL.Path != "/orbit.js" {
+		t.Errorf("the next daemon reads %v, %v", request, err)
+	}
+	must(t, late.SetReadDeadline(time.Now()))
+	if n, err := late.Read(make([]byte, 1)); n > 0 || !isTimeout(err) {
+		t.Errorf("%d bytes and %v from a daemon that stops", n, err)
+	}
+}
+
+func isTimeout(err error) bool {
+	e, ok := errors.AsType[net.Error](err)
+	return ok && e.Timeout()
+}
