@@ -103,7 +103,13 @@ func (b *Broker) Authenticate(ctx context.Context, c auth.Credentials) (*auth.Id
 	}
 	ctx, cancel := context.WithTimeout(ctx, b.authTime)
 	defer cancel()
-	return b.rights.Load().Auth.Authenticate(ctx, c)
+	for {
+		rights := b.rights.Load()
+		id, err := rights.Auth.Authenticate(ctx, c)
+		if rights == b.rights.Load() {
+			return id, err
+		} // else a reload came in between, and may have removed this user
+	}
 }
 
 // Refresh returns who the client is by what the authenticators say now. It may

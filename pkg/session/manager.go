@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -107,7 +108,11 @@ func (m *Manager) Count() int {
 func (m *Manager) find(id ID) *Session {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.sessions[id]
+	s := m.sessions[id]
+	if s != nil {
+		s.sought = m.now()
+	}
+	return s
 }
 
 // enter puts s into the table, or returns the one that is there by that name.
@@ -124,31 +129,55 @@ func (m *Manager) enter(s *Session) (*Session, error) {
 	return s, nil
 }
 
-func (m *Manager) remove(s *Session) {
+// remove takes s out of the table, unless somebody has found it there within its
+// time to live: that connection is on its way to the session.
+func (m *Manager) remove(s *Session, now time.Time) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if now.Sub(s.sought) < m.limits.TTL {
+		return false
+	}
 	delete(m.sessions, s.id)
+	return true
 }
 
 // Recheck looks up again who the connected clients are and judges the rights of
 // all their subscriptions. From when it returns, nothing is delivered that the
 // rights in force do not allow.
 func (m *Manager) Recheck(ctx context.Context) error {
-	var done sync.WaitGroup
+	all := newCountdown(len(m.parts))
 	for _, p := range m.parts {
-		done.Add(1)
 		p.loop.Post(func() {
-			defer done.Done()
-			p.recheck(&done)
+			defer all.done()
+			p.recheck(all)
 		})
 	}
-	all := make(chan struct{})
-	go func() { done.Wait(); close(all) }()
 	select {
-	case <-all:
+	case <-all.zero:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+}
+
+// A countdown tells when everything is done. Where that never comes, for the
+// loops have ended, nobody is left to wait for it.
+type countdown struct {
+	left atomic.Int64
+	zero chan struct{}
+}
+
+func newCountdown(n int) *countdown {
+	c := &countdown{zero: make(chan struct{})}
+	c.add(n)
+	return c
+}
+
+func (c *countdown) add(n int) { c.left.Add(int64(n)) }
+
+func (c *countdown) done() {
+	if c.left.Add(-1) == 0 {
+		close(c.zero)
 	}
 }
 

@@ -1,7 +1,6 @@
 package session
 
 import (
-	"sync"
 	"time"
 
 	"github.com/orbitd/orbitd/pkg/engine"
@@ -17,6 +16,7 @@ type Part struct {
 
 	sessions map[*Session]struct{}
 	behind   []*subscription // fell behind in this turn: to be served after the round
+	served   int             // of these
 	moves    []engine.CursorMove
 }
 
@@ -38,11 +38,13 @@ func (p *Part) Manager() *Manager { return p.manager }
 // moved are handed to the engine.
 func (p *Part) turn() {
 	p.shard.Round()
-	for i, sub := range p.behind {
-		p.behind[i] = nil
+	for p.served < len(p.behind) { // a turn after a panic goes on behind it
+		sub := p.behind[p.served]
+		p.behind[p.served] = nil
+		p.served++
 		sub.pump()
 	}
-	p.behind = p.behind[:0]
+	p.behind, p.served = p.behind[:0], 0
 	if len(p.moves) > 0 {
 		p.manager.broker.Engine().MoveCursors(p.moves)
 		p.moves = nil
@@ -56,13 +58,13 @@ func (p *Part) tick(now time.Time) {
 	}
 }
 
-// recheck has all connected sessions judged again; wait ends when that is done.
-func (p *Part) recheck(wait *sync.WaitGroup) {
+// recheck has all connected sessions judged again.
+func (p *Part) recheck(c *countdown) {
 	for s := range p.sessions {
 		if s.conn == nil {
 			continue // judged when the client comes back
 		}
-		wait.Add(1)
-		s.recheck(wait.Done)
+		c.add(1)
+		s.recheck(c.done)
 	}
 }

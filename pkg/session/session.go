@@ -32,6 +32,8 @@ type Session struct {
 	unacked int             // bytes that were sent and not acknowledged
 	seen    time.Time       // when the engine last heard of it
 
+	sought time.Time // when it was last looked up; guarded by Manager.mu
+
 	// Of the current connection; nil and zero while there is none.
 	conn       Conn
 	who        *broker.Who
@@ -64,7 +66,7 @@ func (s *Session) Attach(conn Conn, r Request) (secret string, resumed, ok bool)
 	s.SetWho(r.Who)
 	resumed = s.known
 	s.known = true
-	return s.rotate(r.Secret), resumed, true
+	return s.rotate(r), resumed, true
 }
 
 // opensFor reports whether r may take this session up: its user must be the
@@ -75,9 +77,10 @@ func (s *Session) opensFor(r Request) bool {
 	if realm != s.realm || user != s.user || s.removed() {
 		return false
 	}
-	if !s.known || (s.name != "" && r.Name == s.name) {
-		return true
-	}
+	return !s.known || (s.name != "" && r.Name == s.name) || s.selectedBy(r)
+}
+
+func (s *Session) selectedBy(r Request) bool {
 	hash := sha256.Sum256([]byte(r.Secret))
 	good := subtle.ConstantTimeCompare(hash[:], s.secrets[0][:]) | subtle.ConstantTimeCompare(hash[:], s.secrets[1][:])
 	return good == 1 && r.Secret != ""
@@ -85,10 +88,10 @@ func (s *Session) opensFor(r Request) bool {
 
 // rotate makes the next secret. The one that the client used stays good until
 // its successor was used, since the answer that carries it may get lost.
-func (s *Session) rotate(used string) string {
+func (s *Session) rotate(r Request) string {
 	text, hash := newSecret()
-	if used != "" {
-		s.secrets[1] = sha256.Sum256([]byte(used))
+	if s.selectedBy(r) {
+		s.secrets[1] = sha256.Sum256([]byte(r.Secret))
 	} else {
 		s.secrets[1] = s.secrets[0]
 	}
@@ -106,10 +109,10 @@ func (s *Session) Detach(conn Conn) {
 	if s.conn != conn {
 		return // another has taken its place
 	}
+	s.conn, s.who, s.expires = nil, nil, time.Time{}
 	for _, sub := range s.subs {
 		sub.stop()
 	}
-	s.conn, s.who, s.expires = nil, nil, time.Time{}
 	s.detachedAt = s.part.manager.now()
 	s.touch()
 }
@@ -146,9 +149,8 @@ func (s *Session) removed() bool {
 func (s *Session) tick(now time.Time) {
 	switch {
 	case s.conn == nil:
-		if now.Sub(s.detachedAt) >= s.part.manager.limits.TTL {
+		if now.Sub(s.detachedAt) >= s.part.manager.limits.TTL && s.part.manager.remove(s, now) {
 			delete(s.part.sessions, s)
-			s.part.manager.remove(s)
 		}
 	case !s.expires.IsZero() && !now.Before(s.expires):
 		s.dismiss(ByeUnauthorized, 0)
@@ -159,37 +161,49 @@ func (s *Session) tick(now time.Time) {
 
 // recheck looks up who the client is by now, and judges its subscriptions. done
 // is called when no more is delivered than is allowed.
-func (s *Session) recheck(done func()) {
+func (s *Session) recheck(done func()) { s.recheckOnce(1, done) }
+
+// recheckOnce looks once, and so many times more if the client has proven
+// another identity meanwhile, which nobody has looked at. A client that does so
+// all the time has to come back.
+func (s *Session) recheckOnce(more int, done func()) {
 	conn, who, b := s.conn, s.who, s.part.manager.broker
 	b.Go(func() {
 		now, err := b.Refresh(context.Background(), who)
 		s.part.loop.Post(func() {
+			if s.conn == conn && s.who != who && more > 0 {
+				s.recheckOnce(more-1, done)
+				return
+			}
 			defer done()
 			switch {
-			case s.conn != conn || s.who != who:
-				return // judged anew by what came in between
+			case s.conn != conn: // another was judged when it came
+			case s.who != who:
+				s.dismiss(string(message.Unavailable), failRetry)
 			case message.CodeOf(err) == message.Unauthorized:
 				s.dismiss(ByeUnauthorized, 0)
-				return
-			case err == nil:
+			case err != nil:
+				s.judge()
+			default:
 				s.SetWho(now)
+				s.judge()
 			}
-			s.judge()
 		})
 	})
 }
 
 // judge ends the subscriptions that the rights in force do not allow.
 func (s *Session) judge() {
-	lost := false
-	for _, sub := range slices.Clone(s.subs) {
-		if err := s.may(sub.name); err != nil {
-			s.remove(sub)
-			s.conn.Revoked(sub.name, message.AsError(err))
-			lost = true
+	had := len(s.subs)
+	s.freeing(func() {
+		for _, sub := range slices.Clone(s.subs) {
+			if err := s.may(sub.name); err != nil {
+				s.remove(sub)
+				s.conn.Revoked(sub.name, message.AsError(err))
+			}
 		}
-	}
-	if lost {
+	})
+	if len(s.subs) < had {
 		s.Save(func(err error) {
 			if err != nil {
 				s.part.manager.log.WithError(err).Warn("a revoked subscription is still stored; it is judged again when its client comes back")

@@ -40,7 +40,7 @@ func (s *Session) Subscribe(name channel.Name, start Start) Result {
 		return Result{Channel: name, Err: message.Errorf(message.TooLarge, "the session has %d channels already (session.max_channels)", limit)}
 	}
 	sub = s.add(name)
-	sub.stop()
+	s.freeing(sub.stop)
 	visible := sub.join()
 	sub.begin(start, visible)
 	return Result{Channel: name, Offset: visible.Offset}
@@ -116,7 +116,17 @@ func (s *Session) StartOne(name channel.Name) {
 // Unsubscribe ends a subscription. One that is not there has ended.
 func (s *Session) Unsubscribe(name channel.Name) {
 	if sub, _ := s.find(name); sub != nil {
-		s.remove(sub)
+		s.freeing(func() { s.remove(sub) })
+	}
+}
+
+// freeing does what may give back room in the session's window, and goes on with
+// what its limit of bytes held back: all subscriptions share it.
+func (s *Session) freeing(f func()) {
+	full := s.unacked >= s.part.manager.limits.WindowBytes
+	f()
+	if full && s.conn != nil {
+		s.Writable()
 	}
 }
 
@@ -130,19 +140,21 @@ func (s *Session) Ack(name channel.Name, offset message.Offset) error {
 	if offset > sub.Sent {
 		return message.Errorf(message.BadRequest, "ack of %s up to %d is beyond %d, the last that was sent", name, offset, sub.Sent)
 	}
-	sub.moveCursor(message.Position{Epoch: sub.epoch, Offset: offset})
-	full := s.unacked >= s.part.manager.limits.WindowBytes
-	s.unacked -= sub.window.ack(offset)
-	sub.pump()
-	if full {
-		s.Writable() // the limit of bytes held back the others too
+	if !sub.trusted {
+		sub.early = max(sub.early, offset) // so far Sent is what the client said
+		return nil
 	}
+	sub.moveCursor(message.Position{Epoch: sub.epoch, Offset: offset})
+	s.freeing(func() { s.unacked -= sub.window.ack(offset) })
+	sub.pump()
 	return nil
 }
 
-// moveCursor moves the cursor forward and lets the engine know.
+// moveCursor moves the cursor forward, or into a later run of the engine, and
+// lets the engine know. Both positions are of this history.
 func (sub *subscription) moveCursor(to message.Position) {
-	if to.Offset <= sub.acked.Offset && to.Epoch == sub.acked.Epoch {
+	to.Offset = max(to.Offset, sub.acked.Offset)
+	if to == sub.acked {
 		return
 	}
 	sub.acked = to

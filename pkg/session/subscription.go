@@ -27,6 +27,7 @@ type subscription struct {
 	acked  message.Position // the cursor
 	epoch  message.Epoch    // of Sent
 	again  message.Offset   // up to here messages are marked as redelivered
+	early  message.Offset   // was acknowledged before Sent was trusted
 	window window
 
 	started bool // its reply was queued: messages may follow
@@ -50,7 +51,7 @@ func (sub *subscription) join() message.Position {
 
 // begin sets where sub stands.
 func (sub *subscription) begin(start Start, visible message.Position) {
-	sub.again, sub.replay, sub.epoch = 0, start.Given, visible.Epoch
+	sub.again, sub.early, sub.replay, sub.epoch = 0, 0, start.Given, visible.Epoch
 	if !start.Given {
 		sub.Sent, sub.trusted = visible.Offset, true
 		sub.moveCursor(visible)
@@ -82,7 +83,8 @@ func (sub *subscription) Deliver(_ *hub.Subscription, run hub.Run) bool {
 	s := sub.session
 	limits := &s.part.manager.limits
 	tooMany := len(run.Ends) > limits.Window-sub.window.count
-	tooMuch := s.unacked > 0 && len(run.Frames) > limits.WindowBytes-s.unacked
+	single := s.unacked == 0 && len(run.Ends) == 1 // goes through, however large
+	tooMuch := len(run.Frames) > limits.WindowBytes-s.unacked && !single
 	if tooMany || tooMuch || s.conn.Blocked() {
 		s.part.behind = append(s.part.behind, sub)
 		return false
@@ -194,11 +196,18 @@ func (sub *subscription) verified(p page) {
 	}
 	sub.trusted, sub.epoch = true, p.Epoch
 	at := message.Position{Epoch: p.Epoch, Offset: sub.Sent}
-	if len(p.Gaps) > 0 {
-		sub.moveCursor(at) // what a gap covers can never be acknowledged
-		return
+	switch {
+	case len(p.Gaps) == 0:
+		sub.vouched(at)
+		sub.moveCursor(message.Position{Epoch: p.Epoch, Offset: sub.early})
+	case p.Gaps[0].Reason != engine.History:
+		sub.moveCursor(at) // what is gone can never be acknowledged
+	case sub.again > 0: // the cursor itself was of another history
+		sub.acked = message.Position{}
+		sub.moveCursor(at)
+	default:
+		sub.vouched(at)
 	}
-	sub.vouched(at)
 }
 
 // vouched takes what a client said it has as acknowledged, but where the
