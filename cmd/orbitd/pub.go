@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"sync"
 	"syscall"
+	"time"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
@@ -34,6 +35,8 @@ over. With --raw every line is a text, as it stands.
 Each message has a key of its own and is tried again until the server has stored
 it, across interruptions and restarts, and is stored once. If one is refused,
 none behind it is stored.
+
+SIGINT or SIGTERM ends it; it then says how many lines are stored.
 
 Exit status: 0 if all lines are stored, 1 if not; the error names the line.`,
 		Example: `  echo '{"text":"hi"}' | orbitd pub /chat/lobby
@@ -72,6 +75,7 @@ type publisher struct {
 
 	mu      sync.Mutex // guards what follows: answers come from another goroutine
 	pending int        // lines without an answer
+	kept    int        // lines that are stored
 	last    string     // key of the last line, while it has no answer
 	behind  int        // lines that are not stored because one before them is not
 	failure error      // the first refusal, with its line
@@ -206,6 +210,7 @@ func (p *publisher) stored(line int, key string, r client.Receipt) {
 	if p.last == key {
 		p.last = "" // the next one needs no link to it
 	}
+	p.kept++
 	var err error
 	switch {
 	case p.json:
@@ -218,8 +223,12 @@ func (p *publisher) stored(line int, key string, r client.Receipt) {
 	}
 }
 
+// lastAnswers is how long a publisher that was interrupted waits for the answers
+// that are on their way, so that it can say what is stored.
+const lastAnswers = time.Second
+
 // wait waits until every line has its answer, at the latest until the client
-// has ended.
+// has ended, or for a moment after ctx.
 func (p *publisher) wait(ctx context.Context) {
 	all := make(chan struct{})
 	go func() {
@@ -228,7 +237,14 @@ func (p *publisher) wait(ctx context.Context) {
 	}()
 	select {
 	case <-all:
+		return
 	case <-ctx.Done():
+	}
+	moment := time.NewTimer(lastAnswers)
+	defer moment.Stop()
+	select {
+	case <-all:
+	case <-moment.C:
 	}
 }
 
@@ -237,11 +253,14 @@ func (p *publisher) result(err error) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	err = errors.Join(p.failure, err)
+	if err != nil {
+		err = fmt.Errorf("%w\n%d lines are stored", err, p.kept)
+	}
 	if err != nil && p.behind > 0 {
 		err = fmt.Errorf("%w\n%d more lines were read; none of them is stored", err, p.behind)
 	}
 	if err != nil && p.pending > 0 {
-		err = fmt.Errorf("%w\n%d lines have no answer: they may or may not be stored", err, p.pending)
+		err = fmt.Errorf("%w\n%d lines have no answer yet: they may or may not be stored", err, p.pending)
 	}
 	return err
 }

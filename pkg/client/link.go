@@ -18,6 +18,7 @@ import (
 const (
 	dialTimeout  = 10 * time.Second
 	writeTimeout = 10 * time.Second
+	farewellTime = time.Second
 	maxFragments = 1024
 )
 
@@ -74,11 +75,26 @@ func (l *link) close() {
 	<-l.done
 }
 
-// farewell says by a close frame that the client goes.
+// farewell says by a close frame that the client goes, and waits a moment for the
+// answer: then the server has taken what was sent before it, such as the last
+// acknowledgements, and whoever takes the session up next finds it so.
 func (l *link) farewell() {
 	l.queue(ws.OpClose, ws.NewCloseFrameBody(ws.StatusNormalClosure, ""))
-	l.conn.SetWriteDeadline(time.Now().Add(time.Second))
-	l.conn.Write(l.out) // the connection ends either way
+	l.conn.SetWriteDeadline(time.Now().Add(farewellTime))
+	if _, err := l.conn.Write(l.out); err != nil {
+		return // the connection ends either way
+	}
+	moment := time.NewTimer(farewellTime)
+	defer moment.Stop()
+	for {
+		select {
+		case <-l.in: // nobody is left to be told
+		case <-l.done:
+			return
+		case <-moment.C:
+			return
+		}
+	}
 }
 
 func (l *link) read(r *bufio.Reader, limit int) {
