@@ -1,0 +1,98 @@
+package session_test
+
+import (
+	"testing"
+
+	"github.com/orbitd/orbitd/pkg/message"
+	"github.com/orbitd/orbitd/pkg/session"
+)
+
+func TestCursor(t *testing.T) {
+	r := newRig(t, rigOptions{})
+	r.publish("/a", "x", "x", "x", "x", "x", "x", "x", "x", "x") // 2 to 10
+	c := r.connect(0, named)
+	c.after("/a", r.at(4))
+	c.want("/a:5", "/a:6", "/a:7", "/a:8", "/a:9", "/a:10", "/a@10")
+	if at := c.cursor("/a"); at != 4 {
+		t.Fatalf("the cursor is %d after the start at 4", at)
+	}
+	c.ack("/a", 7)
+	c.detach()
+	old := r.epoch()
+	r.restart()
+	d := r.connect(0, named, mark("/a", message.Position{Epoch: old, Offset: 5}))
+	d.want("/a:6", "/a:7", "/a:8", "/a:9", "/a:10")
+	d.ack("/a", 6)
+	d.now("/b") // saves the session whole
+	if at := d.cursor("/a"); at != 7 {
+		t.Fatalf("the cursor has moved back to %d", at)
+	}
+	d.ack("/a", 9)
+	if at := d.cursor("/a"); at != 9 {
+		t.Fatalf("the cursor is %d, want 9", at)
+	}
+}
+
+func TestAckOfAClaim(t *testing.T) {
+	r := newRig(t, rigOptions{})
+	r.publish("/a", "x", "x", "x")
+	for _, claim := range []message.Position{{Epoch: 77, Offset: 1 << 40}, r.at(1 << 40)} {
+		c := r.connect(0, named)
+		release := r.hold()
+		c.do(func(s *session.Session) {
+			must(t, s.Subscribe("/a", session.Start{After: claim, Given: true}).Err)
+			s.StartOne("/a")
+			must(t, s.Ack("/a", claim.Offset))
+		})
+		saved := make(chan error, 1)
+		c.do(func(s *session.Session) { s.Save(func(err error) { saved <- err }) })
+		must(t, <-saved)
+		stored := r.stored("laptop").Subscriptions[0].Cursor.Position
+		release()
+		if stored.Offset > 4 {
+			t.Errorf("the stored cursor is %v", stored)
+		}
+		if e := <-c.events; e.kind != "gap" {
+			t.Error(e)
+		}
+		c.do(func(s *session.Session) { s.Unsubscribe("/a") })
+	}
+}
+
+func TestEarlyAck(t *testing.T) {
+	r := newRig(t, rigOptions{})
+	r.publish("/a", "x", "x", "x")
+	c := r.connect(0, byApp)
+	c.after("/a", message.Position{})
+	c.want("/a:2", "/a:3", "/a:4", "/a@4")
+	c.detach()
+	old := r.epoch()
+	r.restart()
+	d := r.connect(0, byApp)
+	d.want("/a:2r", "/a:3r", "/a:4r")
+	release := r.hold()
+	d.do(func(s *session.Session) {
+		must(t, s.Subscribe("/a", session.Start{After: message.Position{Epoch: old, Offset: 4}, Given: true}).Err)
+		s.StartOne("/a")
+		must(t, s.Ack("/a", 3))
+	})
+	release()
+	if at := d.cursor("/a"); at != 3 {
+		t.Fatalf("the cursor is %d, want 3", at)
+	}
+}
+
+func TestManual(t *testing.T) {
+	r := newRig(t, rigOptions{})
+	r.publish("/a", "x", "x", "x", "x") // 2 to 5
+	c := r.connect(0, byApp)
+	c.after("/a", message.Position{})
+	c.want("/a:2", "/a:3", "/a:4", "/a:5", "/a@5")
+	c.ack("/a", 2)
+	for _, at := range []message.Position{r.at(4), r.at(5), r.at(1 << 30), {Epoch: 77, Offset: 1 << 30}} {
+		c.after("/a", at)
+		if at := c.cursor("/a"); at != 2 {
+			t.Fatalf("the cursor is %d, want 2", at)
+		}
+	}
+}

@@ -1,0 +1,118 @@
+package session_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/orbitd/orbitd/pkg/auth"
+	"github.com/orbitd/orbitd/pkg/message"
+	"github.com/orbitd/orbitd/pkg/session"
+)
+
+func TestRevoked(t *testing.T) {
+	r := newRig(t, rigOptions{limits: session.Limits{Window: 2}})
+	c := r.connect(0, named)
+	c.now("/a", "/b")
+	r.publish("/a", "x", "x", "x")
+	c.want("/a:2", "/a:3")
+	r.reload(rule(t, "/a", "user:bob"), rule(t, "/**", "*"))
+	c.want("/a!forbidden")
+	c.ack("/a", 3)
+	r.publish("/a", "x")
+	r.publish("/b", "x")
+	c.want("/b:6")
+	if err := c.subscribe("/a", session.Start{Given: true}).Err; message.CodeOf(err) != message.Forbidden {
+		t.Errorf("got %v", err)
+	}
+	c.silent()
+	if n := len(r.stored("laptop").Subscriptions); n != 1 {
+		t.Errorf("%d subscriptions are stored", n)
+	}
+	d := r.connect(0, named, mark("/a", r.at(2)))
+	for _, result := range d.results {
+		if (result.Err != nil) != (result.Channel == "/a") {
+			t.Errorf("%v", result)
+		}
+	}
+}
+
+func TestRevokedWhileAway(t *testing.T) {
+	r := newRig(t, rigOptions{})
+	c := r.connect(0, session.Request{Who: alice})
+	c.now("/a", "/b")
+	r.publish("/a", "x")
+	c.want("/a:2")
+	c.detach()
+	r.reload(rule(t, "/b", "*"))
+	d := r.connect(0, c.request(alice))
+	d.want("/b@2")
+	if len(d.results) != 2 || message.CodeOf(d.results[0].Err) != message.Forbidden || d.results[1].Err != nil {
+		t.Fatalf("%v", d.results)
+	}
+	r.publish("/a", "x")
+	d.silent()
+}
+
+func TestUserGone(t *testing.T) {
+	r := newRig(t, rigOptions{})
+	a, b, nobody := r.connect(0, session.Request{Who: alice}), r.connect(1, session.Request{Who: who("bob")}), r.connect(0, anybody)
+	for _, c := range []*client{a, b, nobody} {
+		c.now("/a")
+	}
+	r.users.set(func() { r.users.gone["alice"] = true })
+	r.reload(r.rules...)
+	a.want("bye unauthorized")
+	r.users.set(func() { r.users.failed = errors.New("the directory is down") })
+	r.reload(r.rules...)
+	r.publish("/a", "x")
+	b.want("/a:2")
+	nobody.want("/a:2")
+	a.silent()
+}
+
+func TestIdentityAddedDuringAReload(t *testing.T) {
+	r := newRig(t, rigOptions{})
+	c := r.connect(0, session.Request{Who: alice})
+	c.now("/a", "/b")
+	changes := 1
+	var looks int
+	r.users.set(func() {
+		r.users.during = func() {
+			if looks++; looks <= changes {
+				c.do(func(s *session.Session) {
+					s.SetWho(s.Who().With("b", &auth.Identity{User: "bea", Realm: "names"}))
+				})
+			}
+		}
+	})
+	r.reload(rule(t, "/b", "user:bea"))
+	c.want("/a!forbidden")
+	r.publish("/a", "x")
+	r.publish("/b", "x")
+	c.want("/b:3")
+	changes, looks = 1<<30, 0
+	r.reload(rule(t, "/b", "user:bea"))
+	c.want("bye unavailable")
+}
+
+func TestIdentityExpires(t *testing.T) {
+	r := newRig(t, rigOptions{})
+	id := &auth.Identity{User: "alice", Realm: "names", Expires: r.clock.now().Add(time.Minute)}
+	c := r.connect(0, session.Request{Who: alice.With("b", id)})
+	r.pass(59 * time.Second)
+	c.silent()
+	r.pass(time.Second)
+	c.want("bye unauthorized")
+}
+
+func TestRecheckAfterTheEnd(t *testing.T) {
+	r := newRig(t, rigOptions{})
+	r.stop()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := r.sessions.Recheck(ctx); err == nil {
+		t.Error("nobody has been looked at")
+	}
+}
