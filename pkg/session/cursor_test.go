@@ -7,6 +7,8 @@ import (
 	"github.com/orbitd/orbitd/pkg/session"
 )
 
+// A cursor is what was acknowledged: by ack, or where the client itself counts
+// its position as that. It only moves forward.
 func TestCursor(t *testing.T) {
 	r := newRig(t, rigOptions{})
 	r.publish("/a", "x", "x", "x", "x", "x", "x", "x", "x", "x") // 2 to 10
@@ -33,6 +35,7 @@ func TestCursor(t *testing.T) {
 	}
 }
 
+// What a client claims before the log has confirmed it is no acknowledgement.
 func TestAckOfAClaim(t *testing.T) {
 	r := newRig(t, rigOptions{})
 	r.publish("/a", "x", "x", "x")
@@ -59,6 +62,7 @@ func TestAckOfAClaim(t *testing.T) {
 	}
 }
 
+// An ack of what the client has, before the log has confirmed it, counts then.
 func TestEarlyAck(t *testing.T) {
 	r := newRig(t, rigOptions{})
 	r.publish("/a", "x", "x", "x")
@@ -82,6 +86,8 @@ func TestEarlyAck(t *testing.T) {
 	}
 }
 
+// With acks by the application, positions of the client do not move the cursor,
+// those of another history included.
 func TestManual(t *testing.T) {
 	r := newRig(t, rigOptions{})
 	r.publish("/a", "x", "x", "x", "x") // 2 to 5

@@ -11,6 +11,7 @@ import (
 	"github.com/orbitd/orbitd/pkg/session"
 )
 
+// Live, then the window is full and nothing more comes, then an ack opens it.
 func TestWindow(t *testing.T) {
 	r := newRig(t, rigOptions{limits: session.Limits{Window: 3}})
 	c := r.connect(0, anybody)
@@ -30,6 +31,8 @@ func TestWindow(t *testing.T) {
 	c.silent()
 }
 
+// The limit of bytes is shared by all subscriptions. It holds for a run of many
+// messages as for one by one; a single message passes, however large.
 func TestWindowBytes(t *testing.T) {
 	r := newRig(t, rigOptions{limits: session.Limits{WindowBytes: 2000}})
 	c := r.connect(0, anybody)
@@ -56,6 +59,8 @@ func TestWindowBytes(t *testing.T) {
 	c.want("/b:9")
 }
 
+// What ends a subscription gives its share of the limit of bytes back, and those
+// that waited for it go on.
 func TestEndsMakeRoom(t *testing.T) {
 	for what, end := range map[string]func(r *rig, c *client){
 		"unsubscribe": func(_ *rig, c *client) { c.do(func(s *session.Session) { s.Unsubscribe("/a") }) },
@@ -79,6 +84,7 @@ func TestEndsMakeRoom(t *testing.T) {
 	}
 }
 
+// An ack beyond what was sent is an error, one of what is not subscribed is not.
 func TestAckBeyond(t *testing.T) {
 	r := newRig(t, rigOptions{})
 	c := r.connect(0, anybody)
@@ -95,6 +101,7 @@ func TestAckBeyond(t *testing.T) {
 	})
 }
 
+// A connection that takes no more is sent nothing, and goes on when it does.
 func TestBlocked(t *testing.T) {
 	r := newRig(t, rigOptions{})
 	c := r.connect(0, anybody)
@@ -108,6 +115,8 @@ func TestBlocked(t *testing.T) {
 	c.want("/a:4")
 }
 
+// Who falls behind further than the shard remembers reads the log, and is live
+// again.
 func TestBehindTheRing(t *testing.T) {
 	for _, dir := range []string{"", t.TempDir()} {
 		r := newRig(t, rigOptions{dir: dir, limits: session.Limits{Window: 100_000, WindowBytes: 1 << 30}})
@@ -136,6 +145,7 @@ func TestBehindTheRing(t *testing.T) {
 	}
 }
 
+// Every way in which a position cannot be served whole is a gap.
 func TestGaps(t *testing.T) {
 	for _, dir := range []string{"", t.TempDir()} {
 		r := newRig(t, rigOptions{dir: dir, store: engine.Rule{Messages: 2}})
@@ -173,6 +183,8 @@ func TestGaps(t *testing.T) {
 	}
 }
 
+// Of a channel that the engine has forgotten, a position before its end is a
+// gap, also where the position is of this run.
 func TestForgottenChannelIsAGap(t *testing.T) {
 	r := newRig(t, rigOptions{store: engine.Rule{Age: time.Minute}})
 	r.publish("/a", "x", "x", "x")
@@ -186,6 +198,8 @@ func TestForgottenChannelIsAGap(t *testing.T) {
 	c.want("/a:6")
 }
 
+// hold has the workers wait, so that no read of the log is answered before
+// release.
 func (r *rig) hold() (release func()) {
 	gate := make(chan struct{})
 	for range 2 {
@@ -194,6 +208,8 @@ func (r *rig) hold() (release func()) {
 	return func() { close(gate) }
 }
 
+// A read of the log that is under way when its subscription ends or moves brings
+// nothing.
 func TestReadOutlived(t *testing.T) {
 	r := newRig(t, rigOptions{})
 	r.publish("/a", "x", "x")

@@ -11,6 +11,8 @@ import (
 	"github.com/orbitd/orbitd/pkg/session"
 )
 
+// A reload takes away what is not allowed any more, live or behind; what is kept
+// back by the window does not come either, nor does the past by any way.
 func TestRevoked(t *testing.T) {
 	r := newRig(t, rigOptions{limits: session.Limits{Window: 2}})
 	c := r.connect(0, named)
@@ -38,6 +40,7 @@ func TestRevoked(t *testing.T) {
 	}
 }
 
+// A detached session is judged when its client comes back.
 func TestRevokedWhileAway(t *testing.T) {
 	r := newRig(t, rigOptions{})
 	c := r.connect(0, session.Request{Who: alice})
@@ -55,6 +58,8 @@ func TestRevokedWhileAway(t *testing.T) {
 	d.silent()
 }
 
+// A reload ends the connections of users who are no more, and leaves the others
+// where that cannot be found out.
 func TestUserGone(t *testing.T) {
 	r := newRig(t, rigOptions{})
 	a, b, nobody := r.connect(0, session.Request{Who: alice}), r.connect(1, session.Request{Who: who("bob")}), r.connect(0, anybody)
@@ -72,6 +77,8 @@ func TestUserGone(t *testing.T) {
 	a.silent()
 }
 
+// A client that proves another identity while a reload looks at it is looked at
+// again: what it had proven before does not stay unlooked at.
 func TestIdentityAddedDuringAReload(t *testing.T) {
 	r := newRig(t, rigOptions{})
 	c := r.connect(0, session.Request{Who: alice})
@@ -97,6 +104,7 @@ func TestIdentityAddedDuringAReload(t *testing.T) {
 	c.want("bye unavailable")
 }
 
+// The connection ends when an identity does.
 func TestIdentityExpires(t *testing.T) {
 	r := newRig(t, rigOptions{})
 	id := &auth.Identity{User: "alice", Realm: "names", Expires: r.clock.now().Add(time.Minute)}
@@ -107,6 +115,7 @@ func TestIdentityExpires(t *testing.T) {
 	c.want("bye unauthorized")
 }
 
+// After the loops have ended, a recheck waits no longer than its context.
 func TestRecheckAfterTheEnd(t *testing.T) {
 	r := newRig(t, rigOptions{})
 	r.stop()

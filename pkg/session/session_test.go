@@ -18,28 +18,8 @@ func mark(name channel.Name, p message.Position) session.Mark {
 	return session.Mark{Channel: name, After: p}
 }
 
-// Live, then the window is full and nothing more comes, then an ack opens it.
-
-// The limit of bytes is shared by all subscriptions. It holds for a run of many
-
-// messages as for one by one; a single message passes, however large.
-
-// What ends a subscription gives its share of the limit of bytes back, and those
-
-// that waited for it go on.
-
-// An ack beyond what was sent is an error, one of what is not subscribed is not.
-
-// A connection that takes no more is sent nothing, and goes on when it does.
-
-// Who falls behind further than the shard remembers reads the log, and is live
-
-// again.
-
 // A session is taken up by its secret; each channel goes on where the client
-
 // says, the others at the cursor, marked as redelivered.
-
 func TestResume(t *testing.T) {
 	r := newRig(t, rigOptions{})
 	c := r.connect(0, anybody)
@@ -71,9 +51,7 @@ func TestResume(t *testing.T) {
 }
 
 // A newer connection displaces the older one, which from then on counts for
-
 // nothing, from whichever loop it comes.
-
 func TestDisplaced(t *testing.T) {
 	r := newRig(t, rigOptions{})
 	c := r.connect(0, anybody)
@@ -88,9 +66,7 @@ func TestDisplaced(t *testing.T) {
 }
 
 // The secret selects and does not authenticate; the one before the newest stays
-
 // good until its successor was used.
-
 func TestSecrets(t *testing.T) {
 	r := newRig(t, rigOptions{})
 	c := r.connect(0, session.Request{Who: alice})
@@ -124,7 +100,6 @@ func TestSecrets(t *testing.T) {
 }
 
 // What a client of a named session offers as a secret is not one by that.
-
 func TestOfferedSecretIsNotKept(t *testing.T) {
 	r := newRig(t, rigOptions{})
 	q := named
@@ -136,9 +111,7 @@ func TestOfferedSecretIsNotKept(t *testing.T) {
 }
 
 // A session without a name lives for its time after its connection, and one that
-
 // is being taken up does not end on the way.
-
 func TestTTL(t *testing.T) {
 	r := newRig(t, rigOptions{limits: session.Limits{TTL: time.Minute}})
 	c := r.connect(0, anybody)
@@ -172,7 +145,6 @@ func TestTTL(t *testing.T) {
 }
 
 // A session that has ended cannot be attached to any more.
-
 func TestAttachAfterTheEnd(t *testing.T) {
 	r := newRig(t, rigOptions{limits: session.Limits{TTL: time.Minute}})
 	s, err := r.find(0, anybody)
@@ -186,7 +158,6 @@ func TestAttachAfterTheEnd(t *testing.T) {
 }
 
 // The bounds on sessions and channels are refusals that name their keys.
-
 func TestBounds(t *testing.T) {
 	r := newRig(t, rigOptions{limits: session.Limits{Sessions: 2, Channels: 2}})
 	c := r.connect(0, anybody)
@@ -217,16 +188,8 @@ func TestBounds(t *testing.T) {
 	}
 }
 
-// Every way in which a position cannot be served whole is a gap.
-
-// Of a channel that the engine has forgotten, a position before its end is a
-
-// gap, also where the position is of this run.
-
 // A named session is stored: its subscriptions, and the cursor as it was
-
 // acknowledged; it comes back in another process.
-
 func TestNamedSession(t *testing.T) {
 	for _, dir := range []string{"", t.TempDir()} {
 		r := newRig(t, rigOptions{dir: dir})
@@ -271,9 +234,7 @@ func TestNamedSession(t *testing.T) {
 func itoa(o message.Offset) string { return event{kind: "at", offset: o}.String()[1:] }
 
 // Several connections may ask for one named session at once, on all loops: there
-
 // is one, and the last to come has it.
-
 func TestNamedSessionIsOne(t *testing.T) {
 	r := newRig(t, rigOptions{})
 	found := make(chan *session.Session, 20)
@@ -297,9 +258,7 @@ func TestNamedSessionIsOne(t *testing.T) {
 }
 
 // The engine is told that a connected session was seen, so that it does not
-
 // expire under its client.
-
 func TestNamedSessionIsSeen(t *testing.T) {
 	r := newRig(t, rigOptions{limits: session.Limits{DurableTTL: time.Hour, TTL: time.Minute}})
 	c := r.connect(0, named)
@@ -321,44 +280,7 @@ func TestNamedSessionIsSeen(t *testing.T) {
 	}
 }
 
-// A cursor is what was acknowledged: by ack, or where the client itself counts
-
-// its position as that. It only moves forward.
-
-// What a client claims before the log has confirmed it is no acknowledgement.
-
-// hold has the workers wait, so that no read of the log is answered before
-
-// release.
-
-// An ack of what the client has, before the log has confirmed it, counts then.
-
-// With acks by the application, positions of the client do not move the cursor,
-
-// those of another history included.
-
-// A reload takes away what is not allowed any more, live or behind; what is kept
-
-// back by the window does not come either, nor does the past by any way.
-
-// A read of the log that is under way when its subscription ends or moves brings
-
-// nothing.
-
-// A detached session is judged when its client comes back.
-
-// A reload ends the connections of users who are no more, and leaves the others
-
-// where that cannot be found out.
-
-// A client that proves another identity while a reload looks at it is looked at
-
-// again: what it had proven before does not stay unlooked at.
-
-// The connection ends when an identity does.
-
 // A save that fails says so, and the engine's error comes through.
-
 func TestSaveFails(t *testing.T) {
 	r := newRig(t, rigOptions{})
 	r.engine.(*memory.Engine).Refuse(message.Errorf(message.Unavailable, "the disk is full"))
@@ -369,5 +291,3 @@ func TestSaveFails(t *testing.T) {
 	r.engine.(*memory.Engine).Refuse(nil)
 	r.connect(0, named)
 }
-
-// After the loops have ended, a recheck waits no longer than its context.
