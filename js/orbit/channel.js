@@ -1,4 +1,4 @@
-import { LOCAL } from './constants.js';
+import { CODE, LOCAL } from './constants.js';
 import { decodePayload } from './codec.js';
 import { fire, OrbitError, OrbitEvent, OrbitMessage, report } from './events.js';
 import { Stream } from './stream.js';
@@ -24,8 +24,9 @@ import { Stream } from './stream.js';
  * stored; and messages have an offset.
  *
  * It subscribes with its first consumer (onmessage, addEventListener('message') or a `for await`),
- * so a page that only publishes needs no right to read. Where there is no consumer any more,
- * messages wait, a window of them; then the server does.
+ * so a page that only publishes needs no right to read. Where there is no consumer any more (its
+ * onmessage is null again, its loops have ended), messages wait, a window of them; then the server
+ * does. Who has once called addEventListener counts as one until close.
  */
 export class Channel extends EventTarget {
   /** @type {Handler | null} */ onopen = null;
@@ -91,8 +92,8 @@ export class Channel extends EventTarget {
 
   /** A promise that it returns keeps the message unfinished until it is settled. */
   set onmessage(handler) {
-    this.#onmessage = handler;
-    if (handler) this.#listen();
+    this.#onmessage = typeof handler === 'function' ? handler : null;
+    if (this.#onmessage) this.#begin();
   }
 
   /**
@@ -103,7 +104,9 @@ export class Channel extends EventTarget {
    */
   addEventListener(type, listener, options) {
     super.addEventListener(type, listener, options);
-    if (type === 'message' && listener) this.#listen();
+    if (type !== 'message' || !listener) return;
+    this.#listening = true;
+    this.#begin();
   }
 
   /**
@@ -128,7 +131,7 @@ export class Channel extends EventTarget {
   postMessage(payload) {
     if (this.#state === 'closed') throw new DOMException('the channel is closed', 'InvalidStateError');
     this.publish(payload).catch(error => this.#tell('error', {
-      code: error.code, message: error.message,
+      code: error.code ?? CODE.badRequest, message: error.message,
     }));
   }
 
@@ -181,12 +184,7 @@ export class Channel extends EventTarget {
   }
 
   get #consumed() {
-    return this.#listening || this.#streams.size > 0;
-  }
-
-  #listen() {
-    this.#listening = true;
-    this.#begin();
+    return this.#onmessage !== null || this.#listening || this.#streams.size > 0;
   }
 
   /** There is a consumer: subscribe, or hand out what waits, not before the caller is done. */

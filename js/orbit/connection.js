@@ -25,9 +25,13 @@ export class Connection {
   #waiting = new Map();
   /** @type {End['bye']} */
   #bye;
+  #opened = false;
   #ended = false;
+  #asked = false;
 
   #heard = 0;
+  /** As watch was told; 0: the server has not accepted us yet. */
+  #silence = 0;
   /** @type {any} */
   #timer;
 
@@ -40,10 +44,12 @@ export class Connection {
     this.#transport = transport;
     this.#host = host;
     this.#listener = listener;
-    transport.onopen = () => listener.opened();
+    transport.onopen = () => {
+      this.#opened = true;
+      listener.opened();
+    };
     transport.onmessage = event => this.#receive(event.data);
-    transport.onclose = event => this.end(
-      event.reason || `the connection was closed (${event.code})`);
+    transport.onclose = event => this.end(event.reason || `${this.#closed} (${event.code})`);
     this.#timer = host.setTimeout(() => this.end('the server did not answer in time'), TIME.open);
   }
 
@@ -64,6 +70,12 @@ export class Connection {
     if (!this.#ended) this.#transport.send(encode(command));
   }
 
+  /** What a browser does not say: why a connection could not be made. */
+  get #closed() {
+    return this.#opened ? 'the connection was closed'
+      : 'no connection: the server is not there, or does not allow pages of this origin (server.origins)';
+  }
+
   /**
    * The server has accepted us: from now on silence is answered by a ping, and a ping that is not
    * answered ends the connection. Timers of a hidden page run late, so the clock decides, not they.
@@ -72,6 +84,8 @@ export class Connection {
    */
   watch(silence) {
     this.#host.clearTimeout(this.#timer);
+    this.#silence = silence;
+    this.#asked = false;
     const wait = silence - (this.#host.now() - this.#heard);
     this.#timer = this.#host.setTimeout(() => this.#check(silence), Math.max(wait, 0));
   }
@@ -98,12 +112,22 @@ export class Connection {
     for (const answered of waiting) answered(null);
   }
 
+  /** Asks at once whether the server is still there, for what the clock says may be wrong. */
+  ask() {
+    if (this.#silence === 0 || this.#asked) return;
+    this.#host.clearTimeout(this.#timer);
+    this.#ping(this.#silence);
+  }
+
   /** @param {number} silence */
   #check(silence) {
-    if (this.#host.now() - this.#heard < silence) {
-      this.watch(silence);
-      return;
-    }
+    if (this.#host.now() - this.#heard < silence) this.watch(silence);
+    else this.#ping(silence);
+  }
+
+  /** @param {number} silence */
+  #ping(silence) {
+    this.#asked = true;
     const asked = this.#host.now();
     this.send({ op: 'ping' });
     this.#timer = this.#host.setTimeout(() => {

@@ -105,7 +105,7 @@ export class OrbitMessage extends MessageEvent {
    */
   waitUntil(promise) {
     this.hold();
-    promise.then(() => this.release(), error => {
+    Promise.resolve(promise).then(() => this.release(), error => {
       this.release();
       report(error);
     });

@@ -20,8 +20,14 @@ import { openWebSocket } from './transport/websocket.js';
  * @property {(bytes: Uint8Array<ArrayBuffer>) => Uint8Array} fill fills bytes at random, unguessably
  * @property {(callback: () => void, ms: number) => any} setTimeout
  * @property {(timer: any) => void} clearTimeout
- * @property {(callback: () => void) => () => void} online calls back when the network returned,
- *   until the returned function is called
+ * @property {(page: Page) => () => void} watch tells what happens to the page, until the returned
+ *   function is called
+ *
+ * @typedef {object} Page
+ * @property {() => void} awake the network returned, or the page is looked at again: timers may
+ *   have slept
+ * @property {() => void} left the page may be frozen (the back/forward cache), or is gone
+ * @property {() => void} back it was frozen, and goes on
  */
 
 /** @type {Host} */
@@ -32,9 +38,18 @@ export const host = {
   fill: bytes => crypto.getRandomValues(bytes),
   setTimeout: (callback, ms) => setTimeout(callback, ms),
   clearTimeout: timer => clearTimeout(timer),
-  online(callback) {
-    globalThis.addEventListener?.('online', callback);
-    return () => globalThis.removeEventListener?.('online', callback);
+  watch({ awake, left, back }) {
+    const target = /** @type {EventTarget} */ (globalThis);
+    if (typeof target.addEventListener !== 'function') return () => {};
+    const listening = new AbortController();
+    /** @param {string} type @param {(event: any) => void} listener */
+    const on = (type, listener) => target.addEventListener(type, listener, { signal: listening.signal });
+    on('online', awake);
+    on('pagehide', left);
+    on('pageshow', ({ persisted }) => persisted && back());
+    globalThis.document?.addEventListener('visibilitychange',
+      () => document.visibilityState === 'visible' && awake(), { signal: listening.signal });
+    return () => listening.abort();
   },
 };
 

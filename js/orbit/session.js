@@ -38,6 +38,8 @@ export class Session {
   #calls = new Set();
   /** A session of its own after it was displaced: no longer that of the name. */
   #nameless = false;
+  /** Why there is no connection any more, until the page wants one. @type {OrbitError | null} */
+  #stopped = null;
 
   /** @type {Connection | null} */
   #connection = null;
@@ -48,7 +50,7 @@ export class Session {
   #max = 0;
   /** @type {any} */
   #timer = null;
-  #offline;
+  #unwatch;
 
   /**
    * @param {Options} options
@@ -57,8 +59,12 @@ export class Session {
   constructor(options, parts) {
     this.#options = options;
     this.#parts = parts;
-    this.#offline = parts.host.online(() => {
-      if (this.state === 'waiting') this.start();
+    this.#unwatch = parts.host.watch({
+      awake: () => this.#awake(),
+      left: () => this.#left(),
+      back: () => {
+        if (this.state === 'waiting') this.start();
+      },
     });
   }
 
@@ -71,7 +77,7 @@ export class Session {
   start() {
     if (this.state === 'connecting' || this.state === 'open') return;
     this.#parts.host.clearTimeout(this.#timer);
-    this.#refusal = null;
+    this.#refusal = this.#stopped = null;
     this.#become('connecting');
     this.#open(++this.#turn);
   }
@@ -85,13 +91,35 @@ export class Session {
     this.start();
   }
 
+  /** Where we wait there may be no reason to any more, and what looks open may long be dead. */
+  #awake() {
+    if (this.state === 'waiting') this.start();
+    else if (this.state === 'open') this.#connection?.ask();
+  }
+
+  /**
+   * The server hears what was processed, for this page may never run again. A page with a connection
+   * is not kept for a return, so it has none meanwhile; one that is not kept has no use for it.
+   */
+  #left() {
+    if (this.state !== 'open' && this.state !== 'connecting') return;
+    this.#parts.subscriptions.flush();
+    this.#abandon('the page was left');
+    this.#become('waiting');
+  }
+
   /** For good. */
   close() {
-    this.#offline();
+    this.#unwatch();
     this.#abandon('the page closed the connection');
     this.#become('closed');
     const error = new OrbitError(LOCAL.closed, 'the connection was closed');
     this.#parts.outbox.close(error);
+    this.#giveUp(error);
+  }
+
+  /** @param {OrbitError} error for all calls: they can be made again, unlike publishes */
+  #giveUp(error) {
     for (const call of this.#calls) call.reject(error);
     this.#calls.clear();
   }
@@ -103,6 +131,7 @@ export class Session {
    * @returns {Promise<import('./codec.js').Reply>}
    */
   call(command) {
+    if (this.#stopped) return Promise.reject(this.#stopped);
     return new Promise((resolve, reject) => {
       const call = { command, resolve, reject };
       this.#calls.add(call);
@@ -258,6 +287,8 @@ export class Session {
 
   /** @param {{code: string, message: string}} why */
   #stop(why) {
+    this.#stopped = new OrbitError(why.code, why.message);
+    this.#giveUp(this.#stopped);
     this.#become('closed');
     this.#parts.tell('close', why);
     this.#parts.tell('error', why);

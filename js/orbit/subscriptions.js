@@ -111,6 +111,11 @@ export class Subscriptions {
     }
   }
 
+  /** Says now what was processed. */
+  flush() {
+    this.#acks.flush();
+  }
+
   /** @param {number} length of what arrived */
   heard(length) {
     this.#acks.heard(length);

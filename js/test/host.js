@@ -22,7 +22,9 @@ export class TestHost {
   timers = new Map();
   transports = [];
   nextTimer = 1;
-  online = callback => { this.back = callback; return () => { this.back = null; }; };
+  /** What the library wants to hear of the page; null: nothing any more. */
+  page = null;
+  watch = page => { this.page = page; return () => { this.page = null; }; };
 
   constructor(seed = 1) {
     this.random = randomFrom(seed);

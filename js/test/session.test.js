@@ -109,11 +109,11 @@ test('a network that returns is used at once', async () => {
   for (let i = 0; i < 5; i++) { host.last.drop(); host.step(); await settle(); }
   host.last.drop();
   const before = host.transports.length;
-  host.back();
+  host.page.awake();
   await settle();
   assert.equal(host.transports.length, before + 1);
   orbit.close();
-  assert.equal(host.back, null);
+  assert.equal(host.page, null);
 });
 
 test('a server that says nothing is given up', async () => {
