@@ -182,11 +182,11 @@ func TestLongestKey(t *testing.T) {
 func TestSegmentSizes(t *testing.T) {
 	mem := vfs.NewMem()
 	withRigOn(t, mem, func(r *rig) {
-		r.opts.SegmentSize = 12 << 20
+		r.opts.SegmentSize = 6 << 20
 		r.reopen(mem)
 		sizes := []int{len(mem.Bytes("00000002.seg"))}
 		var b seglog.Batch
-		for len(r.files(".seg")) < 5 {
+		for len(r.files(".seg")) < 4 {
 			b.Reset()
 			b.Add(nil, &seglog.Record{Type: 1}, func(to []byte) []byte { return append(to, make([]byte, 1<<20)...) })
 			r.do(r.log.Append(&b, false))
@@ -195,7 +195,7 @@ func TestSegmentSizes(t *testing.T) {
 				sizes = append(sizes, len(mem.Bytes(names[len(names)-1])))
 			}
 		}
-		if want := []int{4 << 20, 8 << 20, 12 << 20, 12 << 20}; !slices.Equal(sizes, want) {
+		if want := []int{4 << 20, 6 << 20, 6 << 20}; !slices.Equal(sizes, want) {
 			t.Errorf("the segments have %v bytes, want %v", sizes, want)
 		}
 	})

@@ -13,7 +13,7 @@ var ErrPowerOff = errors.New("the power is off")
 type Op struct {
 	N    int    // how many came before
 	Kind string // create open rename remove list syncdir write sync truncate read size free
-	Name string
+	Name string // of a file, the one it has now
 }
 
 // Changes reports whether the operation changes something, or makes it durable.
@@ -34,9 +34,41 @@ type Fault struct {
 	// written by no later one.
 	Hook func(Op) (short int, err error)
 
-	mu  sync.Mutex
-	n   int
-	off bool
+	mu    sync.Mutex
+	n     int
+	off   bool
+	files map[string]*label // by name
+}
+
+// A label is the name of a file that may be open; renaming changes it. Fault.mu
+// guards it.
+type label struct{ name string }
+
+// labelOf returns the label of a file that was opened.
+func (f *Fault) labelOf(name string) *label {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.files == nil {
+		f.files = map[string]*label{}
+	}
+	if f.files[name] == nil {
+		f.files[name] = &label{name}
+	}
+	return f.files[name]
+}
+
+func (f *Fault) renamed(from, to string) {
+	moved := f.labelOf(from)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.files, from)
+	moved.name, f.files[to] = to, moved
+}
+
+func (f *Fault) removed(name string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.files, name)
 }
 
 // PowerOff makes everything fail from now on.
@@ -54,12 +86,16 @@ func (f *Fault) Ops() int {
 }
 
 func (f *Fault) check(kind, name string) (int, error) {
+	return f.checkFile(kind, &label{name})
+}
+
+func (f *Fault) checkFile(kind string, file *label) (int, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.off {
 		return 0, ErrPowerOff
 	}
-	op := Op{N: f.n, Kind: kind, Name: name}
+	op := Op{N: f.n, Kind: kind, Name: file.name}
 	f.n++
 	if f.Hook == nil {
 		return 0, nil
@@ -80,7 +116,7 @@ func (f *Fault) Create(name string) (File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &faultFile{file, f, name}, nil
+	return &faultFile{file, f, f.labelOf(name)}, nil
 }
 
 // Open implements FS.
@@ -92,7 +128,7 @@ func (f *Fault) Open(name string, write bool) (File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &faultFile{file, f, name}, nil
+	return &faultFile{file, f, f.labelOf(name)}, nil
 }
 
 // Rename implements FS.
@@ -100,7 +136,11 @@ func (f *Fault) Rename(from, to string) error {
 	if _, err := f.check("rename", from); err != nil {
 		return err
 	}
-	return f.FS.Rename(from, to)
+	if err := f.FS.Rename(from, to); err != nil {
+		return err
+	}
+	f.renamed(from, to)
+	return nil
 }
 
 // Remove implements FS.
@@ -108,7 +148,11 @@ func (f *Fault) Remove(name string) error {
 	if _, err := f.check("remove", name); err != nil {
 		return err
 	}
-	return f.FS.Remove(name)
+	if err := f.FS.Remove(name); err != nil {
+		return err
+	}
+	f.removed(name)
+	return nil
 }
 
 // List implements FS.
@@ -141,11 +185,11 @@ func (f *Fault) Lock() (io.Closer, error) { return f.FS.Lock() }
 type faultFile struct {
 	File
 	fs   *Fault
-	name string
+	name *label
 }
 
 func (f *faultFile) WriteAt(p []byte, off int64) (int, error) {
-	short, err := f.fs.check("write", f.name)
+	short, err := f.fs.checkFile("write", f.name)
 	if err != nil {
 		n, _ := f.File.WriteAt(p[:min(short, len(p))], off)
 		return n, err
@@ -154,14 +198,14 @@ func (f *faultFile) WriteAt(p []byte, off int64) (int, error) {
 }
 
 func (f *faultFile) ReadAt(p []byte, off int64) (int, error) {
-	if _, err := f.fs.check("read", f.name); err != nil {
+	if _, err := f.fs.checkFile("read", f.name); err != nil {
 		return 0, err
 	}
 	return f.File.ReadAt(p, off)
 }
 
 func (f *faultFile) Sync() error {
-	if _, err := f.fs.check("sync", f.name); err != nil {
+	if _, err := f.fs.checkFile("sync", f.name); err != nil {
 		if mem, ok := f.File.(*memFile); ok && !errors.Is(err, ErrPowerOff) {
 			mem.failSync()
 		}
@@ -171,14 +215,14 @@ func (f *faultFile) Sync() error {
 }
 
 func (f *faultFile) Truncate(size int64) error {
-	if _, err := f.fs.check("truncate", f.name); err != nil {
+	if _, err := f.fs.checkFile("truncate", f.name); err != nil {
 		return err
 	}
 	return f.File.Truncate(size)
 }
 
 func (f *faultFile) Size() (int64, error) {
-	if _, err := f.fs.check("size", f.name); err != nil {
+	if _, err := f.fs.checkFile("size", f.name); err != nil {
 		return 0, err
 	}
 	return f.File.Size()

@@ -112,6 +112,29 @@ func TestPowerOff(t *testing.T) {
 	}
 }
 
+// A file that is open goes by its new name.
+func TestRenamedFile(t *testing.T) {
+	var ops []string
+	dir := &vfs.Fault{FS: vfs.NewMem(), Hook: func(op vfs.Op) (int, error) {
+		ops = append(ops, op.Kind+" "+op.Name)
+		return 0, nil
+	}}
+	f := create(t, dir, "a", "1")
+	do(t, dir.Rename("a", "b"))
+	write(t, f, "2", 0)
+	g := create(t, dir, "a", "3")
+	do(t, dir.Remove("b"))
+	do(t, dir.Rename("a", "b"))
+	write(t, f, "4", 0)
+	write(t, g, "5", 0)
+	want := []string{
+		"create a", "write a", "rename a", "write b", "create a", "write a", "remove b", "rename a", "write b", "write b",
+	}
+	if !slices.Equal(ops, want) {
+		t.Errorf("got %q, want %q", ops, want)
+	}
+}
+
 func TestChanges(t *testing.T) {
 	var changing, looking []string
 	dir := &vfs.Fault{FS: vfs.NewMem(), Hook: func(op vfs.Op) (int, error) {

@@ -1,0 +1,511 @@
+package seglog_test
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/orbitd/orbitd/pkg/seglog"
+	"github.com/orbitd/orbitd/pkg/seglog/vfs"
+)
+
+// keep trims a stream to its newest n records.
+func (r *rig) keep(key string, n int) {
+	r.Helper()
+	r.do(r.log.Stream(key).Trim(seglog.Limits{Count: n}))
+}
+
+// Limits leave exactly what they cover, whether a stream's records are in memory
+// or in index files.
+func TestTrim(t *testing.T) {
+	for _, reopened := range []bool{false, true} {
+		withRig(t, func(r *rig) {
+			r.fill(3, "/a", "/b")
+			r.append("/a")
+			total := len(r.stored["/a"])
+			if reopened {
+				r.reopen(r.fs)
+			}
+			trim := func(what string, lim seglog.Limits, want int) {
+				r.do(r.log.Stream("/a").Trim(lim))
+				r.check("/a", total-want)
+				if _, count := r.log.Stream("/a").Extent(); count != want {
+					t.Errorf("%s: it counts %d, want %d", what, count, want)
+				}
+			}
+			trim("no limits", seglog.Limits{}, total)
+			trim("all of them", seglog.Limits{Count: total, Bytes: int64(total) * 100, Before: 1}, total)
+			trim("by count", seglog.Limits{Count: total - 1}, total-1)
+			trim("by bytes", seglog.Limits{Bytes: int64(total-3)*100 - 1}, total-4)
+			// The nth record of /a has the time 2n-1.
+			trim("by time", seglog.Limits{Before: int64(2*7 - 1)}, total-6)
+			trim("by time, just behind", seglog.Limits{Before: int64(2*7 - 1 + 1)}, total-7)
+			trim("whole segments by count", seglog.Limits{Count: 5}, 5)
+			trim("the strictest of all", seglog.Limits{Count: 4, Bytes: 399, Before: int64(2*total - 5)}, 3)
+			trim("everything", seglog.Limits{Before: math.MaxInt64}, 0)
+			if last := r.log.Stream("/a").Last(); fmt.Sprintf("/a=%d", last) != r.stored["/a"][total-1] {
+				t.Errorf("its last is %d", last)
+			}
+			r.check("/b", 0)
+			r.append("/a")
+			r.check("/a", total)
+		})
+	}
+}
+
+// Trimming in random steps, with restarts in between, never removes what the
+// limits cover and always removes the rest.
+func TestTrimAtRandom(t *testing.T) {
+	for seed := range uint64(20) {
+		withRig(t, func(r *rig) {
+			random := rand.New(rand.NewPCG(seed, 1))
+			least := 1000
+			for range 40 {
+				for range random.IntN(12) {
+					r.append([]string{"/a", "/b", ""}[random.IntN(3)])
+				}
+				least = 1 + random.IntN(20)
+				r.keep("/a", least)
+				switch random.IntN(4) {
+				case 0:
+					r.collect()
+				case 1:
+					r.checkpoint()
+				case 2:
+					r.reopen(r.fs)
+					r.keep("/a", least)
+				}
+				r.check("/a", max(0, len(r.stored["/a"])-least, r.gone("/a")))
+				r.check("/b", 0)
+			}
+		})
+	}
+}
+
+// gone returns how many of a stream's records are at or below its floor.
+func (r *rig) gone(key string) int {
+	floor, _ := r.log.Stream(key).Extent()
+	n := 0
+	for _, text := range r.stored[key] {
+		var offset uint64
+		fmt.Sscanf(strings.TrimPrefix(text, key+"="), "%d", &offset)
+		if offset <= floor {
+			n++
+		}
+	}
+	return n
+}
+
+func TestUnlink(t *testing.T) {
+	withFaults(t, func(r *rig, mem *vfs.Mem, tr *trap) {
+		r.fill(4, "/a")
+		r.keep("/a", 3)
+		r.checkpoint()
+		r.do(r.log.Collect())
+		r.settle()
+		if n := r.count(".seg"); n != 5 {
+			t.Fatalf("one checkpoint, and %d segments of 5 are left", n)
+		}
+		r.checkpoint()
+		tr.set(nil)
+		r.do(r.log.Collect())
+		r.settle()
+		if n := r.count(".seg"); n > 2 {
+			t.Fatalf("%d segments are left", n)
+		}
+		if n := r.count(".idx"); n > 1 {
+			t.Errorf("%d indexes are left", n)
+		}
+		ops := tr.list()
+		sync := slices.IndexFunc(ops, func(op string) bool { return strings.HasPrefix(op, "sync ") })
+		remove := slices.IndexFunc(ops, func(op string) bool { return strings.HasPrefix(op, "remove ") })
+		if sync < 0 || remove < sync {
+			t.Errorf("it was not durable that they may be removed: %v", ops)
+		}
+		r.check("/a", len(r.stored["/a"])-3)
+		r.reopen(powerCut(mem))
+		r.check("/a", r.gone("/a"))
+	})
+}
+
+// A crash keeps some of the removals and not others. Where one in the middle is
+// gone, what stands before it goes as well: no stream has a hole.
+func TestRemovalIsTorn(t *testing.T) {
+	for _, lost := range []string{"1", "2", "3", "12", "13", "23", "123", ""} {
+		withRig(t, func(r *rig) {
+			r.append("/last") // so that /a is not gone as a whole
+			r.fill(4, "/a", "/a", "/a")
+			mem := r.fs.(*vfs.Mem)
+			r.keep("/a", 10)
+			r.keep("/last", 1)
+			r.checkpoint()
+			r.checkpoint()
+			before := mem.Clone()
+			r.do(r.log.Stream("/last").Trim(seglog.Limits{Before: math.MaxInt64}))
+			r.do(r.log.Collect())
+			r.settle()
+			after := mem.Clone()
+			for n := 1; n <= 3; n++ {
+				name := fmt.Sprintf("%08d.seg", n)
+				if after.Bytes(name) != nil {
+					t.Fatalf("%s was not removed", name)
+				}
+				if !strings.Contains(lost, fmt.Sprint(n)) {
+					after.Put(name, before.Bytes(name))
+					after.Put(name[:8]+".idx", before.Bytes(name[:8]+".idx"))
+				}
+			}
+			r.reopen(after)
+			gone := r.gone("/a")
+			if min, max := 0, len(r.stored["/a"])-10; gone < min || gone > max {
+				t.Errorf("without %s: %d are gone", lost, gone)
+			}
+			r.check("/a", gone)
+			if lost != "" && gone == 0 {
+				t.Errorf("without %s: all of /a is there", lost)
+			}
+			// What is left of them goes now.
+			r.keep("/a", 10)
+			r.do(r.log.Stream("/last").Trim(seglog.Limits{Before: math.MaxInt64}))
+			r.collect()
+			for _, name := range r.files(".seg") {
+				if name < "00000004.seg" {
+					t.Errorf("without %s: %s is still there", lost, name)
+				}
+			}
+			r.check("/a", len(r.stored["/a"])-10)
+		})
+	}
+}
+
+// One that is missing without the log having said so is damage.
+func TestRemovalThatNobodyAllowed(t *testing.T) {
+	withRig(t, func(r *rig) {
+		r.fill(4, "/a")
+		r.keep("/a", 3)
+		r.checkpoint()
+		r.checkpoint()
+		base := r.fs.(*vfs.Mem).Clone()
+		for n := 2; n <= 4; n++ {
+			mem := base.Clone()
+			name := fmt.Sprintf("%08d.seg", n)
+			r.do(mem.Remove(name))
+			r.corrupted(mem, name, name+" is missing")
+		}
+		r.fs = base
+		r.open()
+	})
+}
+
+// sparse makes segments of which the older ones hold one record of /kept and many
+// of /a that were trimmed.
+func sparse(r *rig, n int) {
+	for range n {
+		r.append("/kept")
+		r.fill(1, "/a")
+	}
+	r.append("/a")
+	r.keep("/a", 1)
+}
+
+func TestRewrite(t *testing.T) {
+	withRig(t, func(r *rig) {
+		sparse(r, 5)
+		r.collect()
+		mem := r.fs.(*vfs.Mem)
+		if n, want := len(mem.Bytes("00000001.seg")), 2048; n > want || r.count(".seg") != 2 {
+			t.Errorf("the first segment has %d bytes, and there are %v", n, r.files(".seg"))
+		}
+		r.check("/kept", 0)
+		r.check("/a", len(r.stored["/a"])-1)
+		r.reopen(powerCut(mem))
+		r.check("/kept", 0)
+		r.keep("/kept", 2)
+		r.append("/kept")
+		r.check("/kept", 3)
+	})
+}
+
+// A rewritten segment leaves out the beginning of a stream, of which an older one
+// that was not rewritten still holds more. After a restart, which knows no limits,
+// that must not look like a stream without a hole.
+func TestRewriteTearsNoHole(t *testing.T) {
+	withRig(t, func(r *rig) {
+		r.append("/a") // one, in a segment that is otherwise full of what is kept
+		r.fill(1, "/kept")
+		r.append("/kept")
+		r.fill(1, "/a") // a segment in which nearly nothing is wanted soon
+		for range 3 {
+			r.append("/a")
+		}
+		r.keep("/a", 4)
+		r.collect()
+		r.reopen(r.fs)
+		gone := r.gone("/a")
+		if gone < 2 {
+			t.Fatalf("%d of /a are gone; the second segment was not rewritten", gone)
+		}
+		r.check("/a", gone)
+		r.check("/kept", 0)
+		if got, _, err := read(r.log, "/a", 0); err != nil || !slices.Equal(got, r.stored["/a"][gone:]) {
+			t.Errorf("got %v, %v", got, err)
+		}
+	})
+}
+
+// Trimming while a segment is rewritten leaves no hole either.
+func TestTrimDuringRewrite(t *testing.T) {
+	withFaults(t, func(r *rig, mem *vfs.Mem, tr *trap) {
+		// A record of /b in every segment; the first ones are read before the trim.
+		for range 4 {
+			r.append("/b")
+			r.append("/kept")
+			r.fill(1, "/a")
+		}
+		r.keep("/a", 1)
+		r.checkpoint()
+		r.checkpoint()
+		reads := map[string]bool{}
+		tr.set(func(op vfs.Op) (int, error) {
+			if op.Kind == "read" && strings.HasSuffix(op.Name, ".seg") && !reads[op.Name] {
+				reads[op.Name] = true
+				if len(reads) == 3 { // whole parts go: no index is read for it
+					r.keep("/b", 1)
+				}
+			}
+			return 0, nil
+		})
+		r.do(r.log.Collect())
+		r.settle()
+		tr.set(nil)
+		if len(reads) < 4 {
+			t.Fatalf("only these were rewritten: %v", reads)
+		}
+		r.check("/b", 3)
+		r.reopen(mem)
+		r.check("/b", r.gone("/b"))
+		r.check("/kept", 0)
+	})
+}
+
+// Entries hold times and offsets in 32 bits each, so that what lies farther apart
+// is not rewritten into one segment.
+func TestRewriteOfManyYears(t *testing.T) {
+	const day = 24 * 60 * 60 * 1000
+	withRig(t, func(r *rig) {
+		for range 6 {
+			r.append("/kept")
+			r.fill(1, "/a")
+			r.time += 20 * day
+		}
+		r.append("/a")
+		r.keep("/a", 1)
+		for range 4 {
+			r.collect()
+		}
+		if n := r.count(".seg"); n < 3 || n > 5 {
+			t.Errorf("there are %d segments: %v", n, r.files(".seg"))
+		}
+		for range 2 {
+			r.do(r.log.Stream("/kept").Trim(seglog.Limits{Before: r.time - 65*day}))
+			r.check("/kept", 3)
+			r.reopen(r.fs)
+		}
+	})
+}
+
+func TestRewriteOfManyOffsets(t *testing.T) {
+	withRig(t, func(r *rig) {
+		for range 4 {
+			r.append("/kept")
+			r.fill(1, "/a")
+			r.offset += 3 << 30
+		}
+		r.append("/a")
+		r.keep("/a", 1)
+		for range 3 {
+			r.collect()
+		}
+		r.check("/kept", 0)
+		r.reopen(r.fs)
+		r.check("/kept", 0)
+	})
+}
+
+// What is wanted of a segment is estimated by the number of its records, and may
+// be nearly all of its bytes: memory and the new segment stay bounded.
+func TestRewriteOfLargeRecords(t *testing.T) {
+	withRig(t, func(r *rig) {
+		large := func() {
+			var b seglog.Batch
+			r.offset++
+			r.time++
+			text := strings.Repeat("x", 3000)
+			s := r.log.Stream("/large")
+			b.Add(s, &seglog.Record{Offset: r.offset, Prev: r.prev["/large"], Time: r.time, Size: 3000}, func(to []byte) []byte { return append(to, text...) })
+			b.Ceiling = r.offset
+			r.do(r.log.Append(&b, false))
+			r.prev["/large"] = r.offset
+			r.stored["/large"] = append(r.stored["/large"], text)
+		}
+		for range 10 {
+			large()
+			r.append("/a", "/a", "/a", "/a", "/a")
+			r.settle()
+		}
+		r.fill(1, "/a")
+		r.keep("/a", 1)
+		for range 12 {
+			r.collect()
+		}
+		mem := r.fs.(*vfs.Mem)
+		for _, name := range r.files(".seg") {
+			if n := len(mem.Bytes(name)); n > 9<<10 {
+				t.Errorf("%s has %d bytes", name, n)
+			}
+		}
+		got, _, err := read(r.log, "/large", 0)
+		if err != nil || len(got) != 10 {
+			t.Errorf("%d large ones are left: %v", len(got), err)
+		}
+		r.reopen(mem)
+		if got, _, err := read(r.log, "/large", 0); err != nil || len(got) != 10 {
+			t.Errorf("%d large ones are left after a restart: %v", len(got), err)
+		}
+	})
+}
+
+// Many small segments, as restarts make them, become one.
+func TestSmallSegmentsAreMerged(t *testing.T) {
+	withRig(t, func(r *rig) {
+		r.opts.SegmentSize = 64 << 10
+		for range 20 {
+			r.append("/a")
+			r.reopen(r.fs)
+		}
+		r.append("/a")
+		r.collect()
+		r.collect()
+		if n := r.count(".seg"); n > 3 {
+			t.Errorf("there are %d segments", n)
+		}
+		r.check("/a", 0)
+		r.reopen(r.fs)
+		r.check("/a", 0)
+		if runs := r.log.Runs(); len(runs) != 22 {
+			t.Errorf("%d runs are known", len(runs))
+		}
+	})
+}
+
+// A pin keeps what was found readable, though it is removed or rewritten.
+func TestPin(t *testing.T) {
+	withRig(t, func(r *rig) {
+		sparse(r, 3)
+		var pin seglog.Pin
+		defer pin.Release()
+		entries, _, err := r.log.Stream("/kept").After(0, math.MaxUint64, 10, &pin)
+		r.do(err)
+		r.collect()
+		r.do(r.log.Stream("/kept").Trim(seglog.Limits{Before: math.MaxInt64}))
+		r.collect()
+		r.collect()
+		if names := r.files(".seg"); slices.Contains(names, "00000001.seg") {
+			t.Fatalf("nothing was removed: %v", names)
+		}
+		n := 0
+		r.do(r.log.Records(entries, func(int) string { return "/kept" }, func(_ int, rec *seglog.Record) bool { n++; return true }))
+		if n != 3 {
+			t.Errorf("%d records were read", n)
+		}
+	})
+}
+
+// Readers see a stream without holes while it grows, is trimmed, and its segments
+// are sealed, rewritten and removed.
+func TestReadingMeanwhile(t *testing.T) {
+	dir, err := vfs.OpenDir(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	log, err := seglog.Open(seglog.Options{FS: dir, Epoch: 1, SegmentSize: 4 << 10, MinFree: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	var readers sync.WaitGroup
+	done := make(chan struct{})
+	for _, key := range []string{"/a", "/kept"} {
+		readers.Go(func() { readOn(t, log, key, done) })
+	}
+	prev := map[string]uint64{}
+	for offset := uint64(2); offset < 1500; offset++ {
+		key := "/a"
+		if offset%25 == 0 {
+			key = "/kept"
+		}
+		var b seglog.Batch
+		rec := seglog.Record{Offset: offset, Prev: prev[key], Time: int64(offset), Size: 100}
+		b.Add(log.Stream(key), &rec, func(to []byte) []byte { return fmt.Appendf(to, "%d %d %0100d", rec.Prev, offset, 0) })
+		b.Ceiling = offset
+		if err := log.Append(&b, false); err != nil {
+			t.Fatal(err)
+		}
+		prev[key] = offset
+		switch offset % 50 {
+		case 10, 20:
+			err = log.Checkpoint(nil)()
+		case 30:
+			err = log.Stream("/a").Trim(seglog.Limits{Count: 60})
+		case 40:
+			err = log.Collect()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	close(done)
+	readers.Wait()
+}
+
+// readOn reads a stream again and again, from random places.
+func readOn(t *testing.T, log *seglog.Log, key string, done chan struct{}) {
+	after := uint64(0)
+	for n := 0; ; n++ {
+		select {
+		case <-done:
+			if n == 0 {
+				t.Error("nothing was read meanwhile")
+			}
+			return
+		default:
+		}
+		var pin seglog.Pin
+		entries, floor, err := log.Stream(key).After(after, math.MaxUint64, 100, &pin)
+		if err != nil {
+			t.Error(err)
+		}
+		last := max(floor, after)
+		err = log.Records(entries, func(int) string { return key }, func(_ int, rec *seglog.Record) bool {
+			if rec.Prev > last {
+				t.Errorf("%s: after %d (the floor is %d) comes %d, whose one before is %d", key, last, floor, rec.Offset, rec.Prev)
+			}
+			if !strings.HasPrefix(string(rec.Body), fmt.Sprintf("%d %d ", rec.Prev, rec.Offset)) {
+				t.Errorf("%s: record %d is %q", key, rec.Offset, rec.Body)
+			}
+			last = rec.Offset
+			return true
+		})
+		pin.Release()
+		if err != nil {
+			t.Errorf("read %s after %d: %v", key, after, err)
+		}
+		if after = last; len(entries) == 0 || n%7 == 0 {
+			after = 0
+		}
+	}
+}
