@@ -156,6 +156,7 @@ func TestStopAcceptsNothing(t *testing.T) {
 	must(t, err)
 	c.Close()
 	must(t, <-stopped)
+	must(t, l.(*net.TCPListener).SetDeadline(time.Now().Add(time.Minute)))
 	next, err := l.Accept()
 	must(t, err)
 	defer next.Close()
