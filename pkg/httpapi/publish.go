@@ -105,7 +105,7 @@ func setPayload(m *message.Message, contentType string) error {
 	}
 	data, wrong := protocol.Payload(m.Data)
 	if wrong != nil {
-		return message.Errorf(message.BadRequest, "the body is not one JSON value; send JSON, or name another Content-Type")
+		return message.Errorf(message.BadRequest, "the body is not one JSON value: %s; send JSON, or name another Content-Type", wrong.Text)
 	}
 	m.Data = data
 	return nil

@@ -105,7 +105,7 @@ func (r *reader) op() Op {
 		}
 	}
 	if name, ok := decodeText(r.f.op); ok {
-		r.fail(message.BadRequest, "%.40q is not an op of orbit.v1", name)
+		r.fail(message.BadRequest, "%.40q is not an op of orbit.v1; they are connect, subscribe, unsubscribe, publish, history, auth, ack, ping and pong", name)
 	} else {
 		r.fail(message.BadRequest, `"op" is not a text`)
 	}
