@@ -132,56 +132,6 @@ func TestUnlink(t *testing.T) {
 	})
 }
 
-// A crash keeps some of the removals and not others. Where one in the middle is
-// gone, what stands before it goes as well: no stream has a hole.
-func TestRemovalIsTorn(t *testing.T) {
-	for _, lost := range []string{"1", "2", "3", "12", "13", "23", "123", ""} {
-		withRig(t, func(r *rig) {
-			r.append("/last") // so that /a is not gone as a whole
-			r.fill(4, "/a", "/a", "/a")
-			mem := r.fs.(*vfs.Mem)
-			r.keep("/a", 10)
-			r.keep("/last", 1)
-			r.checkpoint()
-			r.checkpoint()
-			before := mem.Clone()
-			r.do(r.log.Stream("/last").Trim(seglog.Limits{Before: math.MaxInt64}))
-			r.do(r.log.Collect())
-			r.settle()
-			after := mem.Clone()
-			for n := 1; n <= 3; n++ {
-				name := fmt.Sprintf("%08d.seg", n)
-				if after.Bytes(name) != nil {
-					t.Fatalf("%s was not removed", name)
-				}
-				if !strings.Contains(lost, fmt.Sprint(n)) {
-					after.Put(name, before.Bytes(name))
-					after.Put(name[:8]+".idx", before.Bytes(name[:8]+".idx"))
-				}
-			}
-			r.reopen(after)
-			gone := r.gone("/a")
-			if min, max := 0, len(r.stored["/a"])-10; gone < min || gone > max {
-				t.Errorf("without %s: %d are gone", lost, gone)
-			}
-			r.check("/a", gone)
-			if lost != "" && gone == 0 {
-				t.Errorf("without %s: all of /a is there", lost)
-			}
-			// What is left of them goes now.
-			r.keep("/a", 10)
-			r.do(r.log.Stream("/last").Trim(seglog.Limits{Before: math.MaxInt64}))
-			r.collect()
-			for _, name := range r.files(".seg") {
-				if name < "00000004.seg" {
-					t.Errorf("without %s: %s is still there", lost, name)
-				}
-			}
-			r.check("/a", len(r.stored["/a"])-10)
-		})
-	}
-}
-
 // One that is missing without the log having said so is damage.
 func TestRemovalThatNobodyAllowed(t *testing.T) {
 	withRig(t, func(r *rig) {
