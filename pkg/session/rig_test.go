@@ -376,6 +376,7 @@ type client struct {
 	secret  string
 	resumed bool
 	results []session.Result
+	opened  func() // on the loop, before anything is heard
 }
 
 // connect opens a session on a part and starts it, as a transport does.
@@ -411,6 +412,9 @@ func (c *client) open(part int, q session.Request, marks ...session.Mark) error 
 		}
 		c.session = s
 		c.results = s.Resume(marks)
+		if c.opened != nil {
+			c.opened()
+		}
 		s.Save(func(err error) {
 			if !c.conn.said && err == nil {
 				s.Start()

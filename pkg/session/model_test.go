@@ -1,0 +1,552 @@
+package session_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/orbitd/orbitd/pkg/acl"
+	"github.com/orbitd/orbitd/pkg/channel"
+	"github.com/orbitd/orbitd/pkg/engine"
+	"github.com/orbitd/orbitd/pkg/message"
+	"github.com/orbitd/orbitd/pkg/session"
+)
+
+// A model is a rig in which everything happens at random while messages are
+// published, and consumers that keep their positions by the client's rule of
+// PROTOCOL.md. What they may not see, they complain of.
+type model struct {
+	*rig
+	rnd       *rand.Rand
+	consumers []*consumer
+	pending   sync.WaitGroup // publishes
+
+	mu     sync.Mutex
+	truth  map[channel.Name][]message.Offset // committed
+	barred map[channel.Name]bool             // since the last reload has returned
+	faults []string
+}
+
+// A consumer is one logical client, over all its connections. model.mu guards
+// c and what stands below it.
+type consumer struct {
+	m      *model
+	number int
+	q      session.Request // without secret
+
+	id, secret string
+
+	c    *client // nil: not connected
+	gone bool    // the session said bye
+	subs map[channel.Name]*standing
+	// skipped are ranges in which there must have been no message, or none that
+	// is still kept.
+	skipped []skip
+}
+
+// A standing is where a consumer stands on a channel.
+type standing struct {
+	position message.Position // of the last message it has
+	known    bool             // else it has forgotten, and takes what comes first
+	acked    message.Offset   // what it has acknowledged: the cursor is not before
+	bound    message.Offset   // nor is it behind this
+}
+
+type skip struct {
+	ch       channel.Name
+	from, to message.Offset
+	expired  bool
+}
+
+const modelTTL = time.Minute
+
+var modelChannels = []channel.Name{"/a", "/b", "/c"}
+
+// Whatever falls together, each consumer sees each message of its channels once
+// and in order, or is told of a gap where retention has removed it; nothing comes
+// that the rules forbid; and a stored cursor is between what was acknowledged and
+// what that may be taken for.
+func TestModel(t *testing.T) {
+	seeds := 100
+	if testing.Short() {
+		seeds = 12
+	}
+	for seed := range seeds {
+		dir := ""
+		if seed%4 == 3 {
+			dir = t.TempDir()
+		}
+		t.Run(fmt.Sprint(seed), func(t *testing.T) { runModel(t, uint64(seed), dir) })
+	}
+}
+
+func runModel(t *testing.T, seed uint64, dir string) {
+	rnd := rand.New(rand.NewPCG(11, seed))
+	limits := session.Limits{TTL: modelTTL, Window: 1 + rnd.IntN(20), WindowBytes: 200 + rnd.IntN(3000)}
+	store := engine.Rule{}
+	if rnd.IntN(2) == 0 {
+		store.Messages = 20 + rnd.IntN(50)
+	}
+	m := &model{
+		rig: newRig(t, rigOptions{limits: limits, dir: dir, store: store}), rnd: rnd,
+		truth: map[channel.Name][]message.Offset{}, barred: map[channel.Name]bool{},
+	}
+	m.record()
+	for i := range 6 {
+		c := &consumer{m: m, number: i, subs: map[channel.Name]*standing{}}
+		c.q = session.Request{Who: alice, Manual: i%2 == 1}
+		if i >= 2 {
+			c.q.Name = fmt.Sprint("device", i)
+		}
+		m.consumers = append(m.consumers, c)
+	}
+	for range 150 {
+		m.step()
+	}
+	m.finish()
+	m.verify()
+}
+
+// record notes what is committed.
+func (m *model) record() {
+	stop := m.stopTail
+	note := m.engine.Tail(func(b engine.Batch) {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		for i := range b.Messages {
+			name := b.Messages[i].Channel
+			m.truth[name] = append(m.truth[name], b.Messages[i].Offset)
+		}
+	})
+	m.stopTail = func() { note(); stop() }
+}
+
+func (m *model) fault(format string, args ...any) {
+	m.faults = append(m.faults, fmt.Sprintf(format, args...))
+}
+
+func (m *model) step() {
+	c := m.consumers[m.rnd.IntN(len(m.consumers))]
+	switch p := m.rnd.IntN(100); {
+	case p < 35:
+		m.publishSome()
+	case p < 60:
+		c.act()
+	case p < 75:
+		c.ackSome()
+	case p < 85:
+		if c.c == nil {
+			c.connect()
+		} else {
+			c.disconnect()
+		}
+	case p < 90:
+		m.reloadSome()
+	case p < 93:
+		m.pass(modelTTL / 2)
+	case p < 98:
+		m.checkCursors()
+	default:
+		m.restartAll()
+	}
+}
+
+func (m *model) publishSome() {
+	msgs := make([]message.Message, 1+m.rnd.IntN(8))
+	for i := range msgs {
+		data := make([]byte, 1+m.rnd.IntN(300))
+		for j := range data {
+			data[j] = 'x'
+		}
+		msgs[i] = message.Message{Channel: modelChannels[m.rnd.IntN(len(modelChannels))], Data: data}
+	}
+	m.pending.Add(1)
+	m.engine.Submit(msgs, func(_ []engine.Receipt, err error) {
+		defer m.pending.Done()
+		if err != nil {
+			m.t.Error(err)
+		}
+	})
+}
+
+// reloadSome forbids or allows channels at random.
+func (m *model) reloadSome() {
+	var rules []acl.Rule
+	barred := map[channel.Name]bool{}
+	for _, name := range modelChannels {
+		if m.rnd.IntN(4) == 0 {
+			barred[name] = true
+			rules = append(rules, rule(m.t, string(name), "user:bob"))
+		}
+	}
+	m.mu.Lock()
+	for name := range m.barred {
+		if !barred[name] {
+			delete(m.barred, name)
+		}
+	}
+	m.mu.Unlock()
+	m.reload(append(rules, rule(m.t, "/**", "*"))...)
+	m.mu.Lock()
+	m.barred = barred
+	m.mu.Unlock()
+}
+
+func (m *model) restartAll() {
+	m.pending.Wait()
+	m.restart()
+	m.record()
+	for _, c := range m.consumers {
+		c.c = nil
+	}
+}
+
+// connect takes the consumer's session up, or a new one. A named one may have
+// forgotten where it stands.
+func (c *consumer) connect() {
+	c.m.t.Helper()
+	q := c.q
+	if c.c == nil && q.Name == "" && c.m.rnd.IntN(4) > 0 {
+		q.ID, q.Secret = c.id, c.secret
+	}
+	var marks []session.Mark
+	c.m.mu.Lock()
+	c.gone = false
+	names := make([]channel.Name, 0, len(c.subs))
+	for name := range c.subs {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		s := c.subs[name]
+		switch {
+		case q.Name != "" && (!s.known || c.m.rnd.IntN(3) == 0):
+			s.known = false
+		default:
+			marks = append(marks, session.Mark{Channel: name, After: s.position})
+			if !q.Manual {
+				s.bound = max(s.bound, s.position.Offset)
+			}
+		}
+	}
+	c.m.mu.Unlock()
+	n := &client{r: c.m.rig}
+	n.conn = &conn{heard: func(e event) { c.hear(n, e) }}
+	n.opened = func() {
+		c.m.mu.Lock()
+		defer c.m.mu.Unlock()
+		c.c = n
+		c.reconcile(n.results)
+	}
+	must(c.m.t, n.open(c.m.rnd.IntN(2), q, marks...))
+	c.id, c.secret = n.session.ID(), n.secret
+}
+
+// reconcile compares the reply's subscriptions with what the consumer has.
+func (c *consumer) reconcile(results []session.Result) {
+	there := map[channel.Name]bool{}
+	for _, r := range results {
+		there[r.Channel] = r.Err == nil
+		if c.subs[r.Channel] == nil && r.Err == nil {
+			c.m.fault("consumer %d got a subscription of %s that it does not have", c.number, r.Channel)
+		}
+	}
+	for name, s := range c.subs {
+		switch {
+		case there[name]:
+		case c.m.barred[name]:
+			delete(c.subs, name)
+		default:
+			c.m.fault("consumer %d has lost %s at %v", c.number, name, s.position)
+		}
+	}
+}
+
+func (c *consumer) disconnect() {
+	c.c.detach()
+	c.c = nil
+}
+
+// act does something with a subscription, or with the connection.
+func (c *consumer) act() {
+	if c.c == nil {
+		return
+	}
+	if c.gone {
+		c.c = nil
+		return
+	}
+	name := modelChannels[c.m.rnd.IntN(len(modelChannels))]
+	switch c.m.rnd.IntN(6) {
+	case 0, 1, 2:
+		c.subscribe(name)
+	case 3:
+		c.unsubscribe(name)
+	default:
+		c.c.do(func(s *session.Session) {
+			if c.c.conn.blocked = !c.c.conn.blocked; !c.c.conn.blocked {
+				s.Writable()
+			}
+		})
+	}
+}
+
+// subscribe begins now, from the oldest, or once more where it stands.
+func (c *consumer) subscribe(name channel.Name) {
+	c.m.t.Helper()
+	saved := make(chan error, 1)
+	how := c.m.rnd.IntN(3)
+	c.c.do(func(s *session.Session) {
+		start := session.Start{Given: how > 0}
+		c.m.mu.Lock()
+		if sub := c.subs[name]; sub != nil && sub.known {
+			start.After, start.Given = sub.position, true
+		}
+		c.m.mu.Unlock() // others may hear what waited for room
+		result := s.Subscribe(name, start)
+		c.m.mu.Lock()
+		switch {
+		case c.m.barred[name] != (result.Err != nil):
+			c.m.fault("consumer %d: subscribe to %s: %v", c.number, name, result.Err)
+		case result.Err == nil:
+			c.stands(name, start, result.Offset)
+		}
+		c.m.mu.Unlock()
+		s.Save(func(err error) {
+			s.StartOne(name)
+			saved <- err
+		})
+	})
+	must(c.m.t, <-saved)
+}
+
+// stands notes where a subscription was begun.
+func (c *consumer) stands(name channel.Name, start session.Start, now message.Offset) {
+	s := c.subs[name]
+	fresh := s == nil
+	if fresh {
+		s = &standing{}
+		c.subs[name] = s
+	}
+	s.known = true
+	if start.Given {
+		s.position = start.After
+	} else {
+		s.position = c.m.at(now)
+	}
+	if !start.Given || fresh || !c.q.Manual {
+		s.bound = max(s.bound, s.position.Offset)
+	}
+}
+
+func (c *consumer) unsubscribe(name channel.Name) {
+	saved := make(chan error, 1)
+	c.c.do(func(s *session.Session) {
+		s.Unsubscribe(name)
+		c.m.mu.Lock()
+		delete(c.subs, name)
+		c.m.mu.Unlock()
+		s.Save(func(err error) { saved <- err })
+	})
+	must(c.m.t, <-saved)
+}
+
+// ackSome acknowledges something of what it has.
+func (c *consumer) ackSome() {
+	if c.c == nil {
+		return
+	}
+	c.c.do(func(s *session.Session) {
+		c.m.mu.Lock()
+		defer c.m.mu.Unlock()
+		for name, sub := range c.subs {
+			if !sub.known || c.gone {
+				continue
+			}
+			offset := sub.position.Offset
+			if c.m.rnd.IntN(3) == 0 {
+				offset -= min(offset, message.Offset(c.m.rnd.IntN(5)))
+			}
+			sub.acked, sub.bound = max(sub.acked, offset), max(sub.bound, offset)
+			c.m.mu.Unlock() // for what the ack lets through
+			err := s.Ack(name, offset)
+			c.m.mu.Lock()
+			if err != nil {
+				c.m.fault("consumer %d: ack of %s up to %d: %v", c.number, name, offset, err)
+			}
+			break
+		}
+	})
+}
+
+// hear is the client's rule, with complaints.
+func (c *consumer) hear(n *client, e event) {
+	c.m.mu.Lock()
+	defer c.m.mu.Unlock()
+	if e.kind == "bye" {
+		c.gone = true
+		c.m.fault("consumer %d: %v", c.number, e)
+		return
+	}
+	s := c.subs[e.ch]
+	switch {
+	case c.c != n:
+		c.m.fault("consumer %d hears %v on an earlier connection", c.number, e)
+	case s == nil:
+		c.m.fault("consumer %d hears %v and is not subscribed", c.number, e)
+	case e.kind == "revoked":
+		delete(c.subs, e.ch)
+	case c.m.barred[e.ch]:
+		c.m.fault("consumer %d hears %v after that was forbidden", c.number, e)
+	case e.kind == "message":
+		c.message(s, e)
+	case e.kind == "at":
+		c.skips(s, e, false)
+	case e.kind == "gap" && e.why == string(engine.Expired):
+		c.skips(s, e, true)
+		s.bound = max(s.bound, e.offset)
+	default:
+		c.m.fault("consumer %d: %v", c.number, e)
+	}
+}
+
+func (c *consumer) message(s *standing, e event) {
+	switch {
+	case !s.known:
+		// A cursor at 0 says "from the oldest that is kept".
+		if e.previous > s.bound && s.acked > 0 {
+			c.m.fault("consumer %d: %v after %d, and its cursor is not beyond %d", c.number, e, e.previous, s.bound)
+		}
+	case s.position.Offset == 0: // from the oldest that is kept
+	case e.previous > s.position.Offset:
+		c.m.fault("consumer %d at %d lacks %d before %v", c.number, s.position.Offset, e.previous, e)
+	case e.offset <= s.position.Offset:
+		c.m.fault("consumer %d at %d hears %v again", c.number, s.position.Offset, e)
+	}
+	s.position, s.known = c.m.at(e.offset), true
+}
+
+// skips notes that the consumer's position moves without a message.
+func (c *consumer) skips(s *standing, e event, expired bool) {
+	from := s.position.Offset
+	if !s.known {
+		from = s.bound
+	}
+	if s.known && e.offset < from {
+		c.m.fault("consumer %d at %d is moved back by %v", c.number, from, e)
+	}
+	if from > 0 {
+		c.skipped = append(c.skipped, skip{e.ch, from, e.offset, expired})
+	}
+	s.position, s.known = c.m.at(e.offset), true
+}
+
+// checkCursors compares what is stored with what was acknowledged.
+func (m *model) checkCursors() {
+	m.t.Helper()
+	m.settle()
+	stored := map[string]engine.Session{}
+	for _, c := range m.consumers {
+		if c.q.Name != "" {
+			stored[c.q.Name] = m.stored(c.q.Name)
+		}
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, c := range m.consumers {
+		for _, sub := range stored[c.q.Name].Subscriptions {
+			s, at := c.subs[sub.Channel], sub.Cursor.Position.Offset
+			if s != nil && (at < s.acked || at > s.bound) {
+				m.fault("consumer %d: the cursor of %s is %d, want %d to %d", c.number, sub.Channel, at, s.acked, s.bound)
+			}
+		}
+	}
+}
+
+// finish lets everybody catch up.
+func (m *model) finish() {
+	m.t.Helper()
+	m.pending.Wait()
+	m.mu.Lock()
+	m.barred = map[channel.Name]bool{}
+	m.mu.Unlock()
+	m.reload(rule(m.t, "/**", "*"))
+	for _, c := range m.consumers {
+		if c.c == nil {
+			c.connect()
+		}
+		c.c.do(func(s *session.Session) { c.c.conn.blocked = false; s.Writable() })
+	}
+	m.publish("/a", "x")
+	m.publish("/b", "x")
+	m.publish("/c", "x")
+	for deadline := time.Now().Add(patience); !m.caughtUp(); {
+		if time.Now().After(deadline) {
+			m.t.Fatal("not everybody catches up")
+		}
+		for _, c := range m.consumers {
+			c.ackAll()
+		}
+		m.settle()
+	}
+	m.checkCursors()
+}
+
+func (c *consumer) ackAll() {
+	c.c.do(func(s *session.Session) {
+		c.m.mu.Lock()
+		at := map[channel.Name]message.Offset{}
+		for name, sub := range c.subs {
+			if sub.known {
+				at[name] = sub.position.Offset
+				sub.acked, sub.bound = max(sub.acked, at[name]), max(sub.bound, at[name])
+			}
+		}
+		c.m.mu.Unlock()
+		for name, offset := range at {
+			must(c.m.t, s.Ack(name, offset))
+		}
+	})
+}
+
+func (m *model) caughtUp() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, c := range m.consumers {
+		for name, s := range c.subs {
+			if last := m.truth[name]; !s.known || s.position.Offset < last[len(last)-1] {
+				return len(m.faults) > 0
+			}
+		}
+	}
+	return true
+}
+
+// verify compares what was skipped with what there was.
+func (m *model) verify() {
+	m.t.Helper()
+	oldest := map[channel.Name]message.Offset{}
+	for _, name := range modelChannels {
+		b, err := m.broker.Read(m.t.Context(), name, message.Position{}, engine.Limit{Messages: 1})
+		must(m.t, err)
+		oldest[name] = b.Messages[0].Offset
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, c := range m.consumers {
+		for _, k := range c.skipped {
+			lost := slices.ContainsFunc(m.truth[k.ch], func(o message.Offset) bool {
+				return o > k.from && o <= k.to && (!k.expired || o >= oldest[k.ch])
+			})
+			if lost {
+				m.fault("consumer %d was moved from %d to %d on %s, past a message", c.number, k.from, k.to, k.ch)
+			}
+		}
+	}
+	for _, fault := range m.faults[:min(len(m.faults), 10)] {
+		m.t.Error(fault)
+	}
+}
