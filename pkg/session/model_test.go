@@ -72,7 +72,7 @@ var modelChannels = []channel.Name{"/a", "/b", "/c"}
 func TestModel(t *testing.T) {
 	seeds := 100
 	if testing.Short() {
-		seeds = 12
+		seeds = 25
 	}
 	for seed := range seeds {
 		dir := ""
@@ -133,9 +133,9 @@ func (m *model) step() {
 	switch p := m.rnd.IntN(100); {
 	case p < 35:
 		m.publishSome()
-	case p < 60:
+	case p < 55:
 		c.act()
-	case p < 75:
+	case p < 77:
 		c.ackSome()
 	case p < 85:
 		if c.c == nil {
@@ -143,9 +143,9 @@ func (m *model) step() {
 		} else {
 			c.disconnect()
 		}
-	case p < 90:
+	case p < 91:
 		m.reloadSome()
-	case p < 93:
+	case p < 94:
 		m.pass(modelTTL / 2)
 	case p < 98:
 		m.checkCursors()

@@ -1,0 +1,109 @@
+package broker_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/orbitd/orbitd/pkg/auth"
+	"github.com/orbitd/orbitd/pkg/broker"
+)
+
+// Go never waits, however busy the workers are; jobs begin in their order.
+func TestGoDoesNotWait(t *testing.T) {
+	b, _ := newBroker(t, broker.Options{Rights: rights(t, &directory{}), Workers: 1})
+	gate, done := make(chan struct{}), make(chan struct{})
+	b.Go(func() { <-gate })
+	var order []int
+	for i := range 1000 {
+		b.Go(func() { order = append(order, i) })
+	}
+	b.Go(func() { close(done) })
+	close(gate)
+	<-done
+	if len(order) != 1000 || !slices.IsSorted(order) {
+		t.Errorf("%d ran, in order: %v", len(order), slices.IsSorted(order))
+	}
+}
+
+// As many jobs run at a time as there are workers.
+func TestWorkers(t *testing.T) {
+	const workers, jobs = 3, 30
+	b, _ := newBroker(t, broker.Options{Rights: rights(t, &directory{}), Workers: workers})
+	var running, most atomic.Int64
+	var all sync.WaitGroup
+	all.Add(jobs)
+	var meet sync.WaitGroup
+	meet.Add(workers)
+	for i := range jobs {
+		b.Go(func() {
+			defer all.Done()
+			n := running.Add(1)
+			for {
+				if m := most.Load(); n <= m || most.CompareAndSwap(m, n) {
+					break
+				}
+			}
+			if i < workers { // the first ones wait for each other
+				meet.Done()
+				meet.Wait()
+			}
+			running.Add(-1)
+		})
+	}
+	all.Wait()
+	if n := most.Load(); n != workers {
+		t.Errorf("%d jobs ran at a time", n)
+	}
+}
+
+// Close finishes what was given before, drops what comes after, and may be
+// called by several at once.
+func TestClose(t *testing.T) {
+	b, _ := newBroker(t, broker.Options{Rights: rights(t, &directory{}), Workers: 2})
+	var ran atomic.Int64
+	gate := make(chan struct{})
+	for range 100 {
+		b.Go(func() { <-gate; ran.Add(1) })
+	}
+	var closers sync.WaitGroup
+	for range 3 {
+		closers.Go(b.Close)
+	}
+	close(gate)
+	closers.Wait()
+	if n := ran.Load(); n != 100 {
+		t.Errorf("%d of 100 have run", n)
+	}
+	b.Go(func() { t.Error("it ran after Close") })
+	b.Close()
+}
+
+// Rights may change while everything else goes on.
+func TestSetRightsConcurrently(t *testing.T) {
+	d := &directory{realm: "names"}
+	open := [3]string{"/**", "*", "*"}
+	b, _ := newBroker(t, broker.Options{Rights: rights(t, d, open)})
+	var all sync.WaitGroup
+	all.Go(func() {
+		for range 50 {
+			b.SetRights(rights(t, d, open))
+		}
+	})
+	for range 4 {
+		all.Go(func() {
+			for range 50 {
+				_, err1 := publish(b, who("alice"), text("/a", "x"))
+				_, err2 := b.Authenticate(context.Background(), auth.Credentials{Token: "alice"})
+				_, err3 := b.History(context.Background(), nil, "/a", 0, 5)
+				if err := errors.Join(err1, err2, err3); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+}
