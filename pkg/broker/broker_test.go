@@ -175,6 +175,24 @@ func TestHistory(t *testing.T) {
 	wantCode(t, err, message.Unavailable)
 }
 
+// How channels are stored comes with the rights.
+func TestStorageComesWithTheRights(t *testing.T) {
+	open := [3]string{"/**", "*", "*"}
+	b, _ := newBroker(t, broker.Options{Rights: rights(t, &directory{}, open)})
+	for range 3 {
+		_, err := publish(b, nil, text("/a", "x"))
+		must(t, err)
+	}
+	next := rights(t, &directory{}, open)
+	next.Storage = func(channel.Name) engine.Rule { return engine.Rule{Messages: 1} }
+	b.SetRights(next)
+	got, err := b.History(t.Context(), nil, "/a", 0, 10)
+	must(t, err)
+	if len(got.Messages) != 1 {
+		t.Errorf("%d messages are kept", len(got.Messages))
+	}
+}
+
 func TestAuthenticate(t *testing.T) {
 	d := &directory{realm: "names"}
 	d.remove("mallory")

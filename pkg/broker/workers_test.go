@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 
 	"github.com/orbitd/orbitd/pkg/auth"
 	"github.com/orbitd/orbitd/pkg/broker"
@@ -63,23 +64,26 @@ func TestWorkers(t *testing.T) {
 // Close finishes what was given before, drops what comes after, and may be
 // called by several at once.
 func TestClose(t *testing.T) {
-	b, _ := newBroker(t, broker.Options{Rights: rights(t, &directory{}), Workers: 2})
-	var ran atomic.Int64
-	gate := make(chan struct{})
-	for range 100 {
-		b.Go(func() { <-gate; ran.Add(1) })
-	}
-	var closers sync.WaitGroup
-	for range 3 {
-		closers.Go(b.Close)
-	}
-	close(gate)
-	closers.Wait()
-	if n := ran.Load(); n != 100 {
-		t.Errorf("%d of 100 have run", n)
-	}
-	b.Go(func() { t.Error("it ran after Close") })
-	b.Close()
+	synctest.Test(t, func(t *testing.T) {
+		b, _ := newBroker(t, broker.Options{Rights: rights(t, &directory{}), Workers: 2})
+		var ran atomic.Int64
+		gate := make(chan struct{})
+		for range 100 {
+			b.Go(func() { <-gate; ran.Add(1) })
+		}
+		var closers sync.WaitGroup
+		for range 3 {
+			closers.Go(b.Close)
+		}
+		synctest.Wait() // all of them wait
+		b.Go(func() { t.Error("it ran after Close") })
+		close(gate)
+		closers.Wait()
+		if n := ran.Load(); n != 100 {
+			t.Errorf("%d of 100 have run", n)
+		}
+		b.Close()
+	})
 }
 
 // Rights may change while everything else goes on.
