@@ -20,14 +20,18 @@ func checkCommand() *cobra.Command {
 		Long: `check reads the configuration, the files of applications beside it (apps.d), the
 users and the keys that it names, and prints all mistakes that it finds, each
 with its place and what to write instead. It changes nothing and needs no daemon.
+It warns of settings that are right and that this version does nothing with.
 
 Exit status: 0 without mistakes, 1 with.`,
 		Example: "  orbitd check -c /etc/orbitd/orbitd.toml",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			problems, err := check(file)
+			problems, warnings, err := check(file)
 			if err != nil {
 				return failed(err)
+			}
+			for _, w := range warnings {
+				fmt.Fprintln(c.ErrOrStderr(), "warning:", w.Error())
 			}
 			if asJSON {
 				err = json.NewEncoder(c.OutOrStdout()).Encode(problems)
@@ -45,15 +49,16 @@ Exit status: 0 without mistakes, 1 with.`,
 	return c
 }
 
-// check returns the mistakes of the configuration and of what it names.
-func check(file string) (config.Problems, error) {
-	problems := config.Problems{}
+// check returns the mistakes of the configuration and of what it names, and what
+// is set in vain.
+func check(file string) (problems, warnings config.Problems, err error) {
+	problems = config.Problems{}
 	c, err := config.Load(file)
 	if err != nil {
 		if found, ok := errors.AsType[config.Problems](err); ok {
-			return found, nil
+			return found, nil, nil
 		}
-		return nil, err
+		return nil, nil, err
 	}
 	for _, app := range c.Disabled {
 		problems = append(problems, app.Err...)
@@ -61,7 +66,7 @@ func check(file string) (config.Problems, error) {
 	for _, err := range daemon.CheckRights(c) {
 		problems = append(problems, config.Problem{File: file, Text: err.Error()})
 	}
-	return problems, nil
+	return problems, c.NoEffect, nil
 }
 
 func printProblems(c *cobra.Command, file string, problems config.Problems) error {

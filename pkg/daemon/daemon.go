@@ -108,8 +108,8 @@ func (d *Daemon) warn(c *config.Config) {
 	for _, app := range c.Disabled {
 		Report(d.log.WithField("app", app.Name), "this application is disabled until its file is right", app.Err)
 	}
-	for _, key := range inVain(c) {
-		d.log.WithField("key", key).Warn("this is not in this build yet, and has no effect")
+	for _, p := range c.NoEffect {
+		d.log.WithFields(logrus.Fields{"at": place(p), "hint": p.Hint}).Warn(p.Text)
 	}
 }
 

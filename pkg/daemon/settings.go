@@ -3,7 +3,6 @@ package daemon
 import (
 	"reflect"
 	"runtime"
-	"slices"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -53,34 +52,6 @@ func setLogging(log *logrus.Logger, l config.Log) {
 		return
 	}
 	log.SetFormatter(&logrus.TextFormatter{DisableColors: true, FullTimestamp: true, TimestampFormat: "2006-01-02T15:04:05.000Z07:00"})
-}
-
-// inVain returns the keys that are set and that nothing looks at yet: who relies
-// on them must know.
-func inVain(c *config.Config) (keys []string) {
-	s := c.Server
-	for _, k := range []struct {
-		key string
-		set bool
-	}{
-		{"server.https", s.HTTPS != ""},
-		{"server.stomp", s.STOMP != ""},
-		{"server.stomps", s.STOMPS != ""},
-		{"server.trusted_proxies", len(s.TrustedProxies) > 0},
-	} {
-		if k.set {
-			keys = append(keys, k.key)
-		}
-	}
-	for _, app := range c.Apps {
-		if app.Quota != (config.Quota{}) {
-			keys = append(keys, "app."+app.Name+".quota")
-		}
-		if !slices.Equal(app.Origins, s.Origins) {
-			keys = append(keys, "app."+app.Name+".origins")
-		}
-	}
-	return keys
 }
 
 // needRestart returns which sections differ that a reload does not apply.
