@@ -212,6 +212,11 @@ func (s *scene) await(who string, count func() int64, want int64) {
 // giveUp ends all waiting, now and later.
 func (s *scene) giveUp(format string, args ...any) {
 	s.t.Errorf(format, args...)
+	for _, w := range s.witnesses {
+		if n := w.got.Load(); n < s.publisher.accepted.Load() {
+			s.t.Logf("%s stands at %d", w.who, n)
+		}
+	}
 	s.gaveUp = true
 }
 
