@@ -23,7 +23,7 @@ func TestCursor(t *testing.T) {
 	old := r.epoch()
 	r.restart()
 	d := r.connect(0, named, mark("/a", message.Position{Epoch: old, Offset: 5}))
-	d.want("/a:6", "/a:7", "/a:8", "/a:9", "/a:10")
+	d.want("/a:6r", "/a:7r", "/a:8r", "/a:9r", "/a:10r")
 	d.ack("/a", 6)
 	d.now("/b") // saves the session whole
 	if at := d.cursor("/a"); at != 7 {
@@ -32,6 +32,40 @@ func TestCursor(t *testing.T) {
 	d.ack("/a", 9)
 	if at := d.cursor("/a"); at != 9 {
 		t.Fatalf("the cursor is %d, want 9", at)
+	}
+}
+
+// What an earlier process of a client may have had is marked also where the
+// process that has taken its place loses its connection meanwhile, and the server
+// its memory.
+func TestRedeliveredInPieces(t *testing.T) {
+	for _, restart := range []bool{false, true} {
+		r := newRig(t, rigOptions{})
+		c := r.connect(0, byApp)
+		c.after("/a", message.Position{})
+		c.want("/a@1")
+		r.publish("/a", "x", "x", "x") // 2 to 4
+		c.want("/a:2", "/a:3", "/a:4")
+		c.detach()
+		d := r.connect(1, byApp)
+		d.want("/a:2r", "/a:3r", "/a:4r", "/a@4") // and its network loses the last two
+		d.detach()
+		at := r.at(2)
+		if restart {
+			r.restart()
+		}
+		d = r.connect(0, byApp, mark("/a", at))
+		d.want("/a:3r", "/a:4r")
+		for e := range d.events { // where the server stands
+			if e.kind == "at" {
+				break
+			}
+			t.Fatalf("got %v", e)
+		}
+		r.publish("/a", "x")
+		if e := <-d.events; e.redelivered {
+			t.Errorf("%v was never sent before", e)
+		}
 	}
 }
 

@@ -263,7 +263,7 @@ func (p *Part) revive(fresh, stored engine.Session, found bool) *Session {
 	}
 	for _, stored := range record.Subscriptions {
 		sub := s.add(stored.Channel)
-		sub.acked = stored.Cursor.Position
+		sub.acked, sub.stored = stored.Cursor.Position, true
 	}
 	return s
 }

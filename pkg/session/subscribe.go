@@ -81,7 +81,7 @@ func (s *Session) takeUp(sub *subscription) Result {
 	}
 	visible := sub.join()
 	sub.begin(Start{After: sub.acked, Given: true}, visible)
-	sub.again = visible.Offset
+	sub.resumed, sub.again = true, visible.Offset
 	return Result{Channel: sub.name, Offset: visible.Offset}
 }
 

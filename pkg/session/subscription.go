@@ -26,10 +26,12 @@ type subscription struct {
 
 	acked  message.Position // the cursor
 	epoch  message.Epoch    // of Sent
-	again  message.Offset   // up to here messages are marked as redelivered
+	again  message.Offset   // up to here an earlier process of the client may have had messages
 	early  message.Offset   // was acknowledged before Sent was trusted
 	window window
 
+	stored  bool // was read from the engine: how far it was sent is not known
+	resumed bool // starts at the cursor
 	started bool // its reply was queued: messages may follow
 	replay  bool // has a start in the past: At says when it is through
 	trusted bool // Sent is known to belong to this history
@@ -49,9 +51,13 @@ func (sub *subscription) join() message.Position {
 	return now.Visible
 }
 
-// begin sets where sub stands.
+// begin sets where sub stands. Where the client says that itself, it goes on
+// behind what it has had, and yet an earlier process of it may have been further.
 func (sub *subscription) begin(start Start, visible message.Position) {
-	sub.again, sub.early, sub.replay, sub.epoch = 0, 0, start.Given, visible.Epoch
+	if sub.stored {
+		sub.stored, sub.again = false, visible.Offset
+	}
+	sub.resumed, sub.early, sub.replay, sub.epoch = false, 0, start.Given, visible.Epoch
 	if !start.Given {
 		sub.Sent, sub.trusted = visible.Offset, true
 		sub.moveCursor(visible)
@@ -202,7 +208,7 @@ func (sub *subscription) verified(p page) {
 		sub.moveCursor(message.Position{Epoch: p.Epoch, Offset: sub.early})
 	case p.Gaps[0].Reason != engine.History:
 		sub.moveCursor(at) // what is gone can never be acknowledged
-	case sub.again > 0: // the cursor itself was of another history
+	case sub.resumed: // the cursor itself was of another history
 		sub.acked = message.Position{}
 		sub.moveCursor(at)
 	default:
