@@ -60,7 +60,7 @@ type scene struct {
 	witnesses []*witness  // all, in this order: Go clients, then consumers
 	consumers []*consumer // processes; those with a name are killed as well
 	publisher *publisher
-	gaveUp    bool // something is wrong: wait for nothing any more
+	gaveUp    string // what is wrong, if anything: wait for nothing any more
 }
 
 func newScene(t *testing.T) *scene {
@@ -75,6 +75,11 @@ func newScene(t *testing.T) *scene {
 	t.Logf("%d messages, %d kills, %d clients, -seed %d", m, k, c, *seed)
 	s := &scene{t: t, random: rand.New(rand.NewPCG(*seed, 0)), rounds: int64(m/len(channels) + 1), kills: k}
 	s.binary = build(t)
+	t.Cleanup(func() {
+		if s.gaveUp != "" {
+			t.Log(s.gaveUp) // once more, behind the daemon's log: some show only the end
+		}
+	})
 	s.daemon = newDaemon(t, s.binary)
 	for i := range c {
 		s.witnesses = append(s.witnesses, &witness{who: fmt.Sprintf("client %d", i)})
@@ -195,7 +200,7 @@ func (s *scene) awaitAll() {
 // long: then the checker tells what is missing.
 func (s *scene) await(who string, count func() int64, want int64) {
 	last, since := int64(-1), time.Now()
-	for !s.gaveUp && count() < want {
+	for s.gaveUp == "" && count() < want {
 		if err := s.publisher.failure(); err != nil {
 			s.giveUp("publishing: %v", err)
 		}
@@ -211,13 +216,14 @@ func (s *scene) await(who string, count func() int64, want int64) {
 
 // giveUp ends all waiting, now and later.
 func (s *scene) giveUp(format string, args ...any) {
-	s.t.Errorf(format, args...)
+	why := fmt.Sprintf(format, args...)
 	for _, w := range s.witnesses {
 		if n := w.got.Load(); n < s.publisher.accepted.Load() {
-			s.t.Logf("%s stands at %d", w.who, n)
+			why += fmt.Sprintf("\n%s stands at %d", w.who, n)
 		}
 	}
-	s.gaveUp = true
+	s.gaveUp = why
+	s.t.Error(why)
 }
 
 func (s *scene) progress() int64 {
