@@ -27,7 +27,7 @@ in place of the configured addresses.
 
 SIGTERM and SIGINT drain: clients are told to come back, cursors are saved; a
 second one ends the process at once.
-SIGHUP reloads rules, users, keys, origins and the log's level, and keeps every
+SIGHUP reloads rules, users, keys, hosts, origins and the log's level, and keeps every
 connection; a configuration with mistakes leaves the old one in force.`,
 		Example: "  orbitd serve -c /etc/orbitd/orbitd.toml",
 		Args:    cobra.NoArgs,

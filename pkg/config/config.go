@@ -51,6 +51,7 @@ type Server struct {
 	HTTP, HTTPS, STOMP, STOMPS string
 	Ops                        string
 	Control                    string   // path of a Unix socket
+	Hosts                      []string // such as "push.example.org"; none: any
 	Origins                    []string // such as "https://www.example.org"
 	TrustedProxies             []netip.Prefix
 }

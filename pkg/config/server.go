@@ -29,6 +29,7 @@ func readServer(t *table) Server {
 		Control:        t.doc.absolute(t.text("control", defaultControl, defaultControl)),
 		TrustedProxies: t.prefixes("trusted_proxies"),
 	}
+	s.Hosts = t.hosts("hosts")
 	s.Origins, _ = t.origins("origins")
 	if len(s.Control) > maxSocketPath {
 		t.fail("control", fmt.Sprintf("write a path of at most %d bytes", maxSocketPath), "the path of a socket cannot have %d bytes", len(s.Control))
@@ -85,6 +86,21 @@ func (t *table) address(key, fallback string) string {
 		return fallback
 	}
 	return s
+}
+
+// hosts reads a list of host names.
+func (t *table) hosts(key string) (hosts []string) {
+	const example = "push.example.org"
+	list, _ := t.texts(key, example)
+	for _, e := range list {
+		u, err := url.Parse("//" + e.text)
+		if err != nil || e.text == "" || u.Hostname() != e.text || strings.ToLower(e.text) != e.text || strings.ContainsAny(e.text, "*:") {
+			t.failAt(e.line, key, fmt.Sprintf("write a name alone, in lower case, such as %q", example), "%q is not a host name", e.text)
+			continue
+		}
+		hosts = append(hosts, e.text)
+	}
+	return hosts
 }
 
 // origins reads a list of web origins; ok is false if there is none.

@@ -19,6 +19,8 @@ import (
 	"github.com/orbitd/orbitd/pkg/httpapi"
 	"github.com/orbitd/orbitd/pkg/httpserver"
 	"github.com/orbitd/orbitd/pkg/hub"
+	"github.com/orbitd/orbitd/pkg/message"
+	"github.com/orbitd/orbitd/pkg/protocol"
 	"github.com/orbitd/orbitd/pkg/reactor"
 	"github.com/orbitd/orbitd/pkg/seglog/vfs"
 	"github.com/orbitd/orbitd/pkg/session"
@@ -151,7 +153,7 @@ func (d *Daemon) startSessions(c *config.Config) (err error) {
 	}
 	d.transport, err = transport.New(transport.Options{
 		Broker: d.broker, Sessions: d.sessions, Loops: loops, Limits: transportLimits(c.Session),
-		Origins: c.Server.Origins, Logger: d.log, Now: d.now,
+		Hosts: c.Server.Hosts, Origins: c.Server.Origins, Logger: d.log, Now: d.now,
 	})
 	if err != nil {
 		return err
@@ -191,9 +193,11 @@ func (d *Daemon) startDoors(c *config.Config, o Options, listeners map[string][]
 
 // doors sends each request to its handler. No http.ServeMux sees the calls: it
 // would redirect a channel such as /a/../b to another one.
-func doors(ws, api, pages http.Handler) http.Handler {
+func doors(ws *transport.Server, api, pages http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch path := r.URL.Path; {
+		case !ws.HostAllowed(r.Host):
+			misdirected(w)
 		case path == transport.Path:
 			ws.ServeHTTP(w, r)
 		case strings.HasPrefix(path, "/v1/"):
@@ -202,6 +206,14 @@ func doors(ws, api, pages http.Handler) http.Handler {
 			pages.ServeHTTP(w, r)
 		}
 	})
+}
+
+// misdirected answers who has called by a name that is none of the server's.
+func misdirected(w http.ResponseWriter) {
+	e := message.Errorf(message.Forbidden, "this server is not called by that name (Host); add it to server.hosts")
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(http.StatusMisdirectedRequest)
+	_, _ = w.Write(append(protocol.AppendError(nil, 0, e), '\n')) // a peer that has gone does not read it
 }
 
 // startOps serves operators on their own listeners, so that no public port has
@@ -290,6 +302,7 @@ func (d *Daemon) Reload(ctx context.Context) error {
 	setLogging(d.log, c.Log)
 	d.broker.SetRights(rights.Rights)
 	d.setIssuer(rights.issuer)
+	d.transport.SetHosts(c.Server.Hosts)
 	d.transport.SetOrigins(c.Server.Origins)
 	d.config = c
 	if err := d.sessions.Recheck(ctx); err != nil {

@@ -174,3 +174,33 @@ func isTimeout(err error) bool {
 	e, ok := errors.AsType[net.Error](err)
 	return ok && e.Timeout()
 }
+
+// A name that is not the server's own is answered nothing, behind every door.
+func TestForeignName(t *testing.T) {
+	named := strings.Replace(server, "origins", "hosts   = [\"push.example.org\"]\norigins", 1)
+	s := newSite(t, named+small+open)
+	call := func(host, path string) (int, string) {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+s.address("http")+path, nil)
+		must(t, err)
+		req.Host = host
+		answer, err := http.DefaultClient.Do(req)
+		must(t, err)
+		defer answer.Body.Close()
+		text, err := io.ReadAll(answer.Body)
+		must(t, err)
+		return answer.StatusCode, string(text)
+	}
+	for path, want := range map[string]int{"/": 200, "/orbit.js": 200, "/v1/history/open/a": 200, "/v1/ws": 426} {
+		if got, text := call("push.example.org:8080", path); got != want {
+			t.Errorf("%s: %d %s", path, got, text)
+		}
+		if got, text := call("evil.test", path); got != 421 || !strings.Contains(text, `"this server is not called by that name`) {
+			t.Errorf("%s by a foreign name: %d %s", path, got, text)
+		}
+	}
+	s.write("orbitd.toml", server+small+open)
+	must(t, s.Reload(t.Context()))
+	if got, text := call("evil.test", "/"); got != 200 {
+		t.Errorf("after a reload: %d %s", got, text)
+	}
+}

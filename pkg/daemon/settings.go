@@ -57,6 +57,7 @@ func setLogging(log *logrus.Logger, l config.Log) {
 // needRestart returns which sections differ that a reload does not apply.
 func needRestart(old, new *config.Config) (sections []string) {
 	oldServer, newServer := old.Server, new.Server
+	oldServer.Hosts, newServer.Hosts = nil, nil
 	oldServer.Origins, newServer.Origins = nil, nil
 	oldEngine, newEngine := old.Engine, new.Engine
 	oldEngine.Retain, newEngine.Retain = acl.Storage{}, acl.Storage{}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"net"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -52,12 +53,14 @@ const (
 	maxRefusals    = 1000 // commands refused by the rate, until the connection ends
 )
 
-// Options are what a server is made of. All but Limits and Origins are required.
+// Options are what a server is made of. All but Limits, Hosts and Origins are
+// required.
 type Options struct {
 	Broker   *broker.Broker
 	Sessions *session.Manager
 	Loops    []*reactor.Loop // those that the sessions live on, in the same order
 	Limits   Limits
+	Hosts    []string // see SetHosts
 	Origins  []string // beside the server's own
 	Logger   logrus.FieldLogger
 	Now      func() time.Time
@@ -68,6 +71,7 @@ type Server struct {
 	broker  *broker.Broker
 	limits  Limits
 	wire    protocol.Limits
+	hosts   atomic.Pointer[[]string]
 	origins atomic.Pointer[[]string]
 	log     logrus.FieldLogger
 	now     func() time.Time
@@ -94,6 +98,7 @@ func New(o Options) (*Server, error) {
 		broker: o.Broker, limits: o.Limits.withDefaults(), log: o.Logger, now: o.Now,
 		wire: protocol.Limits{MaxMessage: o.Broker.MaxMessage()},
 	}
+	s.SetHosts(o.Hosts)
 	s.SetOrigins(o.Origins)
 	for i, sessions := range o.Sessions.Parts() {
 		p := &part{server: s, loop: o.Loops[i], sessions: sessions}
@@ -102,6 +107,29 @@ func New(o Options) (*Server, error) {
 		s.parts = append(s.parts, p)
 	}
 	return s, nil
+}
+
+// SetHosts replaces the names by which this server may be called; none: any.
+func (s *Server) SetHosts(hosts []string) {
+	allowed := slices.Clone(hosts)
+	s.hosts.Store(&allowed)
+}
+
+// HostAllowed reports whether a request may call this server by host, the value
+// of Host, with or without a port. A site whose name was made to resolve to this
+// server's address, so that its pages are of the server's own origin (DNS
+// rebinding), calls by that name; never by an address or as localhost.
+func (s *Server) HostAllowed(host string) bool {
+	hosts := *s.hosts.Load()
+	if len(hosts) == 0 {
+		return true
+	}
+	u := url.URL{Host: strings.ToLower(host)}
+	name := strings.TrimSuffix(u.Hostname(), ".")
+	if _, err := netip.ParseAddr(name); err == nil || name == "localhost" {
+		return true
+	}
+	return slices.Contains(hosts, name)
 }
 
 // SetOrigins replaces the origins that browsers may come from, beside the

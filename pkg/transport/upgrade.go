@@ -98,6 +98,8 @@ func (h *handshake) upgrader() ws.Upgrader {
 }
 
 var (
+	errHost = ws.RejectConnectionError(ws.RejectionStatus(http.StatusMisdirectedRequest),
+		ws.RejectionReason("this server is not called by that name (Host); add it to server.hosts"))
 	errOrigin = ws.RejectConnectionError(ws.RejectionStatus(http.StatusForbidden),
 		ws.RejectionReason("this page's origin may not connect; add it to server.origins"))
 	errSubprotocol = ws.RejectConnectionError(ws.RejectionStatus(http.StatusBadRequest),
@@ -106,6 +108,8 @@ var (
 
 func (h *handshake) judge() error {
 	switch {
+	case !h.server.HostAllowed(h.host):
+		return errHost
 	case h.origin != "" && !h.server.OriginAllowed(h.origin, h.host):
 		return errOrigin
 	case h.offered && !h.negotiate:

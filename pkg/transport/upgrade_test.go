@@ -56,6 +56,7 @@ func raw(t *testing.T, address, text string) (net.Conn, *bufio.Reader, *http.Res
 // connection's end.
 func TestDeclined(t *testing.T) {
 	r := newRig(t, rigOptions{})
+	r.server.SetHosts([]string{"here"})
 	frames := string(ws.MustCompileFrame(ws.MaskFrame(ws.NewTextFrame(make([]byte, 1000)))))
 	for door, address := range r.doors() {
 		for name, c := range map[string]struct {
@@ -64,6 +65,7 @@ func TestDeclined(t *testing.T) {
 			text    string
 		}{
 			"foreign origin":     {with("", "Origin: https://evil.example"), 403, "server.origins"},
+			"foreign name":       {with("Host: here", "Host: evil.example"), 421, "server.hosts"},
 			"another protocol":   {with("", "Sec-WebSocket-Protocol: mqtt, v12.stomp"), 400, Subprotocol},
 			"malformed protocol": {with("", "Sec-WebSocket-Protocol: (("), 400, "malformed"},
 			"another version":    {with("Version: 13", "Version: 8"), 426, "Version"},
