@@ -29,7 +29,8 @@ type Options struct {
 	// Auth are further identities, each for one application.
 	Auth []protocol.Auth
 
-	// Client names a durable session; needs a token.
+	// Client names a durable session; needs a token. It has the subscriptions that
+	// are asked for before Run: others that an earlier process left are ended.
 	Client string
 
 	// Manual leaves acknowledging to the application: see [Client.Ack]. By

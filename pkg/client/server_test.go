@@ -143,7 +143,7 @@ type run struct {
 	events chan any // message offsets, client.Gap, position, *message.Error
 }
 
-func start(t *testing.T, o client.Options) *run {
+func start(t *testing.T, o client.Options, before ...func(*run)) *run {
 	t.Helper()
 	o.Backoff = func(int) time.Duration { return time.Microsecond }
 	c, err := client.New(o)
@@ -152,6 +152,9 @@ func start(t *testing.T, o client.Options) *run {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &run{Client: c, t: t, cancel: cancel, ended: make(chan error, 1), events: make(chan any, 100)}
+	for _, f := range before {
+		f(r)
+	}
 	go func() { r.ended <- c.Run(ctx) }()
 	t.Cleanup(func() {
 		cancel()

@@ -105,6 +105,7 @@ func (s *state) connection(ctx context.Context) *ending {
 	}
 	defer l.close()
 	s.link, s.heard, s.pinged = l, time.Now(), false
+	s.inbox.serve(s)
 	s.sendConnect()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -319,6 +320,9 @@ func (s *state) connected(o *protocol.Object) *ending {
 	case o.Connected == nil:
 		return again(errors.New("the server's answer to connect has no session"))
 	}
+	// What was asked for until now is wanted: a named session's subscriptions that
+	// are not end below.
+	s.inbox.serve(s)
 	h := o.Connected
 	s.hello, s.session, s.secret = h, h.Session, h.Secret
 	s.attempt, s.refusals = 0, 0

@@ -92,16 +92,10 @@ func TestAnUnconfirmedPositionKeepsItsEpoch(t *testing.T) {
 
 func TestFromTheOldestAnyPredecessorIsRight(t *testing.T) {
 	s := newServer(t)
-	r := start(t, client.Options{URL: s.url()})
-	r.listen(&message.Position{})
-	p := s.accept()
-	c := p.expect(protocol.OpConnect)
-	if len(c.Last) == 0 { // the subscription came after the connect
-		p.hello(c, epochOne, "")
-		c = p.expect(protocol.OpSubscribe)
-		p.reply(protocol.AppendSubscribed(nil, c.ID, 9, 1))
-	} else {
-		p.hello(c, epochOne, `"/a":{"offset":9}`)
+	r := start(t, client.Options{URL: s.url()}, func(r *run) { r.listen(&message.Position{}) })
+	p, c := s.welcome(`"/a":{"offset":9}`)
+	if len(c.Last) != 1 || c.Last[0] != (protocol.Mark{Channel: "/a"}) {
+		t.Fatalf("%+v; want what was asked for before Run", c)
 	}
 	p.send(push(7, 3), push(9, 7))
 	r.expect(offset(7), offset(9))
@@ -122,6 +116,20 @@ func TestANamedSessionContinues(t *testing.T) {
 		t.Errorf("%+v; want /old gone", c)
 	}
 	r.expect(offset(7), offset(9))
+}
+
+// A subscription of a named session that is asked for before the answer to the
+// connect is never ended there, and so loses nothing.
+func TestANamedSessionIsAskedForInTime(t *testing.T) {
+	token := func(context.Context) (string, error) { return "t", nil }
+	s := newServer(t)
+	r := start(t, client.Options{URL: s.url(), Client: "laptop", Token: token})
+	p := s.accept()
+	c := p.expect(protocol.OpConnect)
+	r.listen(nil)
+	p.hello(c, epochOne, `"/a":{"offset":9}`)
+	p.send(push(7, 3))
+	r.expect(offset(7))
 }
 
 func TestARefusedSubscriptionEnds(t *testing.T) {
