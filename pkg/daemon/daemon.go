@@ -179,7 +179,7 @@ func (d *Daemon) startDoors(c *config.Config, o Options, listeners map[string][]
 	if err != nil {
 		return err
 	}
-	d.stop.add("http server", front.Shutdown)
+	d.stop.add("http server", func(ctx context.Context) error { return d.within(ctx, requestTime, front.Shutdown, nil) })
 	d.stop.add("connections", d.drain)
 	d.stop.add("accepting", func(context.Context) error { front.Unlisten(); return nil })
 	for _, l := range listeners["http"] {
@@ -233,10 +233,30 @@ func (d *Daemon) startOps(o Options, listeners []net.Listener) {
 		})
 	}
 	d.stop.add("ops", func(ctx context.Context) error {
-		err := server.Shutdown(ctx)
+		err := d.within(ctx, opsTime, server.Shutdown, server.Close)
 		serving.Wait()
 		return err
 	})
+}
+
+// within has a server wait for its peers no longer than limit, so that one of
+// them cannot take the time that the steps behind need. Those that are not done
+// then are cut off: by the server itself, or by cut.
+func (d *Daemon) within(ctx context.Context, limit time.Duration, shutdown func(context.Context) error, cut func() error) error {
+	short, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	err := shutdown(short)
+	if !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	if cut != nil {
+		err = errors.Join(err, cut())
+	}
+	if ctx.Err() != nil {
+		return err
+	}
+	d.log.WithError(err).Warn("requests that were not complete were cut off")
+	return nil
 }
 
 // drain tells the clients to come back, and waits until they have gone.
@@ -261,6 +281,8 @@ func (d *Daemon) drain(ctx context.Context) error {
 const (
 	drainSpread = 2 * time.Second // over which clients come back
 	drainTime   = 3 * time.Second // for them to take their farewell
+	requestTime = 2 * time.Second // for requests to be answered
+	opsTime     = time.Second     // and those of operators
 )
 
 // Addrs returns where the daemon listens under a name such as "http".

@@ -231,6 +231,28 @@ func TestDrain(t *testing.T) {
 	must(t, <-stopped)
 }
 
+// TestStopBesideRequestsThatNeverEnd: who sends half a request has no say in how
+// the daemon ends.
+func TestStopBesideRequestsThatNeverEnd(t *testing.T) {
+	s := newSite(t, server+small+open)
+	s.publish("/open/a", 200)
+	for door, half := range map[string]string{
+		"http": "POST /v1/publish/open/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nhalf",
+		"ops":  "GET /heal",
+	} {
+		c, err := net.Dial("tcp", s.address(door))
+		must(t, err)
+		defer c.Close()
+		_, err = c.Write([]byte(half))
+		must(t, err)
+	}
+	s.publish("/open/a", 200) // by now the other is read
+	must(t, s.Stop(t.Context()))
+	if !strings.Contains(s.log.String(), "requests that were not complete were cut off") {
+		t.Errorf("the stop waited for nobody:\n%s", s.log.String())
+	}
+}
+
 // TestDrainOfThoseWhoDoNotRead: they are cut off, and the stop is clean.
 func TestDrainOfThoseWhoDoNotRead(t *testing.T) {
 	s := newSite(t, server+"[engine]\ntype = \"memory\"\n[session]\nmax_message = \"1MiB\"\nwindow_bytes = \"64MiB\"\n"+open)
