@@ -33,6 +33,8 @@ func TestMain(m *testing.M) {
 //	daemon clients N        wait until it has that many connections
 //	daemon reload|stop|kill send SIGHUP, and wait for its outcome in the log; SIGTERM, and
 //	                        exit code 0; SIGKILL
+//	daemon send SIGNAL N    send HUP or TERM so many times, and wait for nothing
+//	daemon ended            wait for its end; the exit code must be 0
 //	until FILE REGEXP       wait until the file has a line that matches
 //
 // In the scripts' files $HTTP and $OPS stand for free addresses.
@@ -107,7 +109,7 @@ type served struct {
 
 func controlDaemon(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
-		ts.Fatalf("usage: daemon start|clients|reload|stop|kill")
+		ts.Fatalf("usage: daemon start|clients|reload|send|stop|ended|kill")
 	}
 	s := ts.Value("served").(*served)
 	switch args[0] {
@@ -121,10 +123,13 @@ func controlDaemon(ts *testscript.TestScript, neg bool, args []string) {
 		wait(ts, "the outcome of the reload", func() bool {
 			return strings.Count(ts.ReadFile("log"), "reloaded") == s.reloads
 		})
+	case "send":
+		s.send(ts, args[1], args[2])
 	case "stop":
-		ts.Check(s.process.Process.Signal(syscall.SIGTERM))
-		ts.Check(s.process.Wait())
-		s.process = nil
+		s.send(ts, "TERM", "1")
+		s.ended(ts)
+	case "ended":
+		s.ended(ts)
 	case "kill":
 		ts.Check(s.kill())
 	default:
@@ -151,6 +156,24 @@ func (s *served) start(ts *testscript.TestScript, file string) {
 		}
 	})
 	s.ready(ts, "")
+}
+
+func (s *served) send(ts *testscript.TestScript, name, times string) {
+	signal := map[string]os.Signal{"HUP": syscall.SIGHUP, "TERM": syscall.SIGTERM}[name]
+	n, err := strconv.Atoi(times)
+	ts.Check(err)
+	for range n {
+		ts.Check(s.process.Process.Signal(signal))
+	}
+}
+
+// ended waits for the end that was asked for. It gives up long after it should
+// have come.
+func (s *served) ended(ts *testscript.TestScript) {
+	patience := time.AfterFunc(30*time.Second, func() { _ = s.process.Process.Kill() })
+	defer patience.Stop()
+	ts.Check(s.process.Wait())
+	s.process = nil
 }
 
 // ready waits until the daemon is, and says what is wanted of its state.

@@ -46,8 +46,12 @@ func serve(file string) error {
 	if err != nil {
 		return err
 	}
-	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+	stopped, release := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer release()
+	// One place: what is asked for while a reload runs is one more reload.
+	reloads := make(chan os.Signal, 1)
+	signal.Notify(reloads, syscall.SIGHUP)
+	defer signal.Stop(reloads)
 	d, err := daemon.Start(daemon.Options{
 		Load:      func() (*config.Config, error) { return config.Load(file) },
 		Listeners: listeners, Logger: log, Version: version,
@@ -57,19 +61,25 @@ func serve(file string) error {
 	}
 	tell(log, systemd.Ready())
 	log.WithFields(inForce(d)).WithField("version", version).Info("orbitd serves")
-	for s := range signals {
-		if s != syscall.SIGHUP {
-			break
+	for {
+		select {
+		case <-reloads:
+			if stopped.Err() == nil {
+				reload(stopped, d, log)
+			}
+		case <-stopped.Done():
+			release() // who asks twice does not want to wait; nothing is lost by it
+			return stop(d, log)
 		}
-		reload(d, log)
 	}
-	return stop(d, log)
 }
 
-func reload(d *daemon.Daemon, log *logrus.Logger) {
+// reload waits until the configuration is in force everywhere, unless the daemon
+// is to stop.
+func reload(ctx context.Context, d *daemon.Daemon, log *logrus.Logger) {
 	tell(log, systemd.Reloading())
 	defer func() { tell(log, systemd.Ready()) }()
-	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
+	ctx, cancel := context.WithTimeout(ctx, drainTimeout)
 	defer cancel()
 	if err := d.Reload(ctx); err != nil {
 		meaning := "not reloaded; the old configuration stays in force"
@@ -90,8 +100,6 @@ func inForce(d *daemon.Daemon) logrus.Fields {
 
 func stop(d *daemon.Daemon, log *logrus.Logger) error {
 	tell(log, systemd.Stopping())
-	// Who asks twice does not want to wait; nothing is lost by it.
-	signal.Reset(syscall.SIGTERM, syscall.SIGINT)
 	log.WithField("clients", d.Clients()).Info("draining")
 	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
 	defer cancel()
