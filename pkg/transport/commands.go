@@ -1,0 +1,121 @@
+package transport
+
+import (
+	"context"
+
+	"github.com/orbitd/orbitd/pkg/auth"
+	"github.com/orbitd/orbitd/pkg/engine"
+	"github.com/orbitd/orbitd/pkg/message"
+	"github.com/orbitd/orbitd/pkg/protocol"
+	"github.com/orbitd/orbitd/pkg/session"
+)
+
+func (x *exchange) subscribe(c *protocol.Command) {
+	s := x.session
+	result := s.Subscribe(c.Channel, session.Start{After: c.Position(), Given: c.HasAfter})
+	if result.Err != nil {
+		x.fail(c.ID, result.Err)
+		return
+	}
+	epoch := x.server.broker.Engine().Status().Epoch
+	x.saved(c.ID, func() {
+		x.carrier.object(func(dst []byte) []byte { return protocol.AppendSubscribed(dst, c.ID, result.Offset, epoch) })
+		s.StartOne(c.Channel)
+	})
+}
+
+func (x *exchange) unsubscribe(c *protocol.Command) {
+	x.session.Unsubscribe(c.Channel)
+	x.saved(c.ID, func() {
+		x.carrier.object(func(dst []byte) []byte { return protocol.AppendDone(dst, c.ID) })
+	})
+}
+
+// saved calls then when the session as it is now is durable, where it is one
+// that is stored; else the command has failed.
+func (x *exchange) saved(id uint64, then func()) {
+	x.busy = true
+	x.session.Save(func(err error) {
+		x.done(func() {
+			if err != nil {
+				x.fail(id, err)
+				return
+			}
+			then()
+		})
+	})
+}
+
+func (x *exchange) publish(c *protocol.Command) {
+	x.publishing++
+	loop := x.carrier.home().loop
+	id := c.ID
+	x.server.broker.Publish(x.session.Who(), []message.Message{c.Message()}, func(receipts []engine.Receipt, err error) {
+		loop.Post(func() { x.published(id, receipts, err) })
+	})
+}
+
+func (x *exchange) published(id uint64, receipts []engine.Receipt, err error) {
+	x.publishing--
+	if x.closed {
+		return
+	}
+	if err != nil {
+		x.fail(id, err)
+	} else {
+		epoch := x.server.broker.Engine().Status().Epoch
+		x.carrier.object(func(dst []byte) []byte {
+			return protocol.AppendPublished(dst, id, receipts[0].Offset, epoch, receipts[0].Duplicate)
+		})
+	}
+	if x.publishing == 0 || x.publishing == maxPublishing-1 {
+		x.drains = x.drains && x.publishing > 0
+		x.proceed()
+	}
+}
+
+func (x *exchange) ack(c *protocol.Command) {
+	if x.session == nil {
+		return
+	}
+	for _, m := range c.Last {
+		if err := x.session.Ack(m.Channel, m.Offset); err != nil {
+			x.fail(0, err)
+		}
+	}
+}
+
+func (x *exchange) history(c *protocol.Command) {
+	limit := c.Limit
+	if limit == 0 {
+		limit = protocol.DefaultHistory
+	}
+	who := x.session.Who()
+	x.elsewhere(func() func() {
+		b, err := x.server.broker.History(context.Background(), who, c.Channel, c.Before, limit)
+		return func() {
+			if err != nil {
+				x.fail(c.ID, err)
+				return
+			}
+			x.carrier.object(func(dst []byte) []byte {
+				return protocol.AppendHistory(dst, c.ID, b.Epoch, b.Messages, b.More)
+			})
+		}
+	})
+}
+
+func (x *exchange) auth(c *protocol.Command) {
+	who := x.session.Who()
+	x.elsewhere(func() func() {
+		id, err := x.server.broker.Authenticate(context.Background(), auth.Credentials{Token: c.Token, App: c.App})
+		return func() {
+			if err != nil {
+				x.fail(c.ID, err)
+				return
+			}
+			x.session.SetWho(who.With(c.App, id))
+			x.carrier.object(func(dst []byte) []byte { return protocol.AppendAuthenticated(dst, c.ID, id.User) })
+		}
+	})
+}

@@ -1,0 +1,132 @@
+package transport
+
+import (
+	"context"
+
+	"github.com/orbitd/orbitd/pkg/auth"
+	"github.com/orbitd/orbitd/pkg/broker"
+	"github.com/orbitd/orbitd/pkg/message"
+	"github.com/orbitd/orbitd/pkg/protocol"
+	"github.com/orbitd/orbitd/pkg/session"
+)
+
+func (x *exchange) connect(c *protocol.Command) {
+	if x.session != nil {
+		x.fail(c.ID, message.Errorf(message.BadRequest, "this connection has a session already"))
+		return
+	}
+	token := c.Token
+	if token == "" {
+		token = x.cookie
+	}
+	if token == "" && len(c.Auth) == 0 {
+		x.open(c)
+		return
+	}
+	x.elsewhere(func() func() {
+		who, err := x.authenticate(token, c.Auth)
+		return func() {
+			if err != nil {
+				x.refuse(c.ID, err)
+				return
+			}
+			x.who = who
+			x.open(c)
+		}
+	})
+}
+
+// authenticate proves all identities that a connect brings. It may block.
+func (x *exchange) authenticate(token string, apps []protocol.Auth) (*broker.Who, error) {
+	ctx := context.Background()
+	id, err := x.server.broker.Authenticate(ctx, auth.Credentials{Token: token})
+	if err != nil {
+		return nil, err
+	}
+	who := broker.NewWho(id)
+	for _, a := range apps {
+		id, err := x.server.broker.Authenticate(ctx, auth.Credentials{Token: a.Token, App: a.App})
+		if err != nil {
+			return nil, err
+		}
+		who = who.With(a.App, id)
+	}
+	return who, nil
+}
+
+// open finds the session that the client asks for, and goes to where it lives.
+func (x *exchange) open(c *protocol.Command) {
+	request := session.Request{Who: x.who, ID: c.Session, Secret: c.Secret, Name: c.Client, Manual: c.Manual}
+	x.busy = true
+	x.carrier.home().sessions.Open(request, func(s *session.Session, err error) {
+		if x.closed {
+			return
+		}
+		if err != nil {
+			x.done(func() { x.refuse(c.ID, err) })
+			return
+		}
+		attach := func() { x.attach(c, request, s) }
+		if s.Part() == x.carrier.home().sessions {
+			attach()
+			return
+		}
+		x.carrier.move(x.server.parts[s.Part().Index()], attach)
+	})
+}
+
+// attach takes the session up, or a new one if the client may not have it, and
+// answers when that is durable.
+func (x *exchange) attach(c *protocol.Command, r session.Request, s *session.Session) {
+	secret, resumed, ok := s.Attach(x.carrier, r)
+	if !ok {
+		var err error
+		if s, err = x.carrier.home().sessions.Create(r); err != nil {
+			x.done(func() { x.refuse(c.ID, err) })
+			return
+		}
+		secret, resumed, _ = s.Attach(x.carrier, r)
+	}
+	x.session = s
+	results := s.Resume(marks(c))
+	s.Save(func(err error) {
+		x.done(func() {
+			if err != nil {
+				x.refuse(c.ID, err)
+				return
+			}
+			x.connected(c, secret, resumed, results)
+			s.Start()
+		})
+	})
+}
+
+func marks(c *protocol.Command) []session.Mark {
+	marks := make([]session.Mark, len(c.Last))
+	for i, m := range c.Last {
+		marks[i] = session.Mark{Channel: m.Channel, After: message.Position{Epoch: c.Epoch, Offset: m.Offset}}
+	}
+	return marks
+}
+
+func (x *exchange) connected(c *protocol.Command, secret string, resumed bool, results []session.Result) {
+	limits := x.carrier.home().sessions.Manager().Limits()
+	ttl := limits.TTL
+	if c.Client != "" {
+		ttl = limits.DurableTTL
+	}
+	_, user := x.session.Who().Owner()
+	reply := protocol.Connected{
+		Session: x.session.ID(), Secret: secret, Resumed: resumed,
+		Epoch: x.server.broker.Engine().Status().Epoch, Now: x.server.now().UnixMilli(), User: user,
+		TTL: ttl, Ping: x.server.limits.Ping, Window: limits.Window, Max: x.server.broker.MaxMessage(),
+	}
+	for _, r := range results {
+		sub := protocol.Sub{Channel: r.Channel, Offset: r.Offset}
+		if r.Err != nil {
+			sub.Err = message.AsError(r.Err)
+		}
+		reply.Subs = append(reply.Subs, sub)
+	}
+	x.carrier.object(func(dst []byte) []byte { return protocol.AppendConnected(dst, c.ID, &reply) })
+}
