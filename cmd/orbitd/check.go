@@ -63,10 +63,7 @@ func check(file string) (problems, warnings config.Problems, err error) {
 	for _, app := range c.Disabled {
 		problems = append(problems, app.Err...)
 	}
-	for _, err := range daemon.CheckRights(c) {
-		problems = append(problems, config.Problem{File: file, Text: err.Error()})
-	}
-	return problems, c.NoEffect, nil
+	return append(problems, daemon.CheckRights(c)...), c.NoEffect, nil
 }
 
 func printProblems(c *cobra.Command, file string, problems config.Problems) error {

@@ -36,7 +36,7 @@ func readAuth(t *table) (a Auth, ok bool) {
 	if a.Type == "" {
 		return Auth{}, false
 	}
-	a.Name = t.text("name", a.Type, a.Type)
+	a.Name, a.Line = t.text("name", a.Type, a.Type), t.line()
 	t.label = fmt.Sprintf("auth %q: ", a.Name)
 	switch a.Type {
 	case FileAuth:

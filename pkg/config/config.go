@@ -115,6 +115,7 @@ const (
 type Auth struct {
 	Name string // what applications call it; by default its type
 	Type string // FileAuth or TokenAuth
+	Line int    // of the main file, where it stands
 	Path string // FileAuth: the users' file
 	// TokenAuth: the key, private or public; none means that the daemon makes
 	// one of its own in the state directory.

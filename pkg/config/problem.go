@@ -9,10 +9,10 @@ import (
 
 // A Problem is one mistake in a file.
 type Problem struct {
-	File string
-	Line int // 0: the file as a whole
-	Text string
-	Hint string // what to write instead
+	File string `json:"file"`
+	Line int    `json:"line"` // 0: the file as a whole
+	Text string `json:"text"`
+	Hint string `json:"hint"` // what to write instead
 }
 
 // Error returns the problem as an operator reads it: file and line, what is

@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -28,21 +27,22 @@ type rights struct {
 }
 
 // newRights makes authenticators and rules of a configuration. It reads users'
-// files and keys, and changes nothing that is in force.
+// files and keys, and changes nothing that is in force. Its error is of type
+// [config.Problems] where it is about what is written there.
 func newRights(c *config.Config, log logrus.FieldLogger, now func() time.Time) (*rights, error) {
 	r := &rights{}
 	var members []auth.Named
-	var errs []error
+	var problems config.Problems
 	for _, a := range c.Auth {
 		member, err := r.authenticator(c, a, log, now)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("authenticator %q: %w", a.Name, err))
+			problems = append(problems, mistakes(c, a, err)...)
 			continue
 		}
 		members = append(members, auth.Named{Name: a.Name, Authenticator: member})
 	}
-	if err := errors.Join(errs...); err != nil {
-		return nil, err
+	if len(problems) > 0 {
+		return nil, problems
 	}
 	r.Policy = c.Policy
 	r.Auth = auth.NewChain(members, c.Realm)
@@ -78,37 +78,22 @@ func (r *rights) tokens(c *config.Config, a config.Auth, now func() time.Time) (
 	return t, nil
 }
 
+// ownKey is where the daemon keeps the key that it has made itself.
+func ownKey(c *config.Config) string { return filepath.Join(c.StateDirectory, "token.key") }
+
 // tokenKey returns the key that is configured, or else the daemon's own.
 func tokenKey(c *config.Config, a config.Auth) (tokenauth.Key, error) {
 	if a.Key.IsZero() {
 		if err := os.MkdirAll(c.StateDirectory, 0o700); err != nil {
 			return tokenauth.Key{}, fmt.Errorf("make the state directory: %w", err)
 		}
-		return tokenauth.LoadOrCreateKey(filepath.Join(c.StateDirectory, "token.key"))
+		return tokenauth.LoadOrCreateKey(ownKey(c))
 	}
 	text, err := a.Key.Read()
 	if err != nil {
 		return tokenauth.Key{}, err
 	}
 	return tokenauth.ParseKey(text)
-}
-
-// CheckRights returns what is wrong with what the configuration names for
-// logins: users' files and keys. It makes no key.
-func CheckRights(c *config.Config) (mistakes []error) {
-	for _, a := range c.Auth {
-		var err error
-		switch {
-		case a.Type == config.FileAuth:
-			_, err = fileauth.New(fileauth.Options{Path: a.Path})
-		case a.Type == config.TokenAuth && !a.Key.IsZero():
-			_, err = tokenKey(c, a)
-		}
-		if err != nil {
-			mistakes = append(mistakes, fmt.Errorf("authenticator %q: %w", a.Name, err))
-		}
-	}
-	return mistakes
 }
 
 // Groups returns the groups of a user as an application sees them: those that

@@ -1,0 +1,64 @@
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/orbitd/orbitd/pkg/auth/fileauth"
+	"github.com/orbitd/orbitd/pkg/config"
+)
+
+// CheckRights returns what is wrong with what the configuration names for
+// logins: users' files and keys. It makes no key.
+func CheckRights(c *config.Config) (problems config.Problems) {
+	for _, a := range c.Auth {
+		var err error
+		switch {
+		case a.Type == config.FileAuth:
+			_, err = fileauth.New(fileauth.Options{Path: a.Path})
+		case a.Type == config.TokenAuth && (!a.Key.IsZero() || isThere(ownKey(c))):
+			_, err = tokenKey(c, a)
+		}
+		if err != nil {
+			problems = append(problems, mistakes(c, a, err)...)
+		}
+	}
+	return problems
+}
+
+// isThere reports whether a file exists, as far as this process may see that.
+func isThere(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// mistakes returns why an authenticator could not be made, each with its place:
+// a line of the users' file, or else where the authenticator is configured.
+func mistakes(c *config.Config, a config.Auth, err error) (problems config.Problems) {
+	label := fmt.Sprintf("auth %q: ", a.Name)
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, err := range joined.Unwrap() {
+			if l, ok := errors.AsType[*fileauth.LineError](err); ok {
+				problems = append(problems, config.Problem{
+					File: l.File, Line: l.Line, Text: label + l.Text,
+					Hint: fmt.Sprintf("correct or remove the line; \"orbitd passwd --file %s NAME\" writes one", l.File),
+				})
+			}
+		}
+	}
+	if len(problems) > 0 {
+		return problems
+	}
+	return config.Problems{{File: c.File, Line: a.Line, Text: label + err.Error(), Hint: authHint(a)}}
+}
+
+func authHint(a config.Auth) string {
+	switch {
+	case a.Type == config.FileAuth:
+		return fmt.Sprintf("make %s readable for orbitd", a.Path)
+	case a.Key.IsZero():
+		return "make the file right, or remove it: the daemon makes another, and who is logged in logs in again"
+	}
+	return fmt.Sprintf("%s must be an Ed25519 key, such as \"openssl genpkey -algorithm ed25519\" makes", a.Key)
+}
