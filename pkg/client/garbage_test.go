@@ -113,6 +113,21 @@ func TestHandshakes(t *testing.T) {
 	}
 }
 
+// The usual reasons for a refused handshake are told as what to do.
+func TestARefusedHandshakeSaysWhatToDo(t *testing.T) {
+	for status, want := range map[string]string{
+		"404 Not Found":           "is that the URL of an orbitd?",
+		"421 Misdirected Request": "add it to its server.hosts",
+	} {
+		s := newServer(t)
+		r := start(t, client.Options{URL: s.url()})
+		s.answerHTTP("HTTP/1.1 " + status + "\r\nContent-Length: 0\r\n\r\n")
+		if err := r.end(); !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v; want %q", status, err, want)
+		}
+	}
+}
+
 // The last acknowledgements go out before the client does, and then a farewell.
 func TestLastAcks(t *testing.T) {
 	_, r, p := live(t)

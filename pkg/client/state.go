@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"time"
 
@@ -146,10 +147,16 @@ func (s *state) lastAcks() {
 
 // dialEnding tells a refusal from a server that is not there.
 func dialEnding(err error) *ending {
-	if status, ok := errors.AsType[ws.StatusError](err); ok && status >= 400 && status < 500 && status != 408 && status != 429 {
-		return final(err)
+	status, ok := errors.AsType[ws.StatusError](err)
+	switch {
+	case !ok || status < 400 || status >= 500 || status == http.StatusRequestTimeout || status == http.StatusTooManyRequests:
+		return again(err)
+	case status == http.StatusNotFound:
+		return final(fmt.Errorf("%w; is that the URL of an orbitd?", err))
+	case status == http.StatusMisdirectedRequest:
+		return final(fmt.Errorf("%w; the server does not know itself by that name: add it to its server.hosts", err))
 	}
-	return again(err)
+	return final(err)
 }
 
 // readEnding names what ended the reading side.
