@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -35,6 +36,9 @@ Exit status: 0 if it is allowed, 1 if not.`,
 			name, err := channel.Parse(args[1])
 			if err != nil {
 				return err
+			}
+			if user == "" && groups != nil {
+				return errors.New("--group needs --user: who has not logged in is in no group")
 			}
 			e, err := explain(file, user, groups, action, name)
 			if err != nil {

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"flag"
+	"fmt"
 	"os"
 	"regexp"
 	"strings"
@@ -10,6 +12,34 @@ import (
 
 	"github.com/orbitd/orbitd/pkg/config"
 )
+
+var update = flag.Bool("update", false, "write the golden file anew")
+
+// TestHelp compares all that --help says with help.golden.
+func TestHelp(t *testing.T) {
+	var said strings.Builder
+	commands := [][]string{{}}
+	for _, c := range rootCommand().Commands() {
+		commands = append(commands, []string{c.Name()})
+	}
+	for _, args := range commands {
+		args = append(args, "--help")
+		fmt.Fprintf(&said, "$ orbitd %s\n%s\n", strings.Join(args, " "), must(t, "", args...))
+	}
+	const golden = "testdata/help.golden"
+	if *update {
+		if err := os.WriteFile(golden, []byte(said.String()), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if said.String() != string(want) {
+		t.Errorf("--help says something else than %s (write it anew with -update):\n%s", golden, said.String())
+	}
+}
 
 func page(t *testing.T, name string) string {
 	t.Helper()

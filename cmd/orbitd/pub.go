@@ -59,7 +59,7 @@ Exit status: 0 if all lines are stored, 1 if not; the error names the line.`,
 	server.flags(c)
 	c.Flags().BoolVar(&p.raw, "raw", false, "take every line as a text, also if it is JSON")
 	c.Flags().BoolVarP(&p.verbose, "verbose", "v", false, "print where each line was stored")
-	c.Flags().BoolVar(&p.json, "json", false, "print it as one JSON object a line")
+	c.Flags().BoolVar(&p.json, "json", false, "print where each line was stored, as one JSON object a line")
 	return c
 }
 
@@ -254,13 +254,13 @@ func (p *publisher) result(err error) error {
 	defer p.mu.Unlock()
 	err = errors.Join(p.failure, err)
 	if err != nil {
-		err = fmt.Errorf("%w\n%d lines are stored", err, p.kept)
+		err = fmt.Errorf("%w\nlines that are stored: %d", err, p.kept)
 	}
 	if err != nil && p.behind > 0 {
-		err = fmt.Errorf("%w\n%d more lines were read; none of them is stored", err, p.behind)
+		err = fmt.Errorf("%w\nlines that were read behind it, and are not: %d", err, p.behind)
 	}
 	if err != nil && p.pending > 0 {
-		err = fmt.Errorf("%w\n%d lines have no answer yet: they may or may not be stored", err, p.pending)
+		err = fmt.Errorf("%w\nlines without an answer, which may or may not be: %d", err, p.pending)
 	}
 	return err
 }
@@ -295,6 +295,9 @@ func readLines(ctx context.Context, r io.Reader) <-chan input {
 			}
 		}
 		if err := scanner.Err(); err != nil {
+			if errors.Is(err, bufio.ErrTooLong) {
+				err = fmt.Errorf("it has more than %d MiB; no server takes that", maxLine>>20)
+			}
 			send(input{number: number, err: err})
 		}
 	}()

@@ -7,7 +7,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"sync"
+	"slices"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -44,6 +44,9 @@ Exit status: 1 if a channel was refused or the server turned the client away.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := s.check(args); err != nil {
 				return err
+			}
+			if s.client != "" && !server.named() {
+				return errors.New("--client needs a user: log in by --user, or give a token by --token or ORBITD_TOKEN")
 			}
 			o, err := server.options(c)
 			if err != nil {
@@ -92,9 +95,13 @@ func (s *subscriber) check(args []string) error {
 		if err != nil {
 			return err
 		}
-		s.channels = append(s.channels, name)
+		if !slices.Contains(s.channels, name) {
+			s.channels = append(s.channels, name)
+		}
 	}
 	switch {
+	case s.count < 0:
+		return fmt.Errorf("--count %d: want a number of messages; 0 is all", s.count)
 	case s.fromStart:
 		s.from = &message.Position{}
 	case s.epoch != "":
@@ -188,6 +195,9 @@ func (r *remote) flags(c *cobra.Command) {
 	c.MarkFlagsMutuallyExclusive("token", "user")
 }
 
+// named reports whether somebody is named as whom to connect.
+func (r *remote) named() bool { return first(r.user, r.token, os.Getenv("ORBITD_TOKEN")) != "" }
+
 func (r *remote) options(c *cobra.Command) (client.Options, error) {
 	o := client.Options{URL: first(r.url, os.Getenv("ORBITD_URL"), "http://localhost:8080")}
 	o.OnState = watch(c.ErrOrStderr(), o.URL)
@@ -225,18 +235,22 @@ func first(values ...string) string {
 	return ""
 }
 
-// watch tells once when the connection is gone, and once when it is back.
+// watch tells once when the connection is gone, and once when it is back. That a
+// token is refused is told when it is refused for good.
 func watch(w io.Writer, url string) func(client.State) {
-	var once sync.Once
-	lost := false
+	found, lost := false, false
 	return func(s client.State) {
 		switch {
-		case s.Connected && lost:
-			fmt.Fprintln(w, "orbitd: connected to", url)
-			lost = false
-		case !s.Connected && s.Retry > 0 && !lost:
+		case s.Connected:
+			if lost {
+				fmt.Fprintln(w, "orbitd: connected to", url)
+			}
+			found, lost = true, false
+		case s.Retry > 0 && !lost && message.CodeOf(s.Err) != message.Unauthorized:
 			fmt.Fprintf(w, "orbitd: %v; trying again\n", s.Err)
-			once.Do(func() { fmt.Fprintln(w, "orbitd: --url or ORBITD_URL names another server") })
+			if !found {
+				fmt.Fprintln(w, "orbitd: --url or ORBITD_URL names another server")
+			}
 			lost = true
 		}
 	}
