@@ -81,6 +81,9 @@ func readRule(t *table, app string, fallback acl.Storage) (r acl.Rule, ok bool) 
 	t.label = "channel: "
 	match := t.text("match", "", "/chat/**")
 	if match == "" {
+		if _, isText := t.values["match"].(string); t.has("match") && !isText {
+			return acl.Rule{}, false // which has been told
+		}
 		t.fail("match", `write match = "/chat/**"`, "it is missing")
 		return acl.Rule{}, false
 	}

@@ -3,6 +3,7 @@ package config_test
 import (
 	"errors"
 	"flag"
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -133,6 +134,24 @@ func TestDefaults(t *testing.T) {
 	}
 	if s := c.Storage("/chat/lobby"); s != c.Engine.Retain {
 		t.Errorf("without a rule: %+v", s)
+	}
+}
+
+// Addresses of other interfaces, of other ports, or of any port that is free do
+// not take each other's place.
+func TestAddressesOfTheirOwn(t *testing.T) {
+	for _, two := range [][2]string{
+		{"0.0.0.0:8080", "[::1]:8080"}, {"127.0.0.1:8080", "127.0.0.2:8080"}, {":8080", ":8090"}, {"127.0.0.1:0", ":0"},
+	} {
+		parse(t, fmt.Sprintf("server.http = %q\nserver.ops = %q\n", two[0], two[1]))
+	}
+	for _, two := range [][2]string{
+		{"0.0.0.0:8080", "127.0.0.1:8080"}, {"[::]:8080", "0.0.0.0:8080"}, {"[::1]:8080", ":8080"}, {"[::ffff:127.0.0.1]:8080", "localhost:8080"},
+	} {
+		text := fmt.Sprintf("server.http = %q\nserver.ops = %q\n", two[0], two[1])
+		if _, err := config.Parse("orbitd.toml", []byte(text), config.Options{}); err == nil || !strings.Contains(err.Error(), "is taken by http") {
+			t.Errorf("%s: %v", two, err)
+		}
 	}
 }
 

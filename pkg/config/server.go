@@ -58,12 +58,41 @@ func (t *table) serverNoEffect(s Server) {
 // sameAddress reports listeners that would take each other's address.
 func (t *table) sameAddress(keys, addresses []string) {
 	for i, a := range addresses {
-		first := slices.Index(addresses, a)
-		if a == "" || first == i || strings.HasSuffix(a, ":0") {
-			continue
+		first := slices.IndexFunc(addresses, func(b string) bool { return clash(a, b) })
+		if first >= 0 && first < i {
+			t.fail(keys[i], "give each an address of its own", "%s is taken by %s", a, keys[first])
 		}
-		t.fail(keys[i], "give each an address of its own", "%s is taken by %s", a, keys[first])
 	}
+}
+
+// clash reports whether two addresses have the same port of the same interface;
+// port 0 is any that is free.
+func clash(a, b string) bool {
+	hostA, portA, _ := net.SplitHostPort(a)
+	hostB, portB, _ := net.SplitHostPort(b)
+	if portA != portB || portA == "" || portA == "0" {
+		return false
+	}
+	ipA, ipB := interfaceOf(hostA), interfaceOf(hostB)
+	return covers(ipA, ipB) || covers(ipB, ipA)
+}
+
+// covers reports whether to listen on a is to listen on b, too.
+func covers(a, b netip.Addr) bool {
+	return a == b || a == netip.IPv6Unspecified() || a == netip.IPv4Unspecified() && b.Is4()
+}
+
+// interfaceOf returns the address that a host means. None is all, and so is the
+// unspecified one of IPv6 (Linux takes both families there).
+func interfaceOf(host string) netip.Addr {
+	switch host {
+	case "":
+		return netip.IPv6Unspecified()
+	case "localhost":
+		host = "127.0.0.1"
+	}
+	ip, _ := netip.ParseAddr(host) // has been checked
+	return ip.Unmap()
 }
 
 // address reads host:port; empty is none.
