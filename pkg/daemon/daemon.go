@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
 	"strings"
@@ -355,6 +356,9 @@ func openEngine(c *config.Config, r *rights, log logrus.FieldLogger, now func() 
 	e, err := makeEngine(c, r, log, now)
 	if errors.Is(err, vfs.ErrLocked) {
 		return nil, fmt.Errorf("%w\nhint: stop the other one, or give this one an engine.path of its own", err)
+	}
+	if _, ok := errors.AsType[*fs.PathError](err); ok {
+		return nil, fmt.Errorf("%w\nhint: engine.path must be a folder that orbitd may make and write to", err)
 	}
 	return e, err
 }

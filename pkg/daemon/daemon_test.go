@@ -104,6 +104,7 @@ func TestStartsThatFail(t *testing.T) {
 		"unknown key":                         "[server]\nhtpp = 1\n",
 		"hint: write the address of one":      "[server]\nhttp = \"192.0.2.1:0\"\nops = \"\"\n" + small,
 		"users:1: ":                           server + small + "[[auth]]\ntype = \"file\"\npath = \"users\"\n",
+		"hint: engine.path must be a folder":  server + "[engine]\npath = \"users\"\n",
 	} {
 		s := &site{t: t, folder: t.TempDir()}
 		s.write("orbitd.toml", text)
