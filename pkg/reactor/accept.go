@@ -1,6 +1,7 @@
 package reactor
 
 import (
+	"crypto/tls"
 	"net"
 	"syscall"
 	"unsafe"
@@ -17,6 +18,7 @@ type listener struct {
 	of     net.Listener // whose socket this is; the key for Unlisten
 	fd     int32        // our duplicate
 	tcp    bool
+	tls    *tls.Config // nil without TLS
 	accept func(*Conn) Handler
 }
 
@@ -87,19 +89,27 @@ func (l *Loop) admit(ln *listener, s int32) {
 	to.post(func() { to.open(c, ln) })
 }
 
-// open registers an accepted connection and asks for its handler.
+// open registers an accepted connection and asks for its handler, once there is
+// TLS if it has any.
 func (l *Loop) open(c *Conn, ln *listener) {
 	c.lastRead = l.elapsed
 	if !l.register(c) {
 		return
 	}
-	l.call(c, func(c *Conn) {
-		if h := ln.accept(c); h != nil {
-			c.h = h
-			return
-		}
-		c.doom(ErrClosed)
-	})
+	if ln.tls != nil {
+		c.h = l.newHandshake(c, ln)
+		return
+	}
+	l.call(c, ln.begin)
+}
+
+// begin asks for the handler of a connection that is ready for one.
+func (ln *listener) begin(c *Conn) {
+	if h := ln.accept(c); h != nil {
+		c.h = h
+		return
+	}
+	c.doom(ErrClosed)
 }
 
 // opening is the handler until there is one, so that a connection which is

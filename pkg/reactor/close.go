@@ -33,8 +33,14 @@ func (l *Loop) beginClose(c *Conn, err error) {
 	c.watch()
 }
 
-// shutWrite closes our direction, now that nothing is pending.
+// shutWrite closes our direction, now that nothing is pending. With TLS, that is
+// told first.
 func (l *Loop) shutWrite(c *Conn) {
+	if c.tls != nil {
+		if l.notifyClose(c); c.x.pending > 0 {
+			return // flushed calls this again
+		}
+	}
 	if c.state&ended != 0 {
 		c.doom(c.x.err)
 		return
@@ -80,7 +86,7 @@ func (c *Conn) doom(err error) {
 func (l *Loop) finish(c *Conn) {
 	err := c.x.err
 	l.forget(c)
-	c.x = nil
+	c.x, c.tls = nil, nil
 	_ = unix.Close(int(c.fd))
 	defer l.guard(c)
 	c.h.Closed(c, err)

@@ -41,6 +41,7 @@ type Conn struct {
 	loop     atomic.Pointer[Loop]
 	h        Handler
 	x        *side
+	tls      *secure       // nil without TLS, and during its handshake
 	lastRead time.Duration // since the reactor's start
 	fd       int32
 	gen      uint32
@@ -52,7 +53,9 @@ type Conn struct {
 type side struct {
 	in       []byte   // kept input
 	out      [][]byte // pending output, the first partly written
-	pending  int      // bytes in out
+	sealed   []byte   // with TLS: what was encrypted before out
+	answers  int      // bytes in there that crypto/tls said by itself
+	pending  int      // bytes in sealed and out
 	progress time.Time
 	deadline time.Time // of a close
 	err      error     // why it ends

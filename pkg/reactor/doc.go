@@ -13,8 +13,11 @@
 // under light load a turn holds one message and under heavy load many.
 //
 // It knows nothing of protocols, sessions, channels, users or HTTP: bytes come
-// in through Handler.Data and leave through Conn.Write. All bytes cross the
-// descriptor in io.go, which is where a layer such as TLS goes.
+// in through Handler.Data and leave through Conn.Write. With TLS
+// (Reactor.ListenTLS) they are plaintext there, and all else is the same: what is
+// kept, pending, moved, detached or adopted, and how a connection ends. A parked
+// connection with TLS has its keys and two ciphers beside that, and no
+// buffer; handshakes are begun when a hello is there, and run by a few workers.
 //
 // It is written for Linux.
 package reactor

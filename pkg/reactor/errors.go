@@ -12,6 +12,8 @@ var (
 	ErrTimeout = errors.New("the peer did not finish in time")
 	// ErrTooLarge: the handler consumed nothing of a full buffer.
 	ErrTooLarge = errors.New("more input than may be kept")
+	// ErrAnswers: the peer asks for answers of TLS, and takes none.
+	ErrAnswers = errors.New("more unread answers of TLS than may be kept")
 	// ErrPanic: the handler panicked.
 	ErrPanic = errors.New("the handler panicked")
 	// ErrShutdown: the reactor is being closed, or was.

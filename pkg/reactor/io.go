@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Bytes cross the descriptor here and nowhere else: recv and send. A layer such
-// as TLS goes between these two and the rest of the package.
+// Bytes cross the descriptor here and nowhere else: recv and send. TLS stands
+// between these two and the rest of the package (seal.go).
 //
 // The system calls are raw: they do not block, so telling the scheduler about
 // them would only cost.

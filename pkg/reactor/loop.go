@@ -30,6 +30,7 @@ type Loop struct {
 	gen       uint32
 	buf       []byte
 	vec       vector
+	room      room
 	listeners []*listener
 	muted     []*listener // not watched until the next tick
 	spareFD   int         // given up to shed a connection when there are no descriptors
@@ -38,12 +39,16 @@ type Loop struct {
 	current  *Conn  // whose Data is being called
 	borrowed []byte // with this
 
-	due     []*Conn // to be settled
-	work    []*Conn // the other half of due
-	batch   []func()
-	closing []*Conn
-	onTurn  []func()
-	onTick  []func(time.Time)
+	due      []*Conn // to be settled
+	work     []*Conn // the other half of due
+	batch    []func()
+	closing  []*Conn
+	greeting map[*handshake]bool // no hello yet
+	shaking  map[*handshake]bool // begun
+	ready    []*handshake        // have a hello, and wait for a place
+
+	onTurn []func()
+	onTick []func(time.Time)
 
 	now     time.Time     // by tick
 	elapsed time.Duration // since the reactor's start, by tick
@@ -60,6 +65,7 @@ func newLoop(r *Reactor, index int) (*Loop, error) {
 	return &Loop{
 		r: r, index: index, poll: p, gen: 1,
 		buf: make([]byte, r.opts.MaxInput), spareFD: openSpare(), now: r.start,
+		greeting: map[*handshake]bool{}, shaking: map[*handshake]bool{},
 	}, nil
 }
 
@@ -205,6 +211,9 @@ func (l *Loop) settle() {
 			l.depart(c)
 		case c.state&(resumed|replaced) != 0 && c.state&deaf == 0 && c.x != nil && len(c.x.in) > 0:
 			l.offer(c, c.x.in, true)
+			l.endSealed(c)
+		default:
+			l.endSealed(c)
 		}
 	}
 }
@@ -221,6 +230,7 @@ func (l *Loop) maybeTick() {
 	l.now = l.r.opts.Now()
 	l.elapsed = l.now.Sub(l.r.start)
 	l.expire()
+	l.expireHandshakes()
 	l.rearm()
 	for _, f := range l.onTick {
 		l.hook(func() { f(l.now) })

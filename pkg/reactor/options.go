@@ -28,6 +28,9 @@ type Options struct {
 	// Linger bounds how long a connection whose output has all been sent waits
 	// for the peer to close its side as well. Default 2 s.
 	Linger time.Duration
+	// HandshakeTimeout bounds the handshake of TLS, from the accept on. Default
+	// 10 s.
+	HandshakeTimeout time.Duration
 	// Tick is how often the OnTick hooks run, and thereby the grain of all
 	// times that are told or kept here. Default 1 s.
 	Tick time.Duration
@@ -45,6 +48,7 @@ func (o Options) defaults() Options {
 	o.MaxConns = positive(o.MaxConns, 1<<30)
 	o.CloseTimeout = positive(o.CloseTimeout, 10*time.Second)
 	o.Linger = positive(o.Linger, 2*time.Second)
+	o.HandshakeTimeout = positive(o.HandshakeTimeout, 10*time.Second)
 	o.Tick = positive(o.Tick, time.Second)
 	if o.Logger == nil {
 		silent := logrus.New()

@@ -2,6 +2,7 @@ package reactor
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -28,6 +29,9 @@ type Reactor struct {
 	accepted atomic.Uint64
 	shed     atomic.Uint64
 	panics   atomic.Uint64
+	secured  atomic.Uint64
+	failed   atomic.Uint64
+	workers  workers
 
 	mu        sync.Mutex
 	listeners []*listener
@@ -40,12 +44,16 @@ type Stats struct {
 	Accepted uint64
 	Shed     uint64 // refused for want of descriptors, or beyond MaxConns
 	Panics   uint64
+
+	Handshakes       uint64 // of TLS, that were completed
+	HandshakesFailed uint64 // or not: refused by one side, late, or left
 }
 
 // New returns a Reactor whose loops run.
 func New(o Options) (*Reactor, error) {
 	o = o.defaults()
 	r := &Reactor{opts: o, log: o.Logger, start: o.Now(), limit: descriptorLimit(o.Reserve)}
+	r.workers.tasks = make(chan *handshake, o.Loops*(maxShaking+1))
 	for i := range o.Loops {
 		l, err := newLoop(r, i)
 		if err != nil {
@@ -75,7 +83,10 @@ func (r *Reactor) Len() (n int) {
 
 // Stats returns the counts.
 func (r *Reactor) Stats() Stats {
-	return Stats{Conns: r.Len(), Accepted: r.accepted.Load(), Shed: r.shed.Load(), Panics: r.panics.Load()}
+	return Stats{
+		Conns: r.Len(), Accepted: r.accepted.Load(), Shed: r.shed.Load(), Panics: r.panics.Load(),
+		Handshakes: r.secured.Load(), HandshakesFailed: r.failed.Load(),
+	}
 }
 
 // roomiest returns the loop that should take a connection which l accepted: l,
@@ -99,6 +110,19 @@ func (r *Reactor) roomiest(l *Loop) *Loop {
 // called for each connection, on the loop that has it, and returns its handler,
 // or nil to close it.
 func (r *Reactor) Listen(nl net.Listener, accept func(*Conn) Handler) error {
+	return r.listen(nl, nil, accept)
+}
+
+// ListenTLS is Listen for connections with TLS by config, which is not to be
+// changed afterwards; accept is called when a handshake is done. All that a
+// handler sees is plaintext. Workers do the handshakes, as many at a time as
+// there are processors but one; a peer that keeps one waiting occupies none, and
+// has Options.HandshakeTimeout in all.
+func (r *Reactor) ListenTLS(nl net.Listener, config *tls.Config, accept func(*Conn) Handler) error {
+	return r.listen(nl, config, accept)
+}
+
+func (r *Reactor) listen(nl net.Listener, config *tls.Config, accept func(*Conn) Handler) error {
 	sc, ok := nl.(syscall.Conn)
 	if !ok {
 		return fmt.Errorf("listen on %s: %w", nl.Addr(), ErrNotSocket)
@@ -108,12 +132,15 @@ func (r *Reactor) Listen(nl net.Listener, accept func(*Conn) Handler) error {
 		return fmt.Errorf("listen on %s: %w", nl.Addr(), err)
 	}
 	_, tcp := nl.(*net.TCPListener)
-	ln := &listener{of: nl, fd: int32(fd), tcp: tcp, accept: accept}
+	ln := &listener{of: nl, fd: int32(fd), tcp: tcp, tls: config, accept: accept}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed != nil {
 		_ = unix.Close(fd)
 		return fmt.Errorf("listen on %s: %w", nl.Addr(), ErrShutdown)
+	}
+	if config != nil {
+		r.startWorkers()
 	}
 	r.listeners = append(r.listeners, ln)
 	return r.everywhere(func(l *Loop) error {
@@ -207,6 +234,7 @@ func (r *Reactor) shutdown() {
 	}
 	_ = r.everywhere(func(l *Loop) error { l.quit = true; return nil })
 	r.wg.Wait()
+	r.workers.stop()
 }
 
 // release is the loop's last act: it refuses posts and runs those it has taken.

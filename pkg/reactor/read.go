@@ -32,6 +32,10 @@ func (l *Loop) input(c *Conn, events uint32) {
 // loop's buffer; kept input is read behind, not copied to and fro, so that a
 // large message that comes in small pieces costs no more than its size.
 func (l *Loop) read(c *Conn) {
+	if c.tls != nil {
+		l.readSealed(c)
+		return
+	}
 	kept := 0
 	buf := l.buf
 	if c.x != nil && len(c.x.in) > 0 {
@@ -52,7 +56,7 @@ func (l *Loop) read(c *Conn) {
 	case e != 0:
 		c.doom(e)
 	case n == 0:
-		l.endOfInput(c)
+		l.endOfInput(c, nil)
 	default:
 		c.lastRead = l.elapsed
 		l.offer(c, buf[:kept+n], kept > 0)
@@ -69,15 +73,16 @@ func roomFor(b []byte, limit int) []byte {
 	return grown
 }
 
-// endOfInput is called when the peer has closed its direction. What is pending
-// is still sent: it may have closed that direction only.
-func (l *Loop) endOfInput(c *Conn) {
+// endOfInput is called when the peer has closed its direction; err is not nil if
+// not in order. What is pending is still sent: it may have closed that direction
+// only.
+func (l *Loop) endOfInput(c *Conn, err error) {
 	c.state |= ended
-	if c.Pending() == 0 {
-		c.doom(nil)
+	if c.Pending() == 0 && c.tls == nil {
+		c.doom(err)
 		return
 	}
-	l.beginClose(c, nil)
+	l.beginClose(c, err)
 }
 
 // offer gives b to the handler and keeps what is left. own tells that b is the

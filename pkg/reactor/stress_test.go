@@ -3,6 +3,7 @@ package reactor_test
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"io"
 	"math/rand/v2"
 	"net"
@@ -21,6 +22,7 @@ import (
 // sent, and each connection must end exactly once.
 type stress struct {
 	t              *testing.T
+	tls            bool
 	r              *reactor.Reactor
 	opened, closed atomic.Int64
 	returns        sync.WaitGroup
@@ -130,26 +132,27 @@ func tiny(_, _ string, raw syscall.RawConn) error {
 func (s *stress) peer(addr string, seed uint64, vanish int) {
 	rnd := rand.New(rand.NewPCG(2, seed))
 	d := net.Dialer{Control: tiny, Timeout: patience}
-	nc, err := d.Dial("tcp", addr)
+	tcp, err := d.Dial("tcp", addr)
 	if err != nil {
 		s.t.Error(err)
 		return
 	}
-	defer nc.Close()
-	_ = nc.SetDeadline(time.Now().Add(2 * patience))
+	defer tcp.Close()
+	_ = tcp.SetDeadline(time.Now().Add(2 * patience))
+	nc := s.over(tcp, seed)
 	msg := make([]byte, 1+rnd.IntN(60_000))
 	for i := range msg {
 		msg[i] = byte(rnd.Uint32())
 	}
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	wg.Go(func() { sendPieces(nc.(*net.TCPConn), rand.New(rand.NewPCG(3, seed)), msg) })
+	wg.Go(func() { sendPieces(nc, rand.New(rand.NewPCG(3, seed)), msg) })
 	if vanish > 0 {
 		_, _ = io.CopyN(io.Discard, nc, int64(vanish))
 		if seed%2 == 0 {
-			_ = nc.(*net.TCPConn).SetLinger(0)
+			_ = tcp.(*net.TCPConn).SetLinger(0)
 		}
-		nc.Close()
+		tcp.Close()
 		return
 	}
 	if back, err := io.ReadAll(nc); err != nil || !bytes.Equal(back, msg) {
@@ -157,7 +160,21 @@ func (s *stress) peer(addr string, seed uint64, vanish int) {
 	}
 }
 
-func sendPieces(nc *net.TCPConn, rnd *rand.Rand, msg []byte) {
+// A duplex is a connection of which one direction can be closed.
+type duplex interface {
+	net.Conn
+	CloseWrite() error
+}
+
+// over returns what the peer speaks over a connection.
+func (s *stress) over(tcp net.Conn, seed uint64) duplex {
+	if !s.tls {
+		return tcp.(*net.TCPConn)
+	}
+	return tls.Client(tcp, clientOf(tls.VersionTLS12+uint16(seed%2)))
+}
+
+func sendPieces(nc duplex, rnd *rand.Rand, msg []byte) {
 	for len(msg) > 0 {
 		n := min(1+rnd.IntN(3000), len(msg))
 		if _, err := nc.Write(msg[:n]); err != nil {
@@ -168,19 +185,27 @@ func sendPieces(nc *net.TCPConn, rnd *rand.Rand, msg []byte) {
 	_ = nc.CloseWrite()
 }
 
-func TestStress(t *testing.T) {
+func TestStress(t *testing.T)    { runStress(t, false) }
+func TestStressTLS(t *testing.T) { runStress(t, true) }
+
+func runStress(t *testing.T, secured bool) {
 	peers := 120
 	if testing.Short() {
 		peers = 40
 	}
-	s := &stress{t: t, r: start(t, reactor.Options{Loops: 2, MaxInput: 16 << 10})}
+	s := &stress{t: t, tls: secured, r: start(t, reactor.Options{Loops: 2, MaxInput: 16 << 10})}
 	lc := net.ListenConfig{Control: tiny}
 	l, err := lc.Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	if err := s.r.Listen(l, s.accept); err != nil {
+	if secured {
+		err = s.r.ListenTLS(l, newPair().server, s.accept)
+	} else {
+		err = s.r.Listen(l, s.accept)
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	var wg sync.WaitGroup
@@ -196,6 +221,9 @@ func TestStress(t *testing.T) {
 		})
 	}
 	wg.Wait()
+	for end := time.Now().Add(patience); s.closed.Load() < s.opened.Load() && time.Now().Before(end); {
+		time.Sleep(time.Millisecond) // those whose peers have vanished
+	}
 	s.returns.Wait()
 	stop(t, s.r)
 	if n := s.r.Len(); n != 0 || s.opened.Load() != s.closed.Load() || s.opened.Load() != int64(peers) {

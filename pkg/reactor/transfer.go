@@ -15,6 +15,8 @@ import (
 // together with the bytes that were read but not consumed: called from Data,
 // all that this call was given, whatever it returns. Closed will not be called.
 //
+// With TLS it is a *tls.Conn, which Adopt takes back.
+//
 // It fails with ErrPending while output is pending; the connection then stays.
 // After any other error it is closed.
 func (c *Conn) Detach() (net.Conn, []byte, error) {
@@ -42,6 +44,11 @@ func (c *Conn) Detach() (net.Conn, []byte, error) {
 	}
 	l.forget(c)
 	c.x = nil
+	if s := c.tls; s != nil {
+		c.tls = nil
+		s.nc, s.loop = nc, l
+		return s.tls, prefix, nil
+	}
 	return nc, prefix, nil
 }
 
@@ -68,11 +75,16 @@ func fileConn(fd int32) (net.Conn, error) {
 // loop afterwards.
 //
 // If nc stands before another connection, of which it has read more than it has
-// passed on, its method Unwrap gives that up, and what follows prefix.
+// passed on, its method Unwrap gives that up, and what follows prefix. A *tls.Conn
+// that came from Detach goes on with its TLS; nobody else may use it any more.
 func (l *Loop) Adopt(nc net.Conn, prefix []byte, h Handler) (*Conn, error) {
 	if w, ok := nc.(interface{ Unwrap() (net.Conn, []byte) }); ok {
 		inner, unread := w.Unwrap()
 		nc, prefix = inner, slices.Concat(prefix, unread)
+	}
+	s := secureOf(nc)
+	if s != nil {
+		nc = s.nc
 	}
 	defer nc.Close()
 	sc, ok := nc.(syscall.Conn)
@@ -85,6 +97,9 @@ func (l *Loop) Adopt(nc net.Conn, prefix []byte, h Handler) (*Conn, error) {
 	}
 	c := &Conn{h: h, fd: int32(fd)}
 	c.loop.Store(l)
+	if s != nil {
+		c.tls, s.nc = s, nil
+	}
 	if len(prefix) > 0 {
 		c.side().in = bytes.Clone(prefix)
 	}
@@ -190,14 +205,18 @@ func (l *Loop) arrive(c *Conn, then func(*Conn)) {
 		l.call(c, then)
 	}
 	if c.state&gone == 0 {
+		l.takeUnsealed(c)
 		l.offerKept(c)
 	}
 }
 
-// offerKept has settle offer what is kept.
+// offerKept has settle offer what is kept, and the end behind it if that has come.
 func (l *Loop) offerKept(c *Conn) {
 	if c.x != nil && len(c.x.in) > 0 {
 		c.state |= resumed
+		l.settleLater(c)
+	}
+	if c.tls != nil && c.tls.end != nil {
 		l.settleLater(c)
 	}
 	c.slim()

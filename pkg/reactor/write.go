@@ -15,6 +15,9 @@ func (c *Conn) Write(bufs ...[]byte) (blocked bool) {
 		c.x.add(bufs, 0)
 		return true
 	}
+	if c.tls != nil {
+		return c.writeSealed(bufs)
+	}
 	for len(bufs) > 0 {
 		chunk := bufs[:min(len(bufs), maxVectors)]
 		n, e := c.Loop().vec.send(c.fd, chunk)
@@ -64,6 +67,12 @@ func (l *Loop) flush(c *Conn) {
 	x := c.x
 	if x == nil || c.state&(doomed|moving) != 0 {
 		return
+	}
+	if c.tls != nil {
+		if !l.flushSealed(c) {
+			return
+		}
+		x.answers = 0
 	}
 	for x.pending > 0 {
 		n, e := l.vec.send(c.fd, x.out[:min(len(x.out), maxVectors)])

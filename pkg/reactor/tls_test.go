@@ -1,0 +1,389 @@
+package reactor_test
+
+import (
+	"bytes"
+	"crypto/tls"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/orbitd/orbitd/pkg/reactor"
+)
+
+func TestTLSByteByByte(t *testing.T) {
+	for name, version := range versions {
+		t.Run(name, func(t *testing.T) {
+			r := start(t, reactor.Options{Loops: 2})
+			addr := listenTLS(t, r, func(*reactor.Conn) reactor.Handler { return &handler{data: echo} })
+			nc := secure(t, dribble{dial(t, addr)}, clientOf(version))
+			for _, s := range []string{"x", strings.Repeat("long ", 200), "end"} {
+				send(t, nc, s)
+				expect(t, nc, s)
+			}
+			if err := nc.CloseWrite(); err != nil {
+				t.Fatal(err)
+			}
+			expectEnd(t, nc)
+			if s := r.Stats(); s.Handshakes != 1 || s.HandshakesFailed != 0 {
+				t.Errorf("%+v", s)
+			}
+		})
+	}
+}
+
+func TestTLSCloseSaysSo(t *testing.T) {
+	r := start(t, reactor.Options{Loops: 1})
+	ended := make(chan error, 1)
+	big := bytes.Repeat([]byte("0123456789abcdef"), 1<<20)
+	addr := listenTLS(t, r, func(*reactor.Conn) reactor.Handler {
+		return &handler{
+			data: func(c *reactor.Conn, b []byte) int {
+				if !c.Write([]byte("first "), big) {
+					t.Error("nothing is pending")
+				}
+				c.Write(big, []byte(" last"))
+				c.Close()
+				return len(b)
+			},
+			closed: func(_ *reactor.Conn, err error) { ended <- err },
+		}
+	})
+	nc := secure(t, dial(t, addr), newPair().client)
+	send(t, nc, "x")
+	got, err := io.ReadAll(nc) // an end without close_notify would be an error
+	want := "first " + string(big) + string(big) + " last"
+	if err != nil || string(got) != want {
+		t.Fatalf("%d of %d bytes and %v", len(got), len(want), err)
+	}
+	nc.Close()
+	if err := get(t, ended); err != reactor.ErrClosed {
+		t.Error(err)
+	}
+}
+
+// TestTLSEnds: what the handler is told of how the peer went.
+func TestTLSEnds(t *testing.T) {
+	for name, test := range map[string]struct {
+		end  func(nc *tls.Conn)
+		want error
+	}{
+		"in order":  {func(nc *tls.Conn) { nc.Close() }, nil},
+		"truncated": {func(nc *tls.Conn) { nc.NetConn().Close() }, io.ErrUnexpectedEOF},
+		"not TLS":   {func(nc *tls.Conn) { _, _ = nc.NetConn().Write([]byte("GET / HTTP/1.1\r\n\r\n")) }, nil},
+		"not sealed": {func(nc *tls.Conn) {
+			_, _ = nc.NetConn().Write([]byte{23, 3, 3, 0, 20, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20})
+		}, nil},
+		"too large":   {func(nc *tls.Conn) { _, _ = nc.NetConn().Write([]byte{23, 3, 3, 0xff, 0xff}) }, nil},
+		"hello again": {func(nc *tls.Conn) { _, _ = nc.NetConn().Write([]byte{22, 3, 3, 0, 4, 1, 0, 0, 0}) }, nil},
+	} {
+		for version, number := range versions {
+			t.Run(name+" "+version, func(t *testing.T) {
+				r := start(t, reactor.Options{Loops: 1})
+				ended := make(chan error, 1)
+				addr := listenTLS(t, r, func(*reactor.Conn) reactor.Handler {
+					return &handler{data: echo, closed: func(_ *reactor.Conn, err error) { ended <- err }}
+				})
+				nc := secure(t, dial(t, addr), clientOf(number))
+				send(t, nc, "x")
+				expect(t, nc, "x")
+				test.end(nc)
+				orderly := name == "in order" || name == "truncated"
+				if !orderly {
+					_, err := nc.Read(make([]byte, 1))
+					if err == nil || !strings.Contains(err.Error(), "remote error") {
+						t.Errorf("the peer was told %v, want an alert", err)
+					}
+					nc.Close()
+				}
+				if err := get(t, ended); orderly != (err == test.want) {
+					t.Errorf("the handler was told %v", err)
+				}
+			})
+		}
+	}
+}
+
+// TestTLSHalfClosed: what was asked before a close_notify is answered behind it,
+// also where the handler was not taking input then.
+func TestTLSHalfClosed(t *testing.T) {
+	r := start(t, reactor.Options{Loops: 1})
+	paused := make(chan *reactor.Conn, 1)
+	addr := listenTLS(t, r, func(*reactor.Conn) reactor.Handler {
+		first := true
+		return &handler{data: func(c *reactor.Conn, b []byte) int {
+			if first {
+				first = false
+				c.PauseRead()
+				paused <- c
+				return 0
+			}
+			return echo(c, b)
+		}}
+	})
+	nc := secure(t, dial(t, addr), newPair().client)
+	send(t, nc, "question")
+	if err := nc.CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	c := get(t, paused)
+	on(t, r.Loops()[0], c.ResumeRead)
+	expect(t, nc, "question")
+	expectEnd(t, nc)
+}
+
+// gather keeps writes until it is flushed.
+type gather struct {
+	net.Conn
+	held bytes.Buffer
+}
+
+func (g *gather) Write(p []byte) (int, error) { return g.held.Write(p) }
+
+// SetWriteDeadline is not for what flush sends later.
+func (g *gather) SetWriteDeadline(time.Time) error { return nil }
+
+func (g *gather) flush() { _, _ = g.Conn.Write(g.held.Bytes()); g.held.Reset() }
+
+// TestTLSEndBehindPausedInput: a close_notify in the same segment as input that
+// the handler leaves for later does not take that away.
+func TestTLSEndBehindPausedInput(t *testing.T) {
+	r := start(t, reactor.Options{Loops: 1})
+	paused := make(chan *reactor.Conn, 1)
+	ended := make(chan error, 1)
+	addr := listenTLS(t, r, func(*reactor.Conn) reactor.Handler {
+		calls := 0
+		return &handler{
+			data: func(c *reactor.Conn, b []byte) int {
+				if calls++; calls == 2 {
+					c.PauseRead()
+					paused <- c
+					return 0
+				}
+				return echo(c, b)
+			},
+			closed: func(_ *reactor.Conn, err error) { ended <- err },
+		}
+	})
+	g := &gather{Conn: dial(t, addr)}
+	nc := tls.Client(flushing{g}, newPair().client)
+	send(t, nc, "one")
+	expect(t, nc, "one")
+	send(t, nc, "two")
+	_ = nc.CloseWrite()
+	g.flush()
+	c := get(t, paused)
+	on(t, r.Loops()[0], func() {})
+	on(t, r.Loops()[0], c.ResumeRead)
+	expect(t, nc, "two")
+	expectEnd(t, nc)
+	if err := get(t, ended); err != nil {
+		t.Error(err)
+	}
+}
+
+// flushing sends what is held before it reads.
+type flushing struct{ *gather }
+
+func (f flushing) Read(p []byte) (int, error) { f.flush(); return f.gather.Read(p) }
+
+// TestTLSPipelined: input that comes with the end of the handshake, in one
+// segment, is not lost.
+func TestTLSPipelined(t *testing.T) {
+	for name, version := range versions {
+		t.Run(name, func(t *testing.T) {
+			r := start(t, reactor.Options{Loops: 1})
+			addr := listenTLS(t, r, func(*reactor.Conn) reactor.Handler { return &handler{data: echo} })
+			g := &gather{Conn: dial(t, addr)}
+			nc := tls.Client(flushing{g}, clientOf(version))
+			if err := nc.Handshake(); err != nil {
+				t.Fatal(err)
+			}
+			send(t, nc, "behind the handshake")
+			expect(t, nc, "behind the handshake")
+		})
+	}
+}
+
+func TestTLSDetachAndAdopt(t *testing.T) {
+	r := start(t, reactor.Options{Loops: 2})
+	type detached struct {
+		nc     net.Conn
+		prefix string
+	}
+	out := make(chan detached, 1)
+	addr := listenTLS(t, r, func(*reactor.Conn) reactor.Handler {
+		return &handler{
+			data: func(c *reactor.Conn, b []byte) int {
+				nc, prefix, err := c.Detach()
+				if err != nil {
+					t.Error(err)
+				}
+				out <- detached{nc, string(prefix)}
+				return 0
+			},
+			closed: func(*reactor.Conn, error) { t.Error("Closed after Detach") },
+		}
+	})
+	g := &gather{Conn: dial(t, addr)}
+	nc := tls.Client(flushing{g}, newPair().client)
+	send(t, nc, "GET /")
+	g.flush()
+	d := get(t, out)
+	if d.prefix != "GET /" || r.Len() != 0 {
+		t.Fatalf("prefix %q, %d connections left", d.prefix, r.Len())
+	}
+	if d.nc.RemoteAddr().String() != g.LocalAddr().String() {
+		t.Errorf("the peer is %v", d.nc.RemoteAddr())
+	}
+	for _, s := range []string{"a", "b", "c"} {
+		send(t, nc, s)
+	}
+	g.flush() // three records, of which crypto/tls takes more than it passes on
+	expect(t, d.nc, "a")
+	send(t, d.nc, "from outside")
+	expect(t, nc, "from outside")
+	if _, err := r.Loops()[1].Adopt(d.nc, []byte("early "), &handler{data: echo}); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, nc, "early bc")
+	send(t, nc, "late")
+	expect(t, nc, "late")
+}
+
+// TestTLSDetachedCloses: who closes a detached connection says so to the peer,
+// and what was sent before arrives also if the peer is still sending.
+func TestTLSDetachedCloses(t *testing.T) {
+	r := start(t, reactor.Options{Loops: 1})
+	out := make(chan net.Conn, 1)
+	addr := listenTLS(t, r, func(c *reactor.Conn) reactor.Handler {
+		nc, _, err := c.Detach()
+		if err != nil {
+			t.Error(err)
+		}
+		out <- nc
+		return nil
+	})
+	nc := secure(t, dial(t, addr), newPair().client)
+	outside := get(t, out)
+	send(t, nc, strings.Repeat("not read ", 1000))
+	send(t, outside, "answer")
+	if err := outside.Close(); err != nil {
+		t.Error(err)
+	}
+	if got, err := io.ReadAll(nc); err != nil || string(got) != "answer" {
+		t.Errorf("%q and %v", got, err)
+	}
+}
+
+func TestTLSMoves(t *testing.T) {
+	r := start(t, reactor.Options{Loops: 2})
+	big := bytes.Repeat([]byte("0123456789abcdef"), 1<<20)
+	addr := listenTLS(t, r, func(*reactor.Conn) reactor.Handler {
+		return &handler{data: func(c *reactor.Conn, b []byte) int {
+			other := r.Loops()[1-c.Loop().Index()]
+			c.Write(big)
+			c.Move(other, func(c *reactor.Conn) {
+				if c.Pending() == 0 {
+					t.Error("nothing is pending")
+				}
+				c.Write([]byte("end"))
+				c.SetHandler(&handler{data: echo})
+			})
+			return 2
+		}}
+	})
+	nc := secure(t, dial(t, addr), newPair().client)
+	send(t, nc, "mvkept")
+	b := make([]byte, len(big)+3)
+	if _, err := io.ReadFull(nc, b); err != nil || !bytes.Equal(b[:len(big)], big) || !bytes.HasSuffix(b, []byte("end")) {
+		t.Fatal("what was pending did not arrive:", err)
+	}
+	expect(t, nc, "kept")
+}
+
+// TestPlainOnTLS: who forgets the s in https is told.
+func TestPlainOnTLS(t *testing.T) {
+	r := start(t, reactor.Options{Loops: 1})
+	addr := listenTLS(t, r, func(*reactor.Conn) reactor.Handler { t.Error("accepted"); return nil })
+	nc := dial(t, addr)
+	send(t, nc, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+	if got, err := io.ReadAll(nc); err != nil || !strings.HasPrefix(string(got), "HTTP/1.1 400 ") || !strings.Contains(string(got), "https://") {
+		t.Errorf("%q and %v", got, err)
+	}
+}
+
+func TestTLSHandshakesThatFail(t *testing.T) {
+	r := start(t, reactor.Options{Loops: 1})
+	addr := listenTLS(t, r, func(*reactor.Conn) reactor.Handler { t.Error("accepted"); return nil })
+	for name, bad := range map[string][]byte{
+		"nothing":        {},
+		"no record":      {0, 1, 2, 3, 4, 5},
+		"no handshake":   {22, 3, 1, 0, 4, 99, 0, 0, 0},
+		"an empty one":   {22, 3, 1, 0, 0},
+		"a large record": {22, 3, 1, 0xff, 0xff},
+		"a large hello":  {22, 3, 1, 0, 4, 1, 0xff, 0xff, 0xff},
+		"half a hello":   {22, 3, 1, 0, 99, 1, 0, 0, 95, 3, 3},
+	} {
+		nc := dial(t, addr)
+		_, _ = nc.Write(bad)
+		_ = nc.CloseWrite()
+		if _, err := io.ReadAll(nc); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	old := clientOf(tls.VersionTLS11)
+	if err := tls.Client(dial(t, addr), old).Handshake(); err == nil || !strings.Contains(err.Error(), "remote error") {
+		t.Errorf("TLS 1.1: %v", err)
+	}
+	for r.Len() > 0 {
+		time.Sleep(time.Millisecond)
+	}
+	if s := r.Stats(); s.Handshakes != 0 || s.HandshakesFailed != 8 || s.Panics != 0 {
+		t.Errorf("%+v", s)
+	}
+}
+
+// TestTLSHandshakeTimeout: who falls silent at any point is ended in time.
+func TestTLSHandshakeTimeout(t *testing.T) {
+	clk := newClock()
+	r := start(t, reactor.Options{Loops: 1, Now: clk.now, Tick: time.Millisecond, HandshakeTimeout: 10 * time.Second})
+	addr := listenTLS(t, r, func(*reactor.Conn) reactor.Handler { return &handler{data: echo} })
+	done := secure(t, dial(t, addr), newPair().client)
+	silent := dial(t, addr)
+	half := dial(t, addr)
+	send(t, half, "\x16\x03\x01")
+	stuck := dial(t, addr)
+	go func() { _ = tls.Client(mutedAfter(stuck, 1), newPair().client).Handshake() }()
+	for r.Len() < 4 {
+		time.Sleep(time.Millisecond)
+	}
+	clk.add(9 * time.Second)
+	on(t, r.Loops()[0], func() {})
+	if n := r.Len(); n != 4 {
+		t.Errorf("%d left before the time", n)
+	}
+	clk.add(time.Second)
+	for r.Len() > 1 {
+		time.Sleep(time.Millisecond)
+	}
+	expectEnd(t, silent)
+	send(t, done, "x")
+	expect(t, done, "x")
+}
+
+// mutedAfter swallows all writes after the first n.
+func mutedAfter(nc net.Conn, n int) net.Conn { return &muted{nc, n} }
+
+type muted struct {
+	net.Conn
+	left int
+}
+
+func (m *muted) Write(p []byte) (int, error) {
+	if m.left--; m.left < 0 {
+		return len(p), nil
+	}
+	return m.Conn.Write(p)
+}
