@@ -1,10 +1,12 @@
 package session_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/orbitd/orbitd/pkg/channel"
 	"github.com/orbitd/orbitd/pkg/engine"
 	"github.com/orbitd/orbitd/pkg/engine/memory"
 	"github.com/orbitd/orbitd/pkg/message"
@@ -240,4 +242,47 @@ func TestReadOutlived(t *testing.T) {
 	release()
 	c.want("/a:3", "/a@3")
 	c.silent()
+}
+
+// However many channels catch up at once, what was sent and not acknowledged
+// stays within the session's limit of bytes, and all of it comes in the end.
+func TestCatchingUpKeepsTheLimit(t *testing.T) {
+	const channels, each, size, limit = 40, 10, 6000, 200 << 10
+	r := newRig(t, rigOptions{limits: session.Limits{Window: 1000, WindowBytes: limit}})
+	var marks []session.Mark
+	for i := range channels {
+		name := channel.Name(fmt.Sprintf("/a/%d", i))
+		marks = append(marks, mark(name, message.Position{}))
+		for range each {
+			r.publish(name, strings.Repeat("x", size))
+		}
+	}
+	c := r.connect(0, anybody, marks...)
+	last := map[channel.Name]message.Offset{}
+	for came, through := 0, 0; came < channels*each || through < channels; {
+		r.settle()
+		burst, n := 0, len(c.events)
+		if n == 0 {
+			t.Fatalf("%d messages came, and then nothing", came)
+		}
+		for range n {
+			e := <-c.events
+			if e.kind == "at" {
+				through++
+				continue
+			}
+			if e.kind != "message" || e.previous != last[e.ch] {
+				t.Fatalf("%v follows %d", e, last[e.ch])
+			}
+			last[e.ch] = e.offset
+			came++
+			burst += len(e.data)
+		}
+		if burst > limit+3*size { // of the reads at a time each may end with one too many
+			t.Fatalf("%d bytes came without an ack; the limit is %d", burst, limit)
+		}
+		for name, offset := range last {
+			c.ack(name, offset)
+		}
+	}
 }

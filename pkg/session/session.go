@@ -29,7 +29,8 @@ type Session struct {
 	known       bool        // a client had it before
 
 	subs    []*subscription // by channel
-	unacked int             // bytes that were sent and not acknowledged
+	unacked int             // bytes that were sent and not acknowledged, or are being read
+	turn    int             // whose of subs it is to be first
 	seen    time.Time       // when the engine last heard of it
 
 	sought time.Time // when it was last looked up; guarded by Manager.mu
@@ -132,11 +133,13 @@ func (s *Session) touch() {
 	}
 }
 
-// Writable is called by the connection when it takes more.
+// Writable is called by the connection when it takes more. Another subscription
+// is the first each time, so that none takes all the room for itself.
 func (s *Session) Writable() {
-	for _, sub := range s.subs {
-		sub.pump()
+	for i := range s.subs {
+		s.subs[(s.turn+i)%len(s.subs)].pump()
 	}
+	s.turn++
 }
 
 func (s *Session) removed() bool {

@@ -141,10 +141,14 @@ func (sub *subscription) caughtUp() {
 	sub.session.part.shard.Resume(&sub.Subscription)
 }
 
-// read asks a worker for the next messages in the log.
+// read asks a worker for the next messages in the log. What it may bring counts
+// as sent meanwhile, and to its end also if sub has stopped: however many
+// subscriptions catch up at once, and however often they are begun anew, the
+// session's limit of bytes bounds what is read for it.
 func (sub *subscription) read(messages, bytes int) {
 	sub.reading = true
 	s, life := sub.session, sub.life
+	s.unacked += bytes
 	format, again := s.conn.Format(), sub.again
 	after := message.Position{Epoch: sub.epoch, Offset: sub.Sent}
 	b := s.part.manager.broker
@@ -152,9 +156,12 @@ func (sub *subscription) read(messages, bytes int) {
 		batch, err := b.Read(context.Background(), sub.name, after, engine.Limit{Messages: messages, Bytes: bytes})
 		page := frame(format, batch, again)
 		s.part.loop.Post(func() {
-			if sub.life == life {
-				sub.arrived(page, err)
-			}
+			s.freeing(func() {
+				s.unacked -= bytes
+				if sub.life == life {
+					sub.arrived(page, err)
+				}
+			})
 		})
 	})
 }
@@ -181,6 +188,9 @@ func (sub *subscription) arrived(p page, err error) {
 	if err != nil {
 		sub.fail(err)
 		return
+	}
+	if s := sub.session; s.unacked >= s.part.manager.limits.WindowBytes {
+		return // other reads have brought a message more than they had room for
 	}
 	for _, gap := range p.Gaps {
 		sub.session.conn.Gap(gap)
