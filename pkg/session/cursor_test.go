@@ -76,11 +76,8 @@ func TestAckOfAClaim(t *testing.T) {
 	for _, claim := range []message.Position{{Epoch: 77, Offset: 1 << 40}, r.at(1 << 40)} {
 		c := r.connect(0, named)
 		release := r.hold()
-		c.do(func(s *session.Session) {
-			must(t, s.Subscribe("/a", session.Start{After: claim, Given: true}).Err)
-			s.StartOne("/a")
-			must(t, s.Ack("/a", claim.Offset))
-		})
+		c.after("/a", claim)
+		c.ack("/a", claim.Offset)
 		saved := make(chan error, 1)
 		c.do(func(s *session.Session) { s.Save(func(err error) { saved <- err }) })
 		must(t, <-saved)
@@ -92,7 +89,7 @@ func TestAckOfAClaim(t *testing.T) {
 		if e := <-c.events; e.kind != "gap" {
 			t.Error(e)
 		}
-		c.do(func(s *session.Session) { s.Unsubscribe("/a") })
+		c.unsubscribe("/a")
 	}
 }
 
@@ -109,11 +106,8 @@ func TestEarlyAck(t *testing.T) {
 	d := r.connect(0, byApp)
 	d.want("/a:2r", "/a:3r", "/a:4r")
 	release := r.hold()
-	d.do(func(s *session.Session) {
-		must(t, s.Subscribe("/a", session.Start{After: message.Position{Epoch: old, Offset: 4}, Given: true}).Err)
-		s.StartOne("/a")
-		must(t, s.Ack("/a", 3))
-	})
+	d.after("/a", message.Position{Epoch: old, Offset: 4})
+	d.ack("/a", 3)
 	release()
 	if at := d.cursor("/a"); at != 3 {
 		t.Fatalf("the cursor is %d, want 3", at)

@@ -65,7 +65,7 @@ func TestWindowBytes(t *testing.T) {
 // that waited for it go on.
 func TestEndsMakeRoom(t *testing.T) {
 	for what, end := range map[string]func(r *rig, c *client){
-		"unsubscribe": func(_ *rig, c *client) { c.do(func(s *session.Session) { s.Unsubscribe("/a") }) },
+		"unsubscribe": func(_ *rig, c *client) { c.unsubscribe("/a") },
 		"moved":       func(_ *rig, c *client) { c.now("/a") },
 		"revoked": func(r *rig, c *client) {
 			r.reload(rule(t, "/a", "user:alice"), rule(t, "/**", "*"))
@@ -216,18 +216,12 @@ func TestReadOutlived(t *testing.T) {
 	r := newRig(t, rigOptions{})
 	r.publish("/a", "x", "x")
 	c := r.connect(0, session.Request{Who: alice})
-	begin := func(after message.Position) {
-		c.do(func(s *session.Session) {
-			must(t, s.Subscribe("/a", session.Start{After: after, Given: true}).Err)
-			s.StartOne("/a")
-		})
-	}
 	for what, end := range map[string]func(){
-		"unsubscribe": func() { c.do(func(s *session.Session) { s.Unsubscribe("/a") }) },
+		"unsubscribe": func() { c.unsubscribe("/a") },
 		"detach":      func() { c.detach() },
 	} {
 		release := r.hold()
-		begin(message.Position{})
+		c.after("/a", message.Position{})
 		end()
 		release()
 		r.settle()
@@ -237,8 +231,8 @@ func TestReadOutlived(t *testing.T) {
 		c = r.connect(0, session.Request{Who: alice})
 	}
 	release := r.hold()
-	begin(message.Position{})
-	begin(r.at(2))
+	c.after("/a", message.Position{})
+	c.after("/a", r.at(2))
 	release()
 	c.want("/a:3", "/a@3")
 	c.silent()

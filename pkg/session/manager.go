@@ -73,6 +73,8 @@ type Manager struct {
 	now    func() time.Time
 	parts  []*Part
 
+	rechecks atomic.Uint64
+
 	mu       sync.Mutex
 	sessions map[ID]*Session
 }
@@ -145,6 +147,7 @@ func (m *Manager) remove(s *Session, now time.Time) bool {
 // all their subscriptions. From when it returns, nothing is delivered that the
 // rights in force do not allow.
 func (m *Manager) Recheck(ctx context.Context) error {
+	m.rechecks.Add(1)
 	all := newCountdown(len(m.parts))
 	for _, p := range m.parts {
 		p.loop.Post(func() {
@@ -159,6 +162,12 @@ func (m *Manager) Recheck(ctx context.Context) error {
 		return ctx.Err()
 	}
 }
+
+// Rechecks returns how often Recheck was called. An identity that began to be
+// proven before the last call may be one that is no more: it was not looked at
+// if no session had it yet. Who compares that on the session's loop, right
+// before Attach or SetWho, misses none.
+func (m *Manager) Rechecks() uint64 { return m.rechecks.Load() }
 
 // A countdown tells when everything is done. Where that never comes, for the
 // loops have ended, nobody is left to wait for it.

@@ -297,7 +297,7 @@ func (c *consumer) act() {
 // subscribe begins now, from the oldest, or once more where it stands.
 func (c *consumer) subscribe(name channel.Name) {
 	c.m.t.Helper()
-	saved := make(chan error, 1)
+	began := make(chan struct{})
 	how := c.m.rnd.IntN(3)
 	c.c.do(func(s *session.Session) {
 		start := session.Start{Given: how > 0}
@@ -306,21 +306,22 @@ func (c *consumer) subscribe(name channel.Name) {
 			start.After, start.Given = sub.position, true
 		}
 		c.m.mu.Unlock() // others may hear what waited for room
-		result := s.Subscribe(name, start)
-		c.m.mu.Lock()
-		switch {
-		case c.m.barred[name] != (result.Err != nil):
-			c.m.fault("consumer %d: subscribe to %s: %v", c.number, name, result.Err)
-		case result.Err == nil:
-			c.stands(name, start, result.Offset)
-		}
-		c.m.mu.Unlock()
-		s.Save(func(err error) {
-			s.StartOne(name)
-			saved <- err
+		s.Subscribe(name, start, func(result session.Result) {
+			defer close(began)
+			c.m.mu.Lock()
+			switch {
+			case c.m.barred[name] != (result.Err != nil):
+				c.m.fault("consumer %d: subscribe to %s: %v", c.number, name, result.Err)
+			case result.Err == nil:
+				c.stands(name, start, result.Offset)
+			}
+			c.m.mu.Unlock()
+			if result.Err == nil {
+				s.StartOne(name)
+			}
 		})
 	})
-	must(c.m.t, <-saved)
+	<-began
 }
 
 // stands notes where a subscription was begun.
@@ -343,15 +344,16 @@ func (c *consumer) stands(name channel.Name, start session.Start, now message.Of
 }
 
 func (c *consumer) unsubscribe(name channel.Name) {
-	saved := make(chan error, 1)
+	ended := make(chan error, 1)
 	c.c.do(func(s *session.Session) {
-		s.Unsubscribe(name)
-		c.m.mu.Lock()
-		delete(c.subs, name)
-		c.m.mu.Unlock()
-		s.Save(func(err error) { saved <- err })
+		s.Unsubscribe(name, func(err error) {
+			c.m.mu.Lock()
+			delete(c.subs, name)
+			c.m.mu.Unlock()
+			ended <- err
+		})
 	})
-	must(c.m.t, <-saved)
+	must(c.m.t, <-ended)
 }
 
 // ackSome acknowledges something of what it has.

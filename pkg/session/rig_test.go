@@ -114,6 +114,50 @@ func (c *clock) add(d time.Duration) {
 	c.t = c.t.Add(d)
 }
 
+// saves is an engine whose answers to SaveSession a test may hold back, or have
+// fail.
+type saves struct {
+	engine.Engine
+	mu   sync.Mutex
+	fail error
+	hold bool
+	held []func()
+}
+
+func (s *saves) SaveSession(record engine.Session, done func(error)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.fail != nil:
+		done(s.fail)
+	case s.hold:
+		s.held = append(s.held, func() { s.Engine.SaveSession(record, done) })
+	default:
+		s.Engine.SaveSession(record, done)
+	}
+}
+
+func (s *saves) failWith(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fail = err
+}
+
+// holdUp holds sessions back until release.
+func (s *saves) holdUp() (release func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hold = true
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		for _, save := range s.held {
+			save()
+		}
+		s.hold, s.held = false, nil
+	}
+}
+
 // A rig is the core on real loops and a real engine, without a transport.
 type rig struct {
 	t     testing.TB
@@ -123,6 +167,7 @@ type rig struct {
 	rules []acl.Rule
 
 	engine   engine.Engine
+	saves    *saves
 	broker   *broker.Broker
 	reactor  *reactor.Reactor
 	sessions *session.Manager
@@ -177,7 +222,8 @@ func (r *rig) start() {
 	default:
 		r.engine = memory.New(memory.Options{Now: r.clock.now, Rules: r.storage})
 	}
-	r.broker, err = broker.New(broker.Options{Engine: r.engine, Rights: r.rights(), Workers: 2})
+	r.saves = &saves{Engine: r.engine}
+	r.broker, err = broker.New(broker.Options{Engine: r.saves, Rights: r.rights(), Workers: 2})
 	must(r.t, err)
 	r.reactor, err = reactor.New(reactor.Options{Loops: r.opts.loops, Tick: 5 * time.Millisecond, Now: r.clock.now})
 	must(r.t, err)
@@ -231,13 +277,14 @@ func (r *rig) on(loop int, f func()) {
 func (r *rig) settle() {
 	r.t.Helper()
 	for range 4 {
-		fence := make(chan struct{})
+		here, leave := make(chan struct{}), make(chan struct{})
 		r.engine.MoveCursors(nil)
-		for range 2 { // both workers
-			r.broker.Go(func() { fence <- struct{}{} })
+		for range 2 { // both workers, at once
+			r.broker.Go(func() { here <- struct{}{}; <-leave })
 		}
-		<-fence
-		<-fence
+		<-here
+		<-here
+		close(leave)
 		for i := range r.reactor.Loops() {
 			r.on(i, func() {}) // what was posted before has run, and its turn ends
 			r.on(i, func() {})
@@ -417,6 +464,7 @@ func (c *client) open(part int, q session.Request, marks ...session.Mark) error 
 		}
 		s.Save(func(err error) {
 			if !c.conn.said && err == nil {
+				s.Confirm(c.results)
 				s.Start()
 			}
 			saved <- err
@@ -446,18 +494,28 @@ func (c *client) do(f func(s *session.Session)) {
 }
 
 // subscribe subscribes and starts, after the session is saved.
-func (c *client) subscribe(name channel.Name, start session.Start) (result session.Result) {
+func (c *client) subscribe(name channel.Name, start session.Start) session.Result {
 	c.r.t.Helper()
-	saved := make(chan error, 1)
+	results := make(chan session.Result, 1)
 	c.do(func(s *session.Session) {
-		result = s.Subscribe(name, start)
-		s.Save(func(err error) {
-			s.StartOne(name)
-			saved <- err
+		s.Subscribe(name, start, func(result session.Result) {
+			if result.Err == nil {
+				s.StartOne(name)
+			}
+			results <- result
 		})
 	})
-	must(c.r.t, <-saved)
-	return result
+	return <-results
+}
+
+// unsubscribe ends subscriptions and waits until that is stored.
+func (c *client) unsubscribe(names ...channel.Name) {
+	c.r.t.Helper()
+	for _, name := range names {
+		ended := make(chan error, 1)
+		c.do(func(s *session.Session) { s.Unsubscribe(name, func(err error) { ended <- err }) })
+		must(c.r.t, <-ended)
+	}
 }
 
 func (c *client) now(names ...channel.Name) {

@@ -125,3 +125,47 @@ func TestRecheckAfterTheEnd(t *testing.T) {
 		t.Error("nobody has been looked at")
 	}
 }
+
+// Who loses the right while the subscription is being stored is told so by the
+// answer, and not by a revocation that comes before it.
+func TestRevokedBeforeTheAnswer(t *testing.T) {
+	r := newRig(t, rigOptions{})
+	c := r.connect(0, named)
+	c.now("/b")
+	release := r.saves.holdUp()
+	results := make(chan session.Result, 1)
+	c.do(func(s *session.Session) {
+		s.Subscribe("/a", session.Start{}, func(result session.Result) { results <- result })
+	})
+	r.reload(rule(t, "/b", "*"))
+	release()
+	if err := (<-results).Err; message.CodeOf(err) != message.Forbidden {
+		t.Errorf("got %v", err)
+	}
+	r.publish("/a", "x")
+	r.publish("/b", "x")
+	c.want("/b:3")
+	c.silent()
+}
+
+// The same while a session is taken up.
+func TestRevokedBeforeTheSessionIsTakenUp(t *testing.T) {
+	r := newRig(t, rigOptions{})
+	r.connect(0, named).now("/a", "/b")
+	release := r.saves.holdUp()
+	d, opened := &client{r: r, events: make(chan event, 100)}, make(chan struct{})
+	d.conn = &conn{heard: func(e event) { d.events <- e }}
+	d.opened = func() { close(opened) }
+	connected := make(chan error, 1)
+	go func() { connected <- d.open(1, named) }()
+	<-opened
+	r.reload(rule(t, "/b", "*"))
+	release()
+	must(t, <-connected)
+	if len(d.results) != 2 || message.CodeOf(d.results[0].Err) != message.Forbidden || d.results[1].Err != nil {
+		t.Errorf("%v", d.results)
+	}
+	r.publish("/a", "x")
+	d.want("/b@1")
+	d.silent()
+}

@@ -49,6 +49,14 @@ func (s *Session) Part() *Part { return s.part }
 // ID returns the session's name on the wire.
 func (s *Session) ID() string { return s.id.String() }
 
+// TTL returns for how long the session outlives its connection.
+func (s *Session) TTL() time.Duration {
+	if s.name != "" {
+		return s.part.manager.limits.DurableTTL
+	}
+	return s.part.manager.limits.TTL
+}
+
 // Who returns who the client has proven to be.
 func (s *Session) Who() *broker.Who { return s.who }
 
@@ -201,8 +209,10 @@ func (s *Session) judge() {
 	s.freeing(func() {
 		for _, sub := range slices.Clone(s.subs) {
 			if err := s.may(sub.name); err != nil {
+				if sub.started { // else the reply is still to come, and tells
+					s.conn.Revoked(sub.name, message.AsError(err))
+				}
 				s.remove(sub)
-				s.conn.Revoked(sub.name, message.AsError(err))
 			}
 		}
 	})
@@ -222,25 +232,30 @@ func (s *Session) may(name channel.Name) error {
 // Save stores a named session as it is now, and calls done on the session's
 // loop when that is durable. For a session without a name there is nothing to
 // store, and done is called at once.
-func (s *Session) Save(done func(error)) {
+func (s *Session) Save(done func(error)) { s.saveWithout(nil, done) }
+
+// saveWithout is Save but for one subscription; nil is none.
+func (s *Session) saveWithout(sub *subscription, done func(error)) {
 	if s.name == "" {
 		done(nil)
 		return
 	}
-	s.part.manager.broker.Engine().SaveSession(s.record(), func(err error) {
+	s.part.manager.broker.Engine().SaveSession(s.record(sub), func(err error) {
 		s.part.loop.Post(func() { done(err) })
 	})
 }
 
-func (s *Session) record() engine.Session {
+func (s *Session) record(without *subscription) engine.Session {
 	r := engine.Session{
 		Key: engine.SessionKey(s.id), Realm: s.realm, User: s.user, Name: s.name,
 		Secrets: s.secrets, TTL: s.part.manager.limits.DurableTTL,
 	}
 	for _, sub := range s.subs {
-		r.Subscriptions = append(r.Subscriptions, engine.Subscription{
-			Channel: sub.name, Cursor: engine.Cursor{Position: sub.acked},
-		})
+		if sub != without {
+			r.Subscriptions = append(r.Subscriptions, engine.Subscription{
+				Channel: sub.name, Cursor: engine.Cursor{Position: sub.acked},
+			})
+		}
 	}
 	return r
 }

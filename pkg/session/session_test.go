@@ -171,7 +171,7 @@ func TestBounds(t *testing.T) {
 	if err := c.subscribe("/c", session.Start{}).Err; message.CodeOf(err) != message.TooLarge || !strings.Contains(err.Error(), "session.max_channels") {
 		t.Errorf("got %v", err)
 	}
-	c.do(func(s *session.Session) { s.Unsubscribe("/a"); s.Unsubscribe("/a") })
+	c.unsubscribe("/a", "/a")
 	c.now("/c")
 	d := r.connect(0, c.request(nil), mark("/x", message.Position{}), mark("/b", r.at(1)))
 	var refused []channel.Name
@@ -202,7 +202,7 @@ func TestNamedSession(t *testing.T) {
 		first := (<-c.events).offset
 		c.want("/a:"+itoa(first+1), "/a:"+itoa(first+2))
 		c.ack("/a", first)
-		c.do(func(s *session.Session) { s.Unsubscribe("/c") })
+		c.unsubscribe("/c")
 		saved := make(chan error, 1)
 		c.do(func(s *session.Session) { s.Save(func(err error) { saved <- err }) })
 		must(t, <-saved)
@@ -290,4 +290,57 @@ func TestSaveFails(t *testing.T) {
 	r.connect(0, anybody) // has nothing to save
 	r.engine.(*memory.Engine).Refuse(nil)
 	r.connect(0, named)
+}
+
+// What could not be stored did not happen: what was subscribed is, and no more.
+func TestNotStored(t *testing.T) {
+	r := newRig(t, rigOptions{})
+	c := r.connect(0, named)
+	c.now("/a")
+	r.saves.failWith(message.Errorf(message.Unavailable, "the disk is full"))
+	for _, name := range []channel.Name{"/a", "/b"} {
+		if err := c.subscribe(name, session.Start{}).Err; message.CodeOf(err) != message.Unavailable {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+	r.publish("/b", "x")
+	r.publish("/a", "x")
+	c.want("/a:3")
+	ended := make(chan error, 1)
+	c.do(func(s *session.Session) { s.Unsubscribe("/a", func(err error) { ended <- err }) })
+	if err := <-ended; message.CodeOf(err) != message.Unavailable {
+		t.Errorf("got %v", err)
+	}
+	r.publish("/a", "x")
+	c.want("/a:4")
+	r.saves.failWith(nil)
+	c.unsubscribe("/a")
+	r.publish("/a", "x")
+	c.silent()
+}
+
+// An unsubscribe that is still being stored takes nothing from the connection
+// that has taken the session up meanwhile.
+func TestUnsubscribedByAnEarlierConnection(t *testing.T) {
+	r := newRig(t, rigOptions{})
+	c := r.connect(0, named)
+	c.now("/a")
+	release := r.saves.holdUp()
+	ended := make(chan error, 1)
+	c.do(func(s *session.Session) { s.Unsubscribe("/a", func(err error) { ended <- err }) })
+	d, opened := &client{r: r, events: make(chan event, 100)}, make(chan struct{})
+	d.conn = &conn{heard: func(e event) { d.events <- e }}
+	d.opened = func() { close(opened) }
+	connected := make(chan error, 1)
+	go func() { connected <- d.open(1, named) }()
+	<-opened
+	release()
+	must(t, <-ended)
+	must(t, <-connected)
+	d.want("/a@1")
+	r.publish("/a", "x")
+	d.want("/a:2")
+	if n := len(r.stored(named.Name).Subscriptions); n != 1 {
+		t.Errorf("%d subscriptions are stored", n)
+	}
 }

@@ -29,9 +29,36 @@ type Mark struct {
 	After   message.Position
 }
 
-// Subscribe begins a subscription, or moves one to a new start. Nothing is sent
-// on it before Start; a named session is saved in between.
-func (s *Session) Subscribe(name channel.Name, start Start) Result {
+// Subscribe begins a subscription, or moves one to a new start, and calls done
+// when that is durable, where the session is stored. Nothing is sent on it
+// before StartOne. Where it could not be stored, a subscription that there was
+// before goes on from its new start: what its client misses by that it notices.
+func (s *Session) Subscribe(name channel.Name, start Start, done func(Result)) {
+	before, _ := s.find(name)
+	result := s.place(name, start)
+	if result.Err != nil {
+		done(result)
+		return
+	}
+	conn := s.conn
+	s.Save(func(err error) {
+		switch {
+		case s.conn != conn: // nobody waits for the result
+		case err == nil:
+			result.Err = s.ended(name)
+		case before != nil:
+			result.Err = err
+			s.StartOne(name)
+		default:
+			result.Err = err
+			s.end(name)
+		}
+		done(result)
+	})
+}
+
+// place sets where a subscription starts, which is made if there is none.
+func (s *Session) place(name channel.Name, start Start) Result {
 	if err := s.may(name); err != nil {
 		return Result{Channel: name, Err: err}
 	}
@@ -54,7 +81,7 @@ func (s *Session) Resume(marks []Mark) []Result {
 	results := make([]Result, 0, len(s.subs)+len(marks))
 	for _, mark := range marks {
 		named[mark.Channel] = struct{}{}
-		results = append(results, s.Subscribe(mark.Channel, Start{After: mark.After, Given: true}))
+		results = append(results, s.place(mark.Channel, Start{After: mark.After, Given: true}))
 	}
 	for i := 0; i < len(s.subs); {
 		sub := s.subs[i]
@@ -97,6 +124,28 @@ func (s *Session) dropRefused(results []Result) {
 	}
 }
 
+// Confirm has the results of Resume tell what has become of the subscriptions
+// since: a change of rights may have ended some, while the session was saved.
+func (s *Session) Confirm(results []Result) {
+	for i := range results {
+		if r := &results[i]; r.Err == nil {
+			r.Err = s.ended(r.Channel)
+		}
+	}
+}
+
+// ended returns why there is no subscription of the channel any more, or nil.
+func (s *Session) ended(name channel.Name) error {
+	if sub, _ := s.find(name); sub != nil {
+		return nil
+	}
+	if err := s.may(name); err != nil {
+		return err
+	}
+	// Rights have gone and come back.
+	return message.Errorf(message.Unavailable, "the rights to %s have just changed; subscribe again", name)
+}
+
 // Start begins to send on all subscriptions that wait for it.
 func (s *Session) Start() {
 	for _, sub := range s.subs {
@@ -105,7 +154,7 @@ func (s *Session) Start() {
 	}
 }
 
-// StartOne begins to send on one subscription.
+// StartOne begins to send on one subscription, once its reply is queued.
 func (s *Session) StartOne(name channel.Name) {
 	if sub, _ := s.find(name); sub != nil {
 		sub.started = true
@@ -113,8 +162,21 @@ func (s *Session) StartOne(name channel.Name) {
 	}
 }
 
-// Unsubscribe ends a subscription. One that is not there has ended.
-func (s *Session) Unsubscribe(name channel.Name) {
+// Unsubscribe ends a subscription, and calls done when that is durable. One that
+// is not there has ended. After an error it goes on.
+func (s *Session) Unsubscribe(name channel.Name, done func(error)) {
+	sub, _ := s.find(name)
+	conn := s.conn
+	s.saveWithout(sub, func(err error) {
+		if err == nil && s.conn == conn { // else who has taken the session up has it
+			s.end(name)
+		}
+		done(err)
+	})
+}
+
+// end removes a subscription, if it is there.
+func (s *Session) end(name channel.Name) {
 	if sub, _ := s.find(name); sub != nil {
 		s.freeing(func() { s.remove(sub) })
 	}

@@ -11,37 +11,32 @@ import (
 )
 
 func (x *exchange) subscribe(c *protocol.Command) {
-	s := x.session
-	result := s.Subscribe(c.Channel, session.Start{After: c.Position(), Given: c.HasAfter})
+	start := session.Start{After: c.Position(), Given: c.HasAfter}
+	x.busy = true
+	x.session.Subscribe(c.Channel, start, func(result session.Result) {
+		x.done(func() { x.subscribed(c, result) })
+	})
+}
+
+func (x *exchange) subscribed(c *protocol.Command, result session.Result) {
 	if result.Err != nil {
 		x.fail(c.ID, result.Err)
 		return
 	}
 	epoch := x.server.broker.Engine().Status().Epoch
-	x.saved(c.ID, func() {
-		x.carrier.object(func(dst []byte) []byte { return protocol.AppendSubscribed(dst, c.ID, result.Offset, epoch) })
-		s.StartOne(c.Channel)
-	})
+	x.carrier.object(func(dst []byte) []byte { return protocol.AppendSubscribed(dst, c.ID, result.Offset, epoch) })
+	x.session.StartOne(c.Channel)
 }
 
 func (x *exchange) unsubscribe(c *protocol.Command) {
-	x.session.Unsubscribe(c.Channel)
-	x.saved(c.ID, func() {
-		x.carrier.object(func(dst []byte) []byte { return protocol.AppendDone(dst, c.ID) })
-	})
-}
-
-// saved calls then when the session as it is now is durable, where it is one
-// that is stored; else the command has failed.
-func (x *exchange) saved(id uint64, then func()) {
 	x.busy = true
-	x.session.Save(func(err error) {
+	x.session.Unsubscribe(c.Channel, func(err error) {
 		x.done(func() {
 			if err != nil {
-				x.fail(id, err)
+				x.fail(c.ID, err)
 				return
 			}
-			then()
+			x.carrier.object(func(dst []byte) []byte { return protocol.AppendDone(dst, c.ID) })
 		})
 	})
 }
@@ -106,16 +101,19 @@ func (x *exchange) history(c *protocol.Command) {
 }
 
 func (x *exchange) auth(c *protocol.Command) {
-	who := x.session.Who()
+	asOf := x.rechecks()
 	x.elsewhere(func() func() {
 		id, err := x.server.broker.Authenticate(context.Background(), auth.Credentials{Token: c.Token, App: c.App})
 		return func() {
-			if err != nil {
+			switch {
+			case asOf != x.rechecks():
+				x.auth(c)
+			case err != nil:
 				x.fail(c.ID, err)
-				return
+			default:
+				x.session.SetWho(x.session.Who().With(c.App, id))
+				x.carrier.object(func(dst []byte) []byte { return protocol.AppendAuthenticated(dst, c.ID, id.User) })
 			}
-			x.session.SetWho(who.With(c.App, id))
-			x.carrier.object(func(dst []byte) []byte { return protocol.AppendAuthenticated(dst, c.ID, id.User) })
 		}
 	})
 }

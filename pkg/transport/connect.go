@@ -23,6 +23,7 @@ func (x *exchange) connect(c *protocol.Command) {
 		x.open(c)
 		return
 	}
+	asOf := x.rechecks()
 	x.elsewhere(func() func() {
 		who, err := x.authenticate(token, c.Auth)
 		return func() {
@@ -30,11 +31,15 @@ func (x *exchange) connect(c *protocol.Command) {
 				x.refuse(c.ID, err)
 				return
 			}
-			x.who = who
+			x.who, x.asOf = who, asOf
 			x.open(c)
 		}
 	})
 }
+
+// rechecks counts the reloads. What was proven before the last one, and had not
+// come to the session when that looked, has to be proven again.
+func (x *exchange) rechecks() uint64 { return x.carrier.home().sessions.Manager().Rechecks() }
 
 // authenticate proves all identities that a connect brings. It may block.
 func (x *exchange) authenticate(token string, apps []protocol.Auth) (*broker.Who, error) {
@@ -78,8 +83,16 @@ func (x *exchange) open(c *protocol.Command) {
 // attach takes the session up, or a new one if the client may not have it, and
 // answers when that is durable.
 func (x *exchange) attach(c *protocol.Command, r session.Request, s *session.Session) {
+	if x.who != nil && x.asOf != x.rechecks() {
+		x.connect(c)
+		return
+	}
 	secret, resumed, ok := s.Attach(x.carrier, r)
-	if !ok {
+	switch {
+	case !ok && r.Name != "":
+		x.open(c) // it has ended just now: there is another by its name
+		return
+	case !ok:
 		var err error
 		if s, err = x.carrier.home().sessions.Create(r); err != nil {
 			x.done(func() { x.refuse(c.ID, err) })
@@ -95,6 +108,7 @@ func (x *exchange) attach(c *protocol.Command, r session.Request, s *session.Ses
 				x.refuse(c.ID, err)
 				return
 			}
+			s.Confirm(results)
 			x.connected(c, secret, resumed, results)
 			s.Start()
 		})
@@ -111,15 +125,11 @@ func marks(c *protocol.Command) []session.Mark {
 
 func (x *exchange) connected(c *protocol.Command, secret string, resumed bool, results []session.Result) {
 	limits := x.carrier.home().sessions.Manager().Limits()
-	ttl := limits.TTL
-	if c.Client != "" {
-		ttl = limits.DurableTTL
-	}
 	_, user := x.session.Who().Owner()
 	reply := protocol.Connected{
 		Session: x.session.ID(), Secret: secret, Resumed: resumed,
 		Epoch: x.server.broker.Engine().Status().Epoch, Now: x.server.now().UnixMilli(), User: user,
-		TTL: ttl, Ping: x.server.limits.Ping, Window: limits.Window, Max: x.server.broker.MaxMessage(),
+		TTL: x.session.TTL(), Ping: x.server.limits.Ping, Window: limits.Window, Max: x.server.broker.MaxMessage(),
 	}
 	for _, r := range results {
 		sub := protocol.Sub{Channel: r.Channel, Offset: r.Offset}

@@ -49,6 +49,7 @@ type exchange struct {
 	server  *Server
 	session *session.Session // nil before connect
 	who     *broker.Who      // until connect; then the session knows
+	asOf    uint64           // rechecks, when who began to be proven
 	cookie  string           // the token of the request's cookie
 	began   time.Time        // for the login timeout
 

@@ -74,6 +74,7 @@ type rigOptions struct {
 	rules   string // see policy
 	loops   int
 	store   engine.Rule
+	engine  func(engine.Engine) engine.Engine // what the broker is given of it
 }
 
 const openRules = "/** * *"
@@ -91,8 +92,11 @@ func newRig(t testing.TB, o rigOptions) *rig {
 	r.engine = memory.New(memory.Options{Rules: storage})
 	log := logrus.New()
 	log.SetOutput(t.Output())
+	if o.engine == nil {
+		o.engine = func(e engine.Engine) engine.Engine { return e }
+	}
 	var err error
-	r.broker, err = broker.New(broker.Options{Engine: r.engine, Rights: broker.Rights{Policy: policy(t, o.rules), Auth: names{}, Storage: storage}})
+	r.broker, err = broker.New(broker.Options{Engine: o.engine(r.engine), Rights: broker.Rights{Policy: policy(t, o.rules), Auth: names{}, Storage: storage}})
 	must(t, err)
 	re, err := reactor.New(reactor.Options{Loops: o.loops, Logger: log, Tick: 20 * time.Millisecond})
 	must(t, err)

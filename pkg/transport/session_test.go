@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/orbitd/orbitd/pkg/auth"
 	"github.com/orbitd/orbitd/pkg/broker"
 	"github.com/orbitd/orbitd/pkg/channel"
 	"github.com/orbitd/orbitd/pkg/engine"
@@ -133,6 +134,48 @@ func TestRevoked(t *testing.T) {
 	if o := p.next(); o["error"] == nil {
 		t.Fatalf("got %v", o)
 	}
+}
+
+// lookups is an engine that tells when a named session is looked up, and waits.
+type lookups struct {
+	engine.Engine
+	asked, answer chan struct{}
+}
+
+func (l *lookups) Session(ctx context.Context, key engine.SessionKey) (engine.Session, bool, error) {
+	l.asked <- struct{}{}
+	<-l.answer
+	return l.Engine.Session(ctx, key)
+}
+
+// ungrouped is a directory in which nobody is in a group any more.
+type ungrouped struct{ names }
+
+func (ungrouped) Authenticate(_ context.Context, c auth.Credentials) (*auth.Identity, error) {
+	user, _, _ := strings.Cut(c.Token, "/")
+	return &auth.Identity{User: user, Realm: "names"}, nil
+}
+
+// Who was on the way to a session during a reload has been looked at by nobody:
+// what the client had proven before is proven again.
+func TestReloadBetweenLoginAndSession(t *testing.T) {
+	l := &lookups{asked: make(chan struct{}), answer: make(chan struct{})}
+	r := newRig(t, rigOptions{rules: "/a/** group:staff *", engine: func(e engine.Engine) engine.Engine { l.Engine = e; return l }})
+	p := r.dial()
+	p.send(`{"id":1,"op":"connect","token":"alice/staff","client":"laptop","last":{"/a/b":0}}`)
+	<-l.asked
+	r.broker.SetRights(broker.Rights{
+		Policy: policy(t, "/a/** group:staff *"), Auth: ungrouped{}, Storage: func(channel.Name) engine.Rule { return engine.Rule{} },
+	})
+	must(t, r.sessions.Recheck(t.Context()))
+	close(l.answer)
+	subs := p.next()["subs"]
+	if !strings.Contains(fmt.Sprint(subs), "code:forbidden") {
+		t.Errorf("got %v", subs)
+	}
+	r.publish("/a/b", 1)
+	p.send(`{"op":"ping"}`)
+	p.want(`{"op":"pong"}`)
 }
 
 // A user who no longer exists loses the connection at a reload.
