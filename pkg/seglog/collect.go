@@ -282,7 +282,9 @@ func (l *Log) replace(run []*segment, s *segment) error {
 	touched := map[*Stream]bool{}
 	for _, old := range run {
 		for _, p := range old.parts {
-			touched[p.stream] = true
+			if l.streams[p.stream.key] == p.stream { // else it was forgotten
+				touched[p.stream] = true
+			}
 		}
 	}
 	for st := range touched {

@@ -78,10 +78,11 @@ type Log struct {
 	waiting *beginning
 	ckpt    checkpoints
 
-	mu      sync.RWMutex // guards the index: streams, their parts, and the list of segments
-	streams map[string]*Stream
-	segs    []*segment // oldest first; the last one is active
-	oldest  uint32     // segments below may be removed
+	mu        sync.RWMutex // guards the index: streams, their parts, and the list of segments
+	streams   map[string]*Stream
+	forgotten uint64     // the greatest offset of a stream that was forgotten
+	segs      []*segment // oldest first; the last one is active
+	oldest    uint32     // segments below may be removed
 
 	worker worker
 
@@ -120,21 +121,25 @@ func (l *Log) Stream(key string) *Stream {
 func (l *Log) stream(key string) *Stream {
 	s := l.streams[key]
 	if s == nil {
-		s = &Stream{log: l, key: key}
+		s = &Stream{log: l, key: key, floor: l.forgotten} // what it had under that name is gone
 		l.streams[key] = s
 	}
 	return s
 }
 
 // Forget removes a stream that has no records left, and reports whether it did.
-// Whoever holds it must let go of it.
+// Whoever holds it must let go of it. In a stream that gets this name or is new
+// later, everything up to where this one ended counts as removed; its first record
+// says so in Prev, for the next start.
 func (l *Log) Forget(key string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if s := l.streams[key]; s == nil || len(s.parts) > 0 {
+	s := l.streams[key]
+	if s == nil || len(s.parts) > 0 {
 		return s == nil
 	}
 	delete(l.streams, key)
+	l.forgotten = max(l.forgotten, s.last)
 	return true
 }
 

@@ -459,3 +459,36 @@ func readOn(t *testing.T, log *seglog.Log, key string, done chan struct{}) {
 		}
 	}
 }
+
+// A stream that was forgotten and comes back has nothing of what it had, whatever
+// is rewritten, and keeps what it gets.
+func TestForgottenStreamComesBack(t *testing.T) {
+	withRig(t, func(r *rig) {
+		r.append("/kept", "/a", "/a")
+		r.append("/b", "/b", "/b")
+		r.keep("/b", 1)
+		r.do(r.log.Stream("/a").Trim(seglog.Limits{Before: math.MaxInt64}))
+		if !r.log.Forget("/a") {
+			t.Fatal("it was not forgotten")
+		}
+		gone := len(r.stored["/a"])
+		r.append("/a", "/b") // still in the first segment, which is rewritten
+		r.fill(2, "/b")
+		r.append("/b")
+		r.keep("/b", 1)
+		before := len(r.fs.(*vfs.Mem).Bytes("00000001.seg"))
+		for range 3 {
+			r.collect()
+			r.check("/a", gone)
+		}
+		if after := len(r.fs.(*vfs.Mem).Bytes("00000001.seg")); after >= before {
+			t.Fatalf("it was not rewritten: %d bytes, %d before", after, before)
+		}
+		r.check("/kept", 0)
+		r.append("/a")
+		r.check("/a", gone)
+		r.reopen(r.fs)
+		r.check("/a", gone)
+		r.check("/kept", 0)
+	})
+}
