@@ -129,7 +129,7 @@ func (c *child) do(r *request) {
 		a.OK = err == nil
 	case "Submit":
 		if c.calls.Add(1)%8 == 0 { // do what is done every second more often
-			_ = e.queue.put(op{call: e.tick})
+			_ = e.queue.put(op{call: e.tickNow})
 		}
 		e.Submit(r.Messages, func(receipts []engine.Receipt, err error) {
 			c.answer(response{ID: r.ID, Receipts: receipts, Err: wire(err)})

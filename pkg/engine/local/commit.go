@@ -19,6 +19,7 @@ type commit struct {
 	batch   seglog.Batch
 	ceiling message.Offset
 	durable bool // something must be on disk before any of it is shown
+	onDisk  bool // a message is among what must be
 
 	messages []message.Message
 	channels []*channelState // of messages
@@ -32,7 +33,7 @@ type commit struct {
 }
 
 func (c *commit) reset(time int64) {
-	c.time, c.ceiling, c.durable = time, 0, false
+	c.time, c.ceiling, c.durable, c.onDisk = time, 0, false, false
 	c.batch.Reset()
 	c.messages = nil // whoever was handed the last ones keeps them
 	clear(c.channels)
@@ -166,7 +167,7 @@ func (e *Engine) onlyMemory(s *submit) bool {
 		return false
 	}
 	for i := range s.msgs {
-		if !e.state(s.msgs[i].Channel).rule.Memory {
+		if !e.ruleOf(e.state(s.msgs[i].Channel)).Memory {
 			return false
 		}
 	}
@@ -213,6 +214,8 @@ func (e *Engine) stageMessage(c *commit, s *submit, i int) engine.Receipt {
 	if len(c.messages) == 0 {
 		c.from, c.keys = e.seq.next, e.seq.keys.len()
 	}
+	c.messages = append(c.messages, *m)
+	m = &c.messages[len(c.messages)-1] // s stays as it is: it may be staged again
 	m.Channel, m.Offset, m.Previous, m.Time = ch.name, e.seq.next, ch.tip, c.time
 	m.First, m.Predecessor = 0, ""
 	ch.tip = m.Offset
@@ -222,10 +225,9 @@ func (e *Engine) stageMessage(c *commit, s *submit, i int) engine.Receipt {
 		e.seq.keys.put(s.keys[i].scope, keyed{s.keys[i].content, m.Offset, c.time, memory})
 	}
 	if !memory {
-		c.durable = true
+		c.durable, c.onDisk = true, true
 		c.add(ch, m)
 	}
-	c.messages = append(c.messages, *m)
 	c.channels = append(c.channels, ch)
 	c.inMemory = append(c.inMemory, memory)
 	return engine.Receipt{Offset: m.Offset}
@@ -289,7 +291,7 @@ func (e *Engine) takeBack(c *commit) {
 	e.seq.next = c.from
 	e.seq.keys.undo(c.keys)
 	for _, ch := range c.channels {
-		ch.tip, ch.toDisk = ch.last, ch.stored
+		ch.tip, ch.toDisk = ch.last, ch.before()
 	}
 }
 

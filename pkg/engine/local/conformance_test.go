@@ -36,7 +36,7 @@ func (w *world) Open(o enginetest.Options) (engine.Engine, error) {
 	w.fault = &vfs.Fault{FS: w.mem, Hook: w.hook}
 	e, err := Open(Options{
 		FS: w.fault, Now: o.Now, KeyWindow: o.KeyWindow, KeyCount: o.KeyCount, Rules: o.Rules, SegmentSize: 4 << 10,
-		checkpointEvery: 8 << 10, Grace: time.Nanosecond,
+		checkpointEvery: 8 << 10, Grace: time.Nanosecond, ChannelCount: 2,
 	})
 	if err != nil {
 		return nil, err
@@ -57,7 +57,7 @@ type kept struct {
 
 func (k *kept) Submit(msgs []message.Message, done func([]engine.Receipt, error)) {
 	if k.n.Add(1)%8 == 0 {
-		_ = k.queue.put(op{call: k.tick})
+		_ = k.queue.put(op{call: k.tickNow})
 	}
 	k.Engine.Submit(msgs, done)
 }

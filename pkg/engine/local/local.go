@@ -62,8 +62,13 @@ type channelState struct {
 	stored message.Offset // newest visible on disk
 	gone   message.Offset // everything up to here is gone, besides what the stream says
 	tip    message.Offset // newest that has an offset
-	toDisk message.Offset // newest of these that goes to the disk
+	toDisk message.Offset // newest of these that goes to the disk, or see before
 }
+
+// before is what the next record on disk has as the one before it: nothing up to
+// there is left but what the stream has. So it is told to the next start that a
+// channel of that name was forgotten.
+func (c *channelState) before() message.Offset { return max(c.stored, c.gone) }
 
 // Open opens the engine in a folder, or makes one. A *seglog.CorruptError in the
 // error's chain says that stored data is damaged: nothing was changed. On a full
@@ -127,7 +132,8 @@ func (e *Engine) restore() error {
 		if c.stored > message.Offset(c.stream.Last()) {
 			c.gone = max(c.gone, c.stored)
 		}
-		c.last, c.tip, c.toDisk = c.stored, c.stored, c.stored
+		c.last, c.tip = c.stored, c.stored
+		c.toDisk = c.before()
 		e.trim(c)
 	}
 	e.seq.keys.forget(e.time())
@@ -164,7 +170,7 @@ func (e *Engine) restoreMessage(r *seglog.Record) error {
 func (e *Engine) channel(name channel.Name) *channelState {
 	c := e.channels[name]
 	if c == nil {
-		c = &channelState{name: name, rule: e.rules(name), stream: e.seg.Stream(string(name)), gone: e.forgotten}
+		c = &channelState{name: name, rule: e.rules(name), stream: e.seg.Stream(string(name)), gone: e.forgotten, toDisk: e.forgotten}
 		e.channels[name] = c
 	}
 	return c

@@ -50,9 +50,10 @@ type queue struct {
 	ops    []op
 	bytes  int
 	closed bool
+	over   bool // nobody waits for late any more
 
 	wake chan struct{}
-	late sync.WaitGroup // answers to what came after close
+	late sync.WaitGroup // answers to what was not taken
 }
 
 var (
@@ -105,8 +106,23 @@ func (q *queue) close() {
 }
 
 // answerLate calls done from a goroutine of its own: the sequencer may be gone.
+// Close waits for those that were begun before its end.
 func (q *queue) answerLate(done func()) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.over {
+		go done()
+		return
+	}
 	q.late.Go(done)
+}
+
+// end waits for late answers.
+func (q *queue) end() {
+	q.mu.Lock()
+	q.over = true
+	q.mu.Unlock()
+	q.late.Wait()
 }
 
 // Submit implements engine.Engine.

@@ -26,6 +26,7 @@ type sequencer struct {
 	commit   commit
 	held     *commit // failed, and kept until it can be written elsewhere
 	clock    clock
+	upkeep   pace
 	spare    []op
 
 	saving    bool  // a checkpoint is being written
@@ -50,7 +51,8 @@ func (e *Engine) run() {
 	for {
 		select {
 		case <-e.queue.wake:
-			if e.work() {
+			closing := e.work()
+			if closing {
 				e.finish()
 				return
 			}
@@ -68,19 +70,15 @@ func (e *Engine) run() {
 }
 
 // work does all that waits, in batches, and reports whether the engine is
-// closing.
+// closing: then nothing more comes. What came meanwhile wakes the sequencer
+// again; under load there is always something, and the ticks must have their turn.
 func (e *Engine) work() (closing bool) {
-	for {
-		ops, closed := e.queue.take(e.seq.spare)
-		if len(ops) == 0 {
-			e.seq.spare = ops
-			return closed
-		}
-		for rest := ops; len(rest) > 0; {
-			rest = e.step(rest)
-		}
-		e.seq.spare = ops
+	ops, closed := e.queue.take(e.seq.spare)
+	for rest := ops; len(rest) > 0; {
+		rest = e.step(rest)
 	}
+	e.seq.spare = ops
+	return closed
 }
 
 // step makes one batch of the first ops and returns the others.
@@ -88,20 +86,22 @@ func (e *Engine) step(ops []op) []op {
 	c := &e.seq.commit
 	c.reset(e.time())
 	e.seq.keys.forget(c.time)
+	if ops[0].call != nil {
+		ops[0].call()
+		return ops[1:]
+	}
 	n := 0
-	for n < len(ops) && (c.batch.Len() < commitBytes) {
+	for n < len(ops) && c.batch.Len() < commitBytes {
 		o := &ops[n]
-		if o.call != nil && n > 0 || o.moves != nil && len(c.then) > 0 {
+		if o.call != nil || o.moves != nil && len(c.then) > 0 {
 			break // it is about what those before it make
 		}
 		n++
-		if o.call != nil {
-			o.call()
-			break
-		}
 		e.stage(c, o)
 	}
-	e.commitStaged(c)
+	if e.commitStaged(c) == again {
+		return ops
+	}
 	return ops[n:]
 }
 
@@ -119,25 +119,54 @@ func (e *Engine) stage(c *commit, o *op) {
 	}
 }
 
+// An outcome is what became of a commit.
+type outcome int
+
+const (
+	durable outcome = iota
+	refused         // nobody will see it, or not yet
+	again           // nothing was written and nobody answered: it is to be staged again
+)
+
 // commitStaged makes durable what is staged, shows it, and answers.
-func (e *Engine) commitStaged(c *commit) {
+func (e *Engine) commitStaged(c *commit) outcome {
+	failed := e.seg.Failed() != nil // then it leaves every batch alone
 	err := e.store(c)
 	switch {
 	case err == nil:
 		e.show(c)
 		c.run()
+		c.answer(nil)
+		return durable
+	case failed || e.seg.Failed() == nil:
+		return e.notWritten(c, err)
+	}
+	e.refuse(failing(err))
+	c.answer(message.Errorf(message.Unknown, "the disk failed while this was written; retry with the same key to settle it").Because(err))
+	e.hold(c)
+	return refused
+}
+
+// notWritten takes back a commit that the log did not take. When the disk has just
+// turned out to be full, what does not go without room is refused by itself in the
+// second attempt, and the rest, which may use the reserve, is stored.
+func (e *Engine) notWritten(c *commit, err error) outcome {
+	e.takeBack(c)
+	first := e.refusing.Load() == nil
+	switch {
+	case errors.Is(err, seglog.ErrTooLarge):
+		c.answer(message.Errorf(message.TooLarge, "this is too large to be stored").Because(err))
+		return refused
 	case errors.Is(err, seglog.ErrFull):
-		e.takeBack(c)
 		e.refuse(full(err))
-		c.answer(e.refusing.Load())
-		return
 	default:
 		e.refuse(failing(err))
-		c.answer(message.Errorf(message.Unknown, "the disk failed while this was written; retry with the same key to settle it").Because(err))
-		e.hold(c)
-		return
 	}
-	c.answer(nil)
+	if first && len(c.messages) > 0 {
+		return again
+	}
+	c.answer(e.refusing.Load())
+	return refused
 }
 
 // store writes what must be durable before the rest can be shown.
@@ -151,18 +180,19 @@ func (e *Engine) store(c *commit) error {
 	}
 	e.seq.sessions.ride(c)
 	c.batch.Ceiling = max(uint64(e.seq.next-1), uint64(c.ceiling))
-	return e.seg.Append(&c.batch, len(c.messages) == 0)
+	return e.seg.Append(&c.batch, !c.onDisk && c.ceiling == 0)
 }
 
 // flushCursors stores cursors that nothing came along to carry.
 func (e *Engine) flushCursors() {
-	if e.seg.Failed() != nil || !e.seq.sessions.dirty() {
-		return
+	for e.seg.Failed() == nil && e.seq.sessions.dirty() {
+		c := &e.seq.commit
+		c.reset(e.time())
+		c.durable = true
+		if e.commitStaged(c) != durable {
+			return
+		}
 	}
-	c := &e.seq.commit
-	c.reset(e.time())
-	c.durable = true
-	e.commitStaged(c)
 }
 
 func full(err error) *message.Error {
@@ -236,7 +266,7 @@ func (e *Engine) finish() {
 	case !errors.Is(err, seglog.ErrFull) || e.seq.sessions.dirty():
 		errs = append(errs, err)
 	}
-	e.queue.late.Wait()
+	e.queue.end()
 	errs = append(errs, e.seg.Close())
 	e.seq.closeErr = errors.Join(errs...)
 }

@@ -14,14 +14,14 @@ import (
 type session struct {
 	engine.Session
 	moved []bool // subscriptions whose cursors are not on disk
-	dirty bool   // it is in the table's list
+	dirty bool   // something of it is not on disk; then it is in the table's list
 	dead  bool   // replaced or dropped
 }
 
 // sessionTable holds all named sessions. The sequencer owns it.
 type sessionTable struct {
 	all   map[engine.SessionKey]*session
-	moved []*session // dirty ones, and dead ones that were
+	moved []*session // dirty ones, and such as were
 	armed bool       // the timer that forces a commit runs
 }
 
@@ -69,7 +69,7 @@ func (e *Engine) stageSave(c *commit, o *op) {
 		return
 	}
 	s := *o.save
-	e.seq.sessions.ride(c)
+	e.seq.sessions.rideOne(c, s.Key)
 	c.durable = true
 	c.batch.Add(nil, &seglog.Record{Type: typeSession, Time: c.time}, func(b []byte) []byte { return appendSession(b, &s) })
 	c.then = append(c.then, func() { e.seq.sessions.put(s) })
@@ -83,7 +83,7 @@ func (e *Engine) stageDrop(c *commit, o *op) {
 		return
 	}
 	key := *o.drop
-	e.seq.sessions.ride(c)
+	e.seq.sessions.rideOne(c, key)
 	c.durable = true
 	c.batch.Add(nil, &seglog.Record{Type: typeDrop, Time: c.time}, func(b []byte) []byte { return append(b, key[:]...) })
 	c.then = append(c.then, func() { e.seq.sessions.remove(key) })
@@ -156,7 +156,7 @@ func (e *Engine) knows(p message.Position) bool {
 
 // dirty reports whether a cursor is not on disk.
 func (t *sessionTable) dirty() bool {
-	return slices.ContainsFunc(t.moved, func(s *session) bool { return !s.dead })
+	return slices.ContainsFunc(t.moved, func(s *session) bool { return s.dirty && !s.dead })
 }
 
 // arm reports whether the timer that forces a commit must be started.
@@ -168,20 +168,34 @@ func (t *sessionTable) arm() bool {
 	return true
 }
 
-// ride adds what moved to the batch. It stands before the record of a session
-// that is saved or dropped, which must come after the moves that it outdates.
+// rideBytes is about how much of what moved goes into one batch. The rest waits for
+// the next: all clients may come back at once, and a batch is bounded.
+const rideBytes = 4 << 20
+
+// ride adds what moved to the batch, as much as fits.
 func (t *sessionTable) ride(c *commit) {
-	for _, s := range t.moved {
-		if s.dead {
-			continue
+	n := 0
+	for begin := c.batch.Len(); n < len(t.moved) && c.batch.Len()-begin < rideBytes; n++ {
+		if s := t.moved[n]; s.dirty && !s.dead {
+			s.ride(c)
 		}
-		c.batch.Add(nil, &seglog.Record{Type: typeMoves, Time: c.time}, s.appendMoves)
-		c.cursors = append(c.cursors, s)
-		s.dirty = false
-		clear(s.moved)
 	}
-	clear(t.moved)
-	t.moved, t.armed = t.moved[:0], false
+	t.moved, t.armed = slices.Delete(t.moved, 0, n), false
+}
+
+// rideOne adds what moved of one session, before it is saved or dropped: that must
+// come after the moves that it outdates.
+func (t *sessionTable) rideOne(c *commit, key engine.SessionKey) {
+	if s := t.all[key]; s != nil && s.dirty {
+		s.ride(c)
+	}
+}
+
+func (s *session) ride(c *commit) {
+	c.batch.Add(nil, &seglog.Record{Type: typeMoves, Time: c.time}, s.appendMoves)
+	c.cursors = append(c.cursors, s)
+	s.dirty = false
+	clear(s.moved)
 }
 
 // unride notes that a batch with moves was not written: all of their sessions'
@@ -255,15 +269,17 @@ func (t *sessionTable) restoreMoves(e *Engine, r *reader) {
 
 // Session implements engine.SessionStore.
 func (e *Engine) Session(ctx context.Context, key engine.SessionKey) (s engine.Session, ok bool, err error) {
+	var found *engine.Session // a late call has it to itself
 	err = e.call(ctx, func() {
-		if found := e.seq.sessions.all[key]; found != nil && !expired(&found.Session, e.time()) {
-			s, ok = cloneSession(&found.Session), true
+		if s := e.seq.sessions.all[key]; s != nil && !expired(&s.Session, e.time()) {
+			own := cloneSession(&s.Session)
+			found = &own
 		}
 	})
-	if err != nil {
+	if err != nil || found == nil {
 		return engine.Session{}, false, err
 	}
-	return s, ok, nil
+	return *found, true, nil
 }
 
 // Sessions implements engine.SessionStore.
