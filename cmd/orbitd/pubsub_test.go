@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/sirupsen/logrus"
+	"go.uber.org/goleak"
 
 	"github.com/orbitd/orbitd/pkg/auth/fileauth"
 	"github.com/orbitd/orbitd/pkg/config"
@@ -61,6 +62,7 @@ type site struct {
 
 func newSite(t *testing.T) *site {
 	t.Helper()
+	t.Cleanup(func() { goleak.VerifyNone(t) }) // the last one to run
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -155,7 +155,10 @@ func TestPanicLosesThatConnectionOnly(t *testing.T) {
 	if err := get(t, ended); !errors.Is(err, reactor.ErrPanic) {
 		t.Fatal(err)
 	}
+	panicked := make(chan struct{})
 	r.Loops()[0].Post(func() { panic("as asked, too") })
+	r.Loops()[0].Post(func() { close(panicked) })
+	<-panicked
 	send(t, good, "still here")
 	expect(t, good, "still here")
 	if n := r.Stats().Panics; n != 2 {
