@@ -50,7 +50,7 @@ export const LIMIT = Object.freeze({
   outbox: 10_000, // publishes that wait, all channels together; above it they are refused
   ackChannels: 14, // of 255 bytes each, so that an ack stays below commandBytes
   ackBytes: 64 * 1024, // received since the last ack: the server counts bytes as well
-  broken: 3, // new subscriptions after one position, before the connection is given up
+  broken: 3, // new subscriptions after one position, before the next one waits
 });
 
 /** Milliseconds. */

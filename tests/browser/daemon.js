@@ -97,14 +97,19 @@ ${channels}`;
     }
   }
 
-  /** Ends it at once, in the middle of whatever it does. */
+  /** Ends it at once, in the middle of whatever it does. That it had ended by itself is an error. */
   async kill(signal = 'SIGKILL') {
     const child = this.#child;
     this.#child = null;
-    if (child === null || child.exitCode !== null || child.signalCode !== null) return;
-    const exit = once(child, 'exit');
+    if (child === null) return;
+    const ended = child.exitCode !== null || child.signalCode !== null;
+    const exit = ended || once(child, 'exit');
     child.kill(signal);
     await exit;
+    const asked = signal === 'SIGKILL' ? child.signalCode === signal : child.exitCode === 0;
+    if (ended || !asked || /panic/.test(this.log())) {
+      throw new Error(`orbitd ended by itself, or not as it was told (${child.exitCode ?? child.signalCode}):\n${this.log()}`);
+    }
   }
 
   log() {
