@@ -63,6 +63,19 @@ type Refresher interface {
 	Refresh(ctx context.Context, user string) (*Identity, error)
 }
 
+// A Renewer is a Refresher that looks many users up again at a time, and remembers
+// for Refresh what it finds.
+type Renewer interface {
+	Refresher
+	// Renew looks canonical users up again and returns those of whom something
+	// else is true than before, or of whom nothing is known any more. An error
+	// says that not all could be looked up; what is returned beside it counts.
+	Renew(ctx context.Context, users []string) (changed []string, err error)
+	// Every returns how often Renew is to be called for the users who are
+	// connected.
+	Every() time.Duration
+}
+
 // The verdicts that are not "could not be found out". They are wrapped with the
 // reason, which is for the log: a peer is told the same for all of them.
 var (

@@ -1,0 +1,249 @@
+package ldapauth
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"iter"
+	"strings"
+	"sync/atomic"
+	"time"
+	"unicode"
+
+	"github.com/orbitd/orbitd/pkg/auth"
+)
+
+const (
+	// MaxLogins is how many logins go on at a time.
+	MaxLogins = 64
+	// maxWaiting is how many more may wait for their turn. Past it a login fails
+	// as one that could not be found out: it would time out anyway.
+	maxWaiting = 1024
+	// maxPassword bounds a password, in bytes.
+	maxPassword = 1024
+)
+
+// An Authenticator proves users against a directory. It may be used
+// concurrently. Close ends it; until then it keeps connections, but has no
+// goroutine of its own.
+type Authenticator struct {
+	o         Options
+	home      *directory
+	away      map[string]*directory // by the host of a configured URL
+	groupBase string                // folded
+
+	turns   chan struct{}
+	waiting atomic.Int32
+
+	passwords *memory
+	known     known
+	tree      tree
+	texts     texts
+
+	closing context.Context
+	close   context.CancelFunc
+}
+
+var (
+	_ auth.Authenticator = (*Authenticator)(nil)
+	_ auth.Refresher     = (*Authenticator)(nil)
+	_ auth.Renewer       = (*Authenticator)(nil)
+)
+
+// New returns an authenticator. It asks the directory nothing yet: one that is
+// down when a server starts may be there when somebody logs in.
+func New(o Options) (*Authenticator, error) {
+	if err := o.complete(); err != nil {
+		return nil, err
+	}
+	a := &Authenticator{
+		o: o, away: make(map[string]*directory), turns: make(chan struct{}, MaxLogins),
+		passwords: newMemory(o.Remember, o.RememberWrong, o.Now),
+	}
+	if o.GroupBase != "" {
+		a.groupBase = foldDN(o.GroupBase)
+	}
+	var err error
+	if a.home, err = newDirectory(o.URLs, &a.o); err != nil {
+		return nil, fmt.Errorf("ldapauth: %w", err)
+	}
+	for _, u := range o.Referrals {
+		d, err := newDirectory([]string{u}, &a.o)
+		if err != nil {
+			return nil, fmt.Errorf("ldapauth: referrals: %w", err)
+		}
+		a.away[d.servers[0].host] = d
+	}
+	a.closing, a.close = context.WithCancel(context.Background())
+	return a, nil
+}
+
+// Close ends what goes on and closes all connections. It is idempotent.
+func (a *Authenticator) Close() {
+	a.close()
+	for d := range a.directories() {
+		d.close()
+	}
+}
+
+func (a *Authenticator) directories() iter.Seq[*directory] {
+	return func(yield func(*directory) bool) {
+		if !yield(a.home) {
+			return
+		}
+		for _, d := range a.away {
+			if !yield(d) {
+				return
+			}
+		}
+	}
+}
+
+// within returns ctx with the end of the authenticator.
+func (a *Authenticator) within(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(a.closing, func() { cancel(errClosed) })
+	return ctx, func() { stop(); cancel(nil) }
+}
+
+// Authenticate checks a user's password. A user whom the directory does not know
+// is auth.ErrPass; one whom it knows and does not let in by this password is
+// auth.ErrDenied. Any other error means that it could not be found out.
+func (a *Authenticator) Authenticate(ctx context.Context, c auth.Credentials) (*auth.Identity, error) {
+	if c.Token != "" || c.User == "" {
+		return nil, fmt.Errorf("%w: not a user with a password", auth.ErrPass)
+	}
+	if err := check(c); err != nil {
+		return nil, fmt.Errorf("%w: %w", auth.ErrDenied, err)
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, a.o.LoginTimeout, errors.New("the login took too long"))
+	defer cancel()
+	ctx, end := a.within(ctx)
+	defer end()
+	if err := a.takeTurn(ctx); err != nil {
+		return nil, err
+	}
+	defer func() { <-a.turns }()
+	d := a.passwords.digest(c.User, c.Password)
+	if user, ok := a.passwords.isRight(d); ok {
+		return a.Refresh(ctx, user)
+	}
+	asked := a.o.Now()
+	p, err := a.prove(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	if p.closed != "" {
+		return nil, fmt.Errorf("%w: the account of %q is closed (%s)", auth.ErrDenied, p.user, p.closed)
+	}
+	r, err := a.complete(ctx, p, asked)
+	if err != nil {
+		return nil, err
+	}
+	a.passwords.wasRight(d, p.user)
+	return r.identity, nil
+}
+
+// check refuses what must not reach a directory. An empty password would not be
+// checked there at all (RFC 4513, section 5.1.2), and servers differ in what
+// they cut off.
+func check(c auth.Credentials) error {
+	if err := checkName(c.User); err != nil {
+		return fmt.Errorf("the user's name: %w", err)
+	}
+	switch {
+	case strings.TrimSpace(c.Password) == "":
+		return errors.New("the password is empty")
+	case len(c.Password) > maxPassword:
+		return fmt.Errorf("the password has more than %d bytes", maxPassword)
+	case strings.ContainsFunc(c.Password, unicode.IsControl):
+		return errors.New("the password has control characters")
+	}
+	return nil
+}
+
+func (a *Authenticator) takeTurn(ctx context.Context) error {
+	if a.waiting.Add(1) > maxWaiting {
+		a.waiting.Add(-1)
+		return fmt.Errorf("%d logins are waiting already", maxWaiting)
+	}
+	defer a.waiting.Add(-1)
+	if ctx.Err() == nil { // of two ready cases select takes either
+		select {
+		case a.turns <- struct{}{}:
+			return nil
+		case <-ctx.Done():
+		}
+	}
+	return fmt.Errorf("wait for other logins: %w", context.Cause(ctx))
+}
+
+// prove returns who has proven to be c.User.
+func (a *Authenticator) prove(ctx context.Context, c auth.Credentials) (*person, error) {
+	if a.o.UserDN != "" {
+		return a.proveDirectly(ctx, c)
+	}
+	p, err := a.find(ctx, c.User)
+	if errors.Is(err, auth.ErrPass) {
+		// As long as with somebody who is there, so that the time does not tell.
+		nobody := &person{dn: a.o.UserName + "=" + strings.ToLower(rand.Text()) + "," + a.o.UserBase, home: a.home}
+		if err := a.bind(ctx, nobody, a.passwords.digest("nobody "+c.User, c.Password), rand.Text()); err != nil && !errors.Is(err, auth.ErrDenied) {
+			return nil, err
+		}
+		return nil, err
+	}
+	if err != nil {
+		return nil, err
+	}
+	// The time of the last change is a part: the password may be right now.
+	d := a.passwords.digest(foldDN(p.dn)+" "+p.password, c.Password)
+	return p, a.bind(ctx, p, d, c.Password)
+}
+
+// proveDirectly binds first, and then reads the entry.
+func (a *Authenticator) proveDirectly(ctx context.Context, c auth.Credentials) (*person, error) {
+	dn := fillDN(a.o.UserDN, c.User)
+	bad := a.bind(ctx, &person{dn: dn, home: a.home}, a.passwords.digest(foldDN(dn), c.Password), c.Password)
+	if bad != nil && !errors.Is(bad, auth.ErrDenied) {
+		return nil, bad
+	}
+	switch p, err := a.read(ctx, dn, c.User); {
+	case bad == nil && errors.Is(err, auth.ErrPass):
+		// Not "nobody I know": the bind was good.
+		return nil, fmt.Errorf("%s has bound, and its entry cannot be read as %q, or is not what the filter for users wants", dn, a.o.BindDN)
+	case bad != nil && err == nil:
+		return nil, bad
+	default:
+		return p, err
+	}
+}
+
+// bind binds as a person with a password, unless that is known to be wrong. Wrong
+// is auth.ErrDenied.
+func (a *Authenticator) bind(ctx context.Context, p *person, d digest, password string) error {
+	if a.passwords.isWrong(d) {
+		return fmt.Errorf("%w: the same wrong password again for %q", auth.ErrDenied, p.dn)
+	}
+	switch err := p.home.bind(ctx, p.dn, password); {
+	case errors.Is(err, errRefused):
+		a.passwords.wasWrong(d)
+		return fmt.Errorf("%w: bind as %q: %w", auth.ErrDenied, p.dn, err)
+	case err != nil:
+		return fmt.Errorf("bind as %q: %w", p.dn, err)
+	}
+	return nil
+}
+
+// complete finds the groups of a person and keeps what is known now.
+func (a *Authenticator) complete(ctx context.Context, p *person, asked time.Time) (record, error) {
+	groups, err := a.groupsOf(ctx, p)
+	if err != nil {
+		return record{}, err
+	}
+	r := record{&auth.Identity{User: p.user, Groups: groups}, p.password, asked}
+	if before, had := a.known.put(r); had && before.password != r.password {
+		a.passwords.forgetRight(p.user)
+	}
+	return r, nil
+}

@@ -1,0 +1,320 @@
+package ldapauth_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	ldap "github.com/go-ldap/ldap/v3"
+
+	"github.com/orbitd/orbitd/pkg/auth"
+	"github.com/orbitd/orbitd/pkg/auth/ldapauth"
+	"github.com/orbitd/orbitd/tests/slapd"
+)
+
+func renew(t *testing.T, a *ldapauth.Authenticator, users ...string) []string {
+	t.Helper()
+	changed, err := a.Renew(t.Context(), users)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return changed
+}
+
+func refresh(t *testing.T, a *ldapauth.Authenticator, user string) *auth.Identity {
+	t.Helper()
+	id, err := a.Refresh(t.Context(), user)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
+// L11: what the directory says of those who are connected is found in the next
+// round, and only what has changed is told.
+func TestRenew(t *testing.T) {
+	for name, change := range map[string]func(*ldapauth.Options){
+		"groups by search":         func(*ldapauth.Options) {},
+		"groups by search, nested": func(o *ldapauth.Options) { o.Nested = ldapauth.Recursive },
+		"memberOf":                 func(o *ldapauth.Options) { o.MemberOf = "memberOf" },
+		"memberOf, nested":         func(o *ldapauth.Options) { o.MemberOf, o.Nested = "memberOf", ldapauth.Recursive },
+		"direct bind":              func(o *ldapauth.Options) { o.UserDN = "uid={user}," + slapd.People },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := slapd.Start(t, slapd.Options{})
+			a := open(t, options(s), change)
+			users := []string{"alice", "bob", "carol", "dave"}
+			for _, u := range users {
+				mustLogin(t, a, u, u+"-secret")
+			}
+			if changed := renew(t, a, users...); len(changed) != 0 {
+				t.Errorf("nothing happened, and %q changed", changed)
+			}
+			s.Leave(slapd.Group("traders"), slapd.Person("bob"))
+			s.Join(slapd.Group("traders"), slapd.Person("carol"))
+			s.Delete(slapd.Person("dave"))
+			if changed := renew(t, a, users...); !slices.Equal(changed, []string{"bob", "carol", "dave"}) {
+				t.Errorf("changed: %q", changed)
+			}
+			if has(refresh(t, a, "bob"), "traders") || !has(refresh(t, a, "carol"), "traders") || !has(refresh(t, a, "alice"), "traders") {
+				t.Error("the groups are those of before")
+			}
+			_, err := a.Refresh(t.Context(), "dave")
+			wantNo(t, err, auth.ErrDenied)
+		})
+	}
+}
+
+// A group that leaves a group takes its members with it, however often its groups
+// were asked for in the last round.
+func TestRenewNested(t *testing.T) {
+	s := slapd.Start(t, slapd.Options{})
+	a := open(t, options(s), func(o *ldapauth.Options) { o.Nested = ldapauth.Recursive })
+	for _, u := range []string{"alice", "bob"} {
+		if !has(mustLogin(t, a, u, u+"-secret"), "everyone") {
+			t.Errorf("%s is not in everyone", u)
+		}
+	}
+	s.Leave(slapd.Group("everyone"), slapd.Group("traders"))
+	if changed := renew(t, a, "alice", "bob"); !slices.Equal(changed, []string{"alice", "bob"}) || has(refresh(t, a, "alice"), "everyone") {
+		t.Errorf("changed: %q", changed)
+	}
+}
+
+// Accounts are closed in more ways than by deleting them.
+func TestClosedAccounts(t *testing.T) {
+	s := slapd.Start(t, slapd.Options{})
+	a := open(t, options(s))
+	mustLogin(t, a, "alice", "alice-secret")
+	// Guessing at a password locks it for a while, and cuts off nobody.
+	s.Set(slapd.Person("alice"), "pwdAccountLockedTime", time.Now().UTC().Format("20060102150405Z"))
+	if changed := renew(t, a, "alice"); len(changed) != 0 {
+		t.Errorf("changed: %q", changed)
+	}
+	s.Set(slapd.Person("alice"), "pwdAccountLockedTime", "000001010000Z")
+	if changed := renew(t, a, "alice"); len(changed) != 1 {
+		t.Errorf("changed: %q", changed)
+	}
+	_, err := a.Refresh(t.Context(), "alice")
+	wantNo(t, err, auth.ErrDenied)
+	_, err = login(t, a, "alice", "alice-secret")
+	wantNo(t, err, auth.ErrDenied)
+}
+
+// Many users go in batches, each with what is its own.
+func TestRenewMany(t *testing.T) {
+	s := slapd.Start(t, slapd.Options{})
+	const people = 120
+	var users []string
+	for i := range people {
+		uid := fmt.Sprintf("user%03d", i)
+		users = append(users, uid)
+		s.Add(slapd.Person(uid), "objectClass: inetOrgPerson", "uid: "+uid, "cn: "+uid, "sn: "+uid)
+		if i%2 == 0 {
+			s.Join(slapd.Group("traders"), slapd.Person(uid))
+		}
+	}
+	a := open(t, options(s))
+	if changed := renew(t, a, users...); !slices.Equal(changed, users) {
+		t.Errorf("of whom nothing was known, %d are new", len(changed))
+	}
+	for i, u := range users {
+		if in := has(refresh(t, a, u), "traders"); in != (i%2 == 0) {
+			t.Errorf("%s in traders: %t", u, in)
+		}
+	}
+	if changed := renew(t, a, users...); len(changed) != 0 {
+		t.Errorf("changed: %q", changed)
+	}
+}
+
+// What was found before a round began does not count in it.
+func TestRefreshIsNotOlderThanTheRound(t *testing.T) {
+	s := slapd.Start(t, slapd.Options{})
+	a := open(t, options(s), func(o *ldapauth.Options) { o.Refresh = time.Hour })
+	mustLogin(t, a, "bob", "bob-secret")
+	s.Leave(slapd.Group("traders"), slapd.Person("bob"))
+	if !has(refresh(t, a, "bob"), "traders") {
+		t.Error("the directory was asked again at once")
+	}
+	renew(t, a, "alice") // a round in which bob is not connected
+	if has(refresh(t, a, "bob"), "traders") {
+		t.Error("what was found before the round counts")
+	}
+}
+
+// L7: while the directory is down, what was known holds for the grace, new logins
+// could not be found out, and then nobody can be.
+func TestGrace(t *testing.T) {
+	s := slapd.Start(t, slapd.Options{})
+	c := newClock()
+	a := open(t, options(s), func(o *ldapauth.Options) { o.Now, o.Grace = c.Now, 15*time.Minute })
+	mustLogin(t, a, "alice", "alice-secret")
+	s.Stop()
+	c.advance(10 * time.Minute)
+	changed, err := a.Renew(t.Context(), []string{"alice", "bob"})
+	if wantUnknown(t, err); !slices.Equal(changed, []string{"bob"}) { // of whom nothing was known
+		t.Errorf("changed: %q", changed)
+	}
+	if !has(refresh(t, a, "alice"), "traders") {
+		t.Error("alice has lost what she had")
+	}
+	for _, user := range []string{"alice", "bob", "nobody"} {
+		_, err := login(t, a, user, user+"-secret")
+		wantUnknown(t, err)
+	}
+	_, err = a.Refresh(t.Context(), "bob")
+	wantUnknown(t, err)
+	c.advance(5 * time.Minute)
+	changed, err = a.Renew(t.Context(), []string{"alice"})
+	if wantUnknown(t, err); !slices.Equal(changed, []string{"alice"}) {
+		t.Errorf("changed: %q", changed)
+	}
+	_, err = a.Refresh(t.Context(), "alice")
+	wantUnknown(t, err)
+	s.Restart()
+	c.advance(time.Minute)
+	if changed := renew(t, a, "alice"); !slices.Equal(changed, []string{"alice"}) || !has(refresh(t, a, "alice"), "traders") {
+		t.Errorf("changed: %q", changed)
+	}
+}
+
+// A password that was right is right for a while without a bind, with the groups
+// of now; another one is not, and when it is changed the old one ends with the
+// next round.
+func TestRememberedPassword(t *testing.T) {
+	s := slapd.Start(t, slapd.Options{})
+	c := newClock()
+	a := open(t, options(s), func(o *ldapauth.Options) { o.Now = c.Now })
+	for range 10 {
+		mustLogin(t, a, "alice", "alice-secret")
+	}
+	binds := func(want int) {
+		t.Helper()
+		if n := s.Binds(slapd.Person("alice")); n != want {
+			t.Errorf("%d binds, want %d", n, want)
+		}
+	}
+	binds(1)
+	_, err := login(t, a, "alice", "alice-secret ")
+	wantNo(t, err, auth.ErrDenied)
+	binds(2)
+	s.Leave(slapd.Group("traders"), slapd.Person("alice"))
+	c.advance(59 * time.Second)
+	renew(t, a, "alice")
+	if has(mustLogin(t, a, "alice", "alice-secret"), "traders") {
+		t.Error("the groups are those of the bind")
+	}
+	binds(2)
+	c.advance(time.Second)
+	mustLogin(t, a, "alice", "alice-secret")
+	binds(3)
+	// The server's clock has seconds.
+	s.Set(slapd.Person("alice"), "pwdChangedTime", "20300101000000Z")
+	renew(t, a, "alice")
+	mustLogin(t, a, "alice", "alice-secret")
+	binds(4)
+	setPassword(t, s, "alice", "alice-secret", "new-secret")
+	mustLogin(t, a, "alice", "new-secret") // at once
+	_, err = login(t, a, "alice", "alice-secret")
+	wantNo(t, err, auth.ErrDenied)
+}
+
+// A password that was wrong is tried again when another was set.
+func TestWrongPasswordBecomesRight(t *testing.T) {
+	s := slapd.Start(t, slapd.Options{})
+	s.Set(slapd.Person("alice"), "pwdChangedTime", "20200101000000Z")
+	a := open(t, options(s))
+	_, err := login(t, a, "alice", "new-secret")
+	wantNo(t, err, auth.ErrDenied)
+	setPassword(t, s, "alice", "alice-secret", "new-secret")
+	mustLogin(t, a, "alice", "new-secret")
+}
+
+func setPassword(t *testing.T, s *slapd.Server, uid, from, to string) {
+	t.Helper()
+	c, err := ldap.DialURL(s.Socket)
+	if err == nil {
+		defer func() { _ = c.Close() }()
+		err = c.Bind(slapd.Person(uid), from)
+	}
+	if err == nil {
+		_, err = c.PasswordModify(ldap.NewPasswordModifyRequest("", from, to))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Two servers: when one is stopped or says nothing more, the other serves, and
+// the first one again when it works again.
+func TestFailover(t *testing.T) {
+	first, second := slapd.Start(t, slapd.Options{}), slapd.Start(t, slapd.Options{})
+	c := newClock()
+	o := options(first)
+	o.URLs, o.Now, o.Remember = []string{first.Plain, second.Plain}, c.Now, -1
+	o.OperationTimeout = time.Second
+	a := open(t, o)
+	served := func(by *slapd.Server, what string) {
+		t.Helper()
+		before := by.Binds(slapd.Person("alice"))
+		mustLogin(t, a, "alice", "alice-secret")
+		if by.Binds(slapd.Person("alice")) == before {
+			t.Errorf("%s: another has served", what)
+		}
+	}
+	served(first, "both work")
+	first.Stop()
+	served(second, "the first is stopped")
+	first.Restart()
+	served(second, "the first is left alone for a while")
+	c.advance(11 * time.Minute) // also the connections to the second have their time
+	served(first, "the first works again")
+	first.Freeze()
+	defer first.Thaw()
+	served(second, "the first says nothing more")
+}
+
+// A storm of logins with one password is one bind after the first, and one with
+// many users is as many as there are, on no more connections than there may be.
+func TestStorm(t *testing.T) {
+	s := slapd.Start(t, slapd.Options{})
+	p := newProxy(t, strings.TrimPrefix(s.Plain, "ldap://"), pass)
+	a := open(t, options(s), func(o *ldapauth.Options) { o.URLs, o.Connections = []string{p.url}, 4 })
+	mustLogin(t, a, "alice", "alice-secret")
+	var all sync.WaitGroup
+	for i := range 400 {
+		all.Go(func() {
+			user := []string{"alice", "bob", "carol", "dave"}[i%4]
+			if _, err := a.Authenticate(context.Background(), auth.Credentials{User: user, Password: user + "-secret"}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	if n := s.Binds(slapd.Person("alice")); n != 1 {
+		t.Errorf("alice has bound %d times", n)
+	}
+	if n := p.conns.Load(); n > 8 {
+		t.Errorf("%d connections", n)
+	}
+}
+
+// An account that searches whose password is wrong is a failure, not a verdict,
+// and is not tried again and again.
+func TestServicePasswordWrong(t *testing.T) {
+	s := slapd.Start(t, slapd.Options{})
+	c := newClock()
+	a := open(t, options(s), func(o *ldapauth.Options) { o.BindPassword, o.Now = "old-secret", c.Now })
+	for range 5 {
+		_, err := login(t, a, "alice", "alice-secret")
+		wantUnknown(t, err)
+	}
+	if n := s.Binds(slapd.Service); n != 1 {
+		t.Errorf("%d binds", n)
+	}
+}
