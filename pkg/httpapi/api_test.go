@@ -105,7 +105,7 @@ func (c call) do(t *testing.T, url string) *http.Response {
 	r, err := http.NewRequestWithContext(t.Context(), c.method, url+c.path, strings.NewReader(c.body))
 	check(t, err)
 	for i := 0; i < len(c.header); i += 2 {
-		r.Header.Set(c.header[i], c.header[i+1])
+		r.Header.Add(c.header[i], c.header[i+1])
 	}
 	answer, err := http.DefaultClient.Do(r)
 	check(t, err)

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/orbitd/orbitd/pkg/broker"
 	"github.com/orbitd/orbitd/pkg/channel"
@@ -17,6 +18,9 @@ import (
 
 // pathChannel returns the channel that the request's path names behind a call's.
 func pathChannel(r *http.Request, call string) (channel.Name, error) {
+	if strings.Contains(strings.ToLower(r.URL.RawPath), "%2f") { // a proxy's rules take it for one segment
+		return "", message.Errorf(message.UnknownChannel, "write the slashes of a channel as they are, not as %%2F")
+	}
 	name, err := channel.Parse("/" + strings.TrimPrefix(r.URL.Path, call))
 	if err != nil {
 		return "", message.Errorf(message.UnknownChannel, "%v", err)
@@ -58,10 +62,11 @@ func headerMessage(r *http.Request) (m message.Message, err error) {
 	if m.Channel, err = pathChannel(r, publishPath); err != nil {
 		return m, err
 	}
-	m.Key = r.Header.Get("Idempotency-Key")
-	m.Predecessor = r.Header.Get("Orbit-Previous-Key")
-	if len(m.Key) > protocol.MaxKey || len(m.Predecessor) > protocol.MaxKey {
-		return m, message.Errorf(message.BadRequest, "a key has at most %d bytes", protocol.MaxKey)
+	if m.Key, err = headerKey(r, "Idempotency-Key"); err != nil {
+		return m, err
+	}
+	if m.Predecessor, err = headerKey(r, "Orbit-Previous-Key"); err != nil {
+		return m, err
 	}
 	if m.Predecessor != "" && m.Key == "" {
 		return m, message.Errorf(message.BadRequest, "Orbit-Previous-Key needs an Idempotency-Key")
@@ -72,6 +77,19 @@ func headerMessage(r *http.Request) (m message.Message, err error) {
 		}
 	}
 	return m, nil
+}
+
+// headerKey returns a key, or nothing where the header is not there. One that is
+// there and no key is a mistake: without it the publish would not be idempotent.
+func headerKey(r *http.Request, name string) (string, error) {
+	lines := r.Header.Values(name)
+	switch {
+	case len(lines) == 0:
+		return "", nil
+	case len(lines) > 1 || lines[0] == "" || len(lines[0]) > protocol.MaxKey || !utf8.ValidString(lines[0]):
+		return "", message.Errorf(message.BadRequest, "%s is one key of 1 to %d bytes, in UTF-8", name, protocol.MaxKey)
+	}
+	return lines[0], nil
 }
 
 // body reads a body of at most limit bytes; why is where the limit is from.
