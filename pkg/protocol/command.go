@@ -119,8 +119,8 @@ func (c *Command) Message() message.Message {
 	}
 }
 
-// ParseCommand reads one line of a client. With an error, the command's ID is
-// set where it could be read, so that the error can be a reply.
+// ParseCommand reads one line of a client. With an error, the command's Op and
+// ID are set where they could be read, so that the error can be a reply.
 func ParseCommand(line []byte, limits Limits) (Command, *message.Error) {
 	r := reader{limit: limits.maxMessage()}
 	if err := scanObject(line, MaxDepth+1, r.member); err != nil {
@@ -137,7 +137,7 @@ func ParseCommand(line []byte, limits Limits) (Command, *message.Error) {
 		r.command(&c)
 	}
 	if r.err != nil {
-		return Command{ID: c.ID}, r.err
+		return Command{Op: c.Op, ID: c.ID}, r.err
 	}
 	return c, nil
 }

@@ -142,6 +142,8 @@ func (x *exchange) command(line []byte) {
 	}
 	switch {
 	case !x.admit(&c, line):
+	case wrong != nil && c.Op == protocol.OpConnect && x.session == nil:
+		x.refuse(c.ID, wrong)
 	case wrong != nil:
 		x.fail(c.ID, wrong)
 	case x.session == nil && c.Op != protocol.OpConnect && c.Op.Answered():

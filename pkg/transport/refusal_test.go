@@ -40,6 +40,23 @@ func TestRefusedCommands(t *testing.T) {
 	p.want(`{"re":3,"offset":2}`)
 }
 
+// A connect that cannot be read is refused like any other: there is no session
+// to go on with.
+func TestRefusedConnects(t *testing.T) {
+	r := newRig(t, rigOptions{})
+	for _, fields := range []string{`"client":"my laptop"`, `"ack":"never"`, `"last":{"/a":5}`, `"session":"x"`} {
+		p := r.dial()
+		p.send(`{"id":7,"op":"connect",` + fields + `}`)
+		if o := p.next(); o["re"] != 7.0 || o["error"] == nil {
+			t.Errorf("%s: %v", fields, o)
+		}
+		p.want(`{"bye":"map[code:bad_request]"}`)
+		if code := p.closed(); code != ws.StatusPolicyViolation {
+			t.Errorf("%s: close code %d", fields, code)
+		}
+	}
+}
+
 func TestWrongToken(t *testing.T) {
 	r := newRig(t, rigOptions{})
 	p := r.dial()
