@@ -84,9 +84,10 @@ type part struct {
 	server   *Server
 	loop     *reactor.Loop
 	sessions *session.Part
-	dirty    []*websocket // have something to send at the end of the turn
-	arena    []byte       // where objects are framed; only ever appended to
-	spare    [][][]byte   // slices for websocket.out
+	dirty    []*websocket     // have something to send at the end of the turn
+	arena    []byte           // where objects are framed; only ever appended to
+	spare    [][][]byte       // slices for websocket.out
+	drained  func(*websocket) // set by Drain, for those that come later
 }
 
 // New returns a server whose connections live on the loops.
@@ -165,13 +166,16 @@ func sameHost(u *url.URL, host string) bool {
 // Len returns how many WebSocket connections there are.
 func (s *Server) Len() int { return int(s.open.Load()) }
 
-// Drain tells all clients that the server restarts, and ends their connections.
-// They come back at different times within spread.
+// Drain tells all clients that the server restarts, and ends their connections,
+// also those that are just being made or move between the loops. They come back
+// at different times within spread.
 func (s *Server) Drain(spread time.Duration) {
+	farewell := func(w *websocket) { w.Bye(byeRestart, minRetry+rand.N(spread)) }
 	for _, p := range s.parts {
 		p.loop.Post(func() {
+			p.drained = farewell
 			for w := range p.websockets {
-				w.Bye(byeRestart, minRetry+rand.N(spread))
+				farewell(w)
 			}
 		})
 	}

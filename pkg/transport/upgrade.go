@@ -40,6 +40,11 @@ type handshake struct {
 // the connection's next handler; else the answer has said why, and the caller
 // closes the connection.
 func (s *Server) Upgrade(conn *reactor.Conn, head []byte) (next reactor.Handler, ok bool) {
+	p := s.parts[conn.Loop().Index()]
+	if p.drained != nil {
+		conn.Write(declined(errStopping))
+		return nil, false
+	}
 	var answer bytes.Buffer
 	h := handshake{server: s}
 	_, err := h.upgrader().Upgrade(struct {
@@ -51,7 +56,7 @@ func (s *Server) Upgrade(conn *reactor.Conn, head []byte) (next reactor.Handler,
 		return nil, false
 	}
 	conn.Write(answer.Bytes())
-	return s.parts[conn.Loop().Index()].newWebsocket(conn, h.token()), true
+	return p.newWebsocket(conn, h.token()), true
 }
 
 // declined is the answer to a handshake that failed. It is the connection's last:
@@ -104,6 +109,8 @@ var (
 		ws.RejectionReason("this page's origin may not connect; add it to server.origins"))
 	errSubprotocol = ws.RejectConnectionError(ws.RejectionStatus(http.StatusBadRequest),
 		ws.RejectionReason("the subprotocol of "+Path+" is "+Subprotocol))
+	errStopping = ws.RejectConnectionError(ws.RejectionStatus(http.StatusServiceUnavailable),
+		ws.RejectionReason("the server is stopping"))
 )
 
 func (h *handshake) judge() error {

@@ -313,6 +313,10 @@ func (w *websocket) move(to *part, then func()) {
 	w.part.leave(w)
 	w.conn.Move(to.loop, func(*reactor.Conn) {
 		w.part = to
+		if to.drained != nil {
+			to.drained(w)
+			return
+		}
 		then()
 	})
 }
