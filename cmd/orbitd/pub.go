@@ -77,7 +77,7 @@ type publisher struct {
 	pending int        // lines without an answer
 	kept    int        // lines that are stored
 	last    string     // key of the last line, while it has no answer
-	behind  int        // lines that are not stored because one before them is not
+	behind  int        // lines that are not stored, because one before them is not or none was sent
 	failure error      // the first refusal, with its line
 }
 
@@ -187,12 +187,12 @@ func (p *publisher) answered(line int, key string, r client.Receipt, err error) 
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	defer p.settled.Done()
-	if errors.Is(err, client.ErrClosed) {
+	if errors.Is(err, client.ErrClosed) && !errors.Is(err, client.ErrNotSent) {
 		return
 	}
 	p.pending--
 	switch {
-	case err != nil && p.failure != nil:
+	case errors.Is(err, client.ErrNotSent), err != nil && p.failure != nil:
 		p.behind++
 	case err != nil:
 		p.fail(fmt.Errorf("line %d: %w", line, hinted(err)))
@@ -257,7 +257,7 @@ func (p *publisher) result(err error) error {
 		err = fmt.Errorf("%w\nlines that are stored: %d", err, p.kept)
 	}
 	if err != nil && p.behind > 0 {
-		err = fmt.Errorf("%w\nlines that were read behind it, and are not: %d", err, p.behind)
+		err = fmt.Errorf("%w\nlines that were read and are not: %d", err, p.behind)
 	}
 	if err != nil && p.pending > 0 {
 		err = fmt.Errorf("%w\nlines without an answer, which may or may not be: %d", err, p.pending)

@@ -262,6 +262,7 @@ func TestWhatIsRefusedIsSaid(t *testing.T) {
 		{"x\n\xff\n", []string{"pub", "/open/a"}, []string{"line 2: not UTF-8"}},
 		{"x\n" + strings.Repeat("x", 70<<10) + "\ny\n", []string{"pub", "/open/a"}, []string{"line 2: too_large: "}},
 		{"", []string{"sub", "--token", "nonsense", "/open/a"}, []string{"unauthorized", "hint: log in"}},
+		{"x\n", []string{"pub", "--token", "nonsense", "/open/a"}, []string{"unauthorized", "lines that were read and are not: 1"}},
 		{"", []string{"sub", "--client", "c", "/open/a"}, []string{"--client needs a user"}},
 		{"", []string{"sub", "/members/a", "/members/a"}, []string{"/members/a: forbidden: "}},
 		{"", []string{"sub", "--count", "-1", "/open/a"}, []string{"--count -1"}},

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -10,8 +11,13 @@ import (
 	"github.com/orbitd/orbitd/pkg/message"
 )
 
-// ErrClosed is what is answered once Run has returned.
-var ErrClosed = errors.New("the client has ended")
+// ErrClosed is what is answered once Run has returned. ErrNotSent is an
+// ErrClosed, too: of a publication that was never on its way, so that it is
+// certainly not stored.
+var (
+	ErrClosed  = errors.New("the client has ended")
+	ErrNotSent = fmt.Errorf("%w before this was sent", ErrClosed)
+)
 
 // A Client is one logical client: a session with its subscriptions and
 // publications, over one connection after the other. New makes it; the goroutine
@@ -136,7 +142,8 @@ type Receipt struct {
 
 // Publish publishes p and waits until it is stored or refused definitely. What
 // is not definite, a lost connection included, is tried again with the same
-// key. An error of ctx or ErrClosed means that it may or may not be stored.
+// key. An error of ctx or ErrClosed means that it may or may not be stored, but
+// for ErrNotSent.
 func (c *Client) Publish(ctx context.Context, p Publication) (Receipt, error) {
 	type answer struct {
 		receipt Receipt

@@ -29,6 +29,7 @@ type publication struct {
 	command protocol.Command
 	before  *publication // that of command.Prev, if it had no answer yet
 	sent    bool
+	tried   bool // it was sent, on this connection or an earlier one
 	settled bool // answered, by stored or by an error
 	stored  bool
 	behind  bool // before must be settled before this is sent again
@@ -108,7 +109,7 @@ func (s *state) sendPublication(p *publication, now time.Time) {
 		s.settle(p, Receipt{}, message.Errorf(message.TooLarge, "the command has %d bytes; the server takes %d", len(line), most))
 		return
 	}
-	p.sent = true
+	p.sent, p.tried = true, true
 	s.pubs.unsent--
 	s.pubs.byID[c.ID] = p
 	s.link.queueText(line)

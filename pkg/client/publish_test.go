@@ -139,6 +139,26 @@ func TestWhatWaitsIsAnsweredAtTheEnd(t *testing.T) {
 	}
 }
 
+// What was never sent is certainly not stored, other than what was.
+func TestWhatWasNeverSentIsNotStored(t *testing.T) {
+	s := newServer(t)
+	r := start(t, client.Options{URL: s.url()})
+	p, _ := s.welcome("")
+	sent := r.publish(client.Publication{Data: []byte("1")})
+	p.expect(protocol.OpPublish)
+	p.cut()
+	p = s.accept()
+	c := p.expect(protocol.OpConnect)
+	waits := r.publish(client.Publication{Data: []byte("2")})
+	p.reply(protocol.AppendError(nil, c.ID, message.Errorf(message.Forbidden, "no")))
+	if a := <-sent; a.err != client.ErrClosed {
+		t.Errorf("%v; want ErrClosed alone for what was sent", a.err)
+	}
+	if a := <-waits; a.err != client.ErrNotSent {
+		t.Errorf("%v; want ErrNotSent for what was not", a.err)
+	}
+}
+
 func TestPingIsAnswered(t *testing.T) {
 	_, _, p := live(t)
 	p.send(string(protocol.AppendPing(nil)))

@@ -206,7 +206,11 @@ func (s *state) disconnected() {
 // abandon answers all that waits, at the end.
 func (s *state) abandon() {
 	for _, p := range s.pubs.queue {
-		p.done(Receipt{}, ErrClosed)
+		if p.tried {
+			p.done(Receipt{}, ErrClosed)
+		} else {
+			p.done(Receipt{}, ErrNotSent)
+		}
 	}
 	s.pubs.queue = nil
 	for _, c := range s.calls.queue {
