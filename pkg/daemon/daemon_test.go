@@ -2,16 +2,21 @@ package daemon_test
 
 import (
 	"context"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 
 	"github.com/gobwas/ws"
 	"github.com/gobwas/ws/wsutil"
+
+	"github.com/orbitd/orbitd/pkg/auth/fileauth"
 )
 
 func TestDoors(t *testing.T) {
@@ -230,6 +235,76 @@ func TestDrain(t *testing.T) {
 	}
 	c.Close()
 	must(t, <-stopped)
+}
+
+// TestStopKeepsCursors: what was acknowledged right before a stop is not sent
+// again behind it, and what was not is.
+func TestStopKeepsCursors(t *testing.T) {
+	s := &site{t: t, folder: t.TempDir()}
+	s.write("orbitd.toml", server+small+users+open)
+	_, err := fileauth.SetPassword(filepath.Join(s.folder, "users"), "alice", "secret", nil)
+	must(t, err)
+	must(t, s.start(nil))
+	t.Cleanup(func() { must(t, s.Stop(t.Context())) })
+	var offsets []uint64
+	for range 3 {
+		var stored struct{ Offset uint64 }
+		must(t, json.Unmarshal([]byte(s.publish("/open/a", 200)), &stored))
+		offsets = append(offsets, stored.Offset)
+	}
+	c := s.named(t)
+	say(t, c, `{"id":2,"op":"subscribe","channel":"/open/a","after":0}`)
+	hear(t, c, fmt.Sprintf(`"o":%d,`, offsets[2]))
+	say(t, c, fmt.Sprintf(`{"op":"ack","last":{"/open/a":%d}}`, offsets[1]))
+	say(t, c, `{"op":"ping"}`)
+	hear(t, c, `{"op":"pong"}`)
+	must(t, s.Stop(t.Context()))
+	must(t, s.start(nil))
+	heard := hear(t, s.named(t), fmt.Sprintf(`"o":%d,`, offsets[2]))
+	if strings.Contains(heard, fmt.Sprintf(`"o":%d,`, offsets[1])) {
+		t.Errorf("an acknowledged message was sent again: %s", heard)
+	}
+}
+
+const users = `
+[[auth]]
+type = "file"
+path = "users"
+[[auth]]
+type = "token"
+`
+
+// named connects alice's session of the name "desk".
+func (s *site) named(t *testing.T) net.Conn {
+	t.Helper()
+	answer, body := s.do("POST", "http", "/v1/login", "", "Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte("alice:secret")))
+	var login struct{ Token string }
+	if err := json.Unmarshal([]byte(body), &login); err != nil || answer.StatusCode != http.StatusOK {
+		t.Fatalf("login: %d %s", answer.StatusCode, body)
+	}
+	c, _, _, err := ws.Dial(t.Context(), "ws://"+s.address("http")+"/v1/ws")
+	must(t, err)
+	t.Cleanup(func() { c.Close() })
+	say(t, c, fmt.Sprintf(`{"id":1,"op":"connect","token":%q,"client":"desk","ack":"manual"}`, login.Token))
+	return c
+}
+
+func say(t *testing.T, c net.Conn, line string) {
+	t.Helper()
+	must(t, wsutil.WriteClientText(c, []byte(line)))
+}
+
+// hear reads until there is what is wanted, and returns all of it.
+func hear(t *testing.T, c net.Conn, want string) (heard string) {
+	t.Helper()
+	for !strings.Contains(heard, want) {
+		text, err := wsutil.ReadServerText(c)
+		if err != nil {
+			t.Fatalf("%v, after %s; want %s", err, heard, want)
+		}
+		heard += string(text) + "\n"
+	}
+	return heard
 }
 
 // TestStopBesideRequestsThatNeverEnd: who sends half a request has no say in how
