@@ -1,46 +1,24 @@
 package reactor_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"math/big"
 	"net"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/orbitd/orbitd/pkg/reactor"
+	"github.com/orbitd/orbitd/pkg/tlsconf/tlstest"
 )
 
 // A pair is what both sides need for TLS.
 type pair struct{ server, client *tls.Config }
 
-// newPair makes a certificate that the client trusts.
+// newPair returns a certificate that the client trusts.
 var newPair = sync.OnceValue(func() pair {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		panic(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), DNSNames: []string{"localhost"}, NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		panic(err)
-	}
-	parsed, err := x509.ParseCertificate(der)
-	if err != nil {
-		panic(err)
-	}
-	roots := x509.NewCertPool()
-	roots.AddCert(parsed)
+	a := tlstest.NewAuthority()
 	return pair{
-		server: &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}, NextProtos: []string{"h2", "http/1.1"}},
-		client: &tls.Config{RootCAs: roots, ServerName: "localhost"},
+		server: &tls.Config{Certificates: []tls.Certificate{a.Certificate()}, NextProtos: []string{"h2", "http/1.1"}},
+		client: a.Client(),
 	}
 })
 

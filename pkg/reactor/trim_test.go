@@ -1,16 +1,13 @@
 package reactor
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
 	"io"
-	"math/big"
 	"net"
 	"reflect"
 	"testing"
+
+	"github.com/orbitd/orbitd/pkg/tlsconf/tlstest"
 )
 
 // TestTrim: this version of Go has the buffers that are given up, and a
@@ -49,18 +46,10 @@ func sizeOf(t *tls.Conn, name string) uint64 {
 
 func tlsPipe(t *testing.T) (server, client *tls.Conn) {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1)}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
+	authority := tlstest.NewAuthority()
 	a, b := net.Pipe()
-	server = tls.Server(a, &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}})
-	client = tls.Client(b, &tls.Config{InsecureSkipVerify: true})
+	server = tls.Server(a, &tls.Config{Certificates: []tls.Certificate{authority.Certificate()}})
+	client = tls.Client(b, authority.Client())
 	t.Cleanup(func() { a.Close(); b.Close() })
 	failed := make(chan error, 1)
 	go func() { failed <- client.Handshake() }()

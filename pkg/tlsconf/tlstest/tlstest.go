@@ -1,0 +1,123 @@
+// Package tlstest makes certificates for tests.
+package tlstest
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// An Authority signs certificates. It panics where it cannot, as no test can go on
+// then.
+type Authority struct {
+	certificate *x509.Certificate
+	key         *ecdsa.PrivateKey
+	serial      int64
+}
+
+// NewAuthority returns an authority that nobody trusts yet.
+func NewAuthority() *Authority {
+	a := &Authority{key: newKey(), serial: 1}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
+		KeyUsage: x509.KeyUsageCertSign,
+	}
+	a.certificate = a.sign(template, template, &a.key.PublicKey)
+	return a
+}
+
+func newKey() *ecdsa.PrivateKey {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		panic(err)
+	}
+	return key
+}
+
+func (a *Authority) sign(template, parent *x509.Certificate, public *ecdsa.PublicKey) *x509.Certificate {
+	der, err := x509.CreateCertificate(rand.Reader, template, parent, public, a.key)
+	if err != nil {
+		panic(err)
+	}
+	c, err := x509.ParseCertificate(der)
+	if err != nil {
+		panic(err)
+	}
+	return c
+}
+
+// Certificate returns a certificate for host names and addresses; without any, for
+// localhost and its address.
+func (a *Authority) Certificate(names ...string) tls.Certificate {
+	return a.CertificateUntil(time.Now().Add(time.Hour), names...)
+}
+
+// CertificateUntil is Certificate for one that ends then.
+func (a *Authority) CertificateUntil(end time.Time, names ...string) tls.Certificate {
+	if len(names) == 0 {
+		names = []string{"localhost", "127.0.0.1"}
+	}
+	a.serial++
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(a.serial), NotBefore: end.Add(-1000 * time.Hour), NotAfter: end,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}
+	for _, name := range names {
+		if ip := net.ParseIP(name); ip != nil {
+			template.IPAddresses = append(template.IPAddresses, ip)
+		} else {
+			template.DNSNames = append(template.DNSNames, name)
+		}
+	}
+	key := newKey()
+	c := a.sign(template, a.certificate, &key.PublicKey)
+	return tls.Certificate{Certificate: [][]byte{c.Raw, a.certificate.Raw}, PrivateKey: key, Leaf: c}
+}
+
+// Client returns the configuration of a client that trusts the authority, for a
+// server called localhost.
+func (a *Authority) Client() *tls.Config {
+	roots := x509.NewCertPool()
+	roots.AddCert(a.certificate)
+	return &tls.Config{RootCAs: roots, ServerName: "localhost"}
+}
+
+// PEM returns the authority's own certificate, for who trusts it by a file.
+func (a *Authority) PEM() []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.certificate.Raw})
+}
+
+// Encode returns a certificate with its chain, and its key, in PEM form.
+func Encode(c tls.Certificate) (certificate, key []byte) {
+	for _, der := range c.Certificate {
+		certificate = append(certificate, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})...)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(c.PrivateKey)
+	if err != nil {
+		panic(fmt.Errorf("encode a key: %w", err))
+	}
+	return certificate, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
+}
+
+// Write writes cert.pem and key.pem into a folder and returns their paths.
+func Write(t testing.TB, folder string, c tls.Certificate) (certificate, key string) {
+	t.Helper()
+	certificate, key = filepath.Join(folder, "cert.pem"), filepath.Join(folder, "key.pem")
+	chain, private := Encode(c)
+	for path, data := range map[string][]byte{certificate: chain, key: private} {
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return certificate, key
+}
