@@ -1,6 +1,7 @@
 package httpserver
 
 import (
+	"crypto/tls"
 	"errors"
 	"net"
 	"os"
@@ -29,6 +30,8 @@ type conn struct {
 	body    int64  // what is to come of the current request's
 	last    bool   // nothing is followed any more
 	refused bool   // nothing is passed on any more
+
+	tls *tls.ConnectionState // owned by who serves the requests, one at a time
 
 	ended atomic.Bool // the peer sends nothing any more
 }
@@ -112,10 +115,10 @@ func (c *conn) CloseWrite() error {
 // Close closes the connection, where the peer has not done so: in stages (RFC
 // 9112, section 9.6), on the loop. For what the peer may still be sending is
 // dropped there, while the kernel would answer it with a reset, and the peer lose
-// the answer that it has not read yet.
+// the answer that it has not read yet. A connection with TLS does that by itself.
 func (c *conn) Close() error {
 	c.arrived()
-	if c.ended.Load() {
+	if _, secured := c.Conn.(*tls.Conn); secured || c.ended.Load() {
 		return c.Conn.Close()
 	}
 	parked, err := c.loop.Adopt(c.Conn, nil, ending{})
@@ -123,6 +126,16 @@ func (c *conn) Close() error {
 		c.loop.Post(parked.Close)
 	}
 	return err
+}
+
+// state returns what requests tell of their TLS; nil without.
+func (c *conn) state() *tls.ConnectionState {
+	t, ok := c.Conn.(*tls.Conn)
+	if ok && c.tls == nil {
+		s := t.ConnectionState()
+		c.tls = &s
+	}
+	return c.tls
 }
 
 // Unwrap gives up the connection under this one, and what was read of it and not

@@ -15,6 +15,7 @@ import (
 type front struct {
 	server         *Server
 	oldest, newest *opening
+	ended          bool // nothing is handed over any more
 }
 
 // An opening is the handler of a connection until its first request's head is
@@ -70,6 +71,7 @@ func (f *front) expire(now time.Time) {
 
 // end closes what no request has come on.
 func (f *front) end() {
+	f.ended = true
 	for f.oldest != nil {
 		f.oldest.end(http.StatusServiceUnavailable, stopping)
 	}
@@ -101,7 +103,8 @@ func (o *opening) Data(c *reactor.Conn, b []byte) (consumed int) {
 	case err != nil:
 		o.refuse(http.StatusBadRequest, err.Error())
 	case !h.isUpgrade(s.o.UpgradePath):
-		o.handOver()
+		o.leave()
+		s.handOver(c)
 	case s.stopping.Load():
 		o.refuse(http.StatusServiceUnavailable, stopping)
 	default:
@@ -119,20 +122,6 @@ func (o *opening) upgrade(head []byte) {
 	} else {
 		o.conn.Close()
 	}
-}
-
-// handOver gives the connection to net/http, with all that was read of it.
-func (o *opening) handOver() {
-	o.leave()
-	s := o.front.server
-	loop := o.conn.Loop()
-	nc, unread, err := o.conn.Detach()
-	if err != nil {
-		s.o.Logger.WithError(err).Warn("a connection could not be handed to the HTTP server")
-		o.conn.CloseNow()
-		return
-	}
-	s.take(nc, unread, loop)
 }
 
 // Writable has nothing to go on with.

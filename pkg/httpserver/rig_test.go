@@ -3,6 +3,7 @@ package httpserver_test
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/orbitd/orbitd/pkg/httpserver"
 	"github.com/orbitd/orbitd/pkg/reactor"
+	"github.com/orbitd/orbitd/pkg/tlsconf/tlstest"
 )
 
 // patience bounds a wait that ends a test as failed.
@@ -48,6 +50,7 @@ type rig struct {
 	reactor  *reactor.Reactor
 	server   *httpserver.Server
 	listener net.Listener
+	client   *tls.Config   // nil without TLS
 	wait     chan struct{} // requests for /wait are answered when it is closed
 	waiting  chan struct{} // and send here when they have come
 
@@ -61,7 +64,13 @@ const (
 	handshake   = "GET /up HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
 )
 
+// newRig makes a rig; with TLS for a test of TestOverTLS.
 func newRig(t testing.TB) *rig {
+	t.Helper()
+	return makeRig(t, overTLS(t))
+}
+
+func makeRig(t testing.TB, secured bool) *rig {
 	t.Helper()
 	r := &rig{t: t, clock: &clock{t: time.Unix(1_790_000_000, 0)}, wait: make(chan struct{}), waiting: make(chan struct{}, 100)}
 	log := logrus.New()
@@ -76,7 +85,14 @@ func newRig(t testing.TB) *rig {
 	must(t, err)
 	r.listener, err = net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
-	must(t, r.server.Listen(r.listener))
+	if secured {
+		a := tlstest.NewAuthority()
+		r.client = a.Client()
+		own := &tls.Config{Certificates: []tls.Certificate{a.Certificate()}, NextProtos: httpserver.Protocols()}
+		must(t, r.server.ListenTLS(r.listener, own))
+	} else {
+		must(t, r.server.Listen(r.listener))
+	}
 	t.Cleanup(func() {
 		must(t, r.shutdown())
 		must(t, r.reactor.Close(context.Background()))
@@ -127,6 +143,9 @@ func (r *rig) handler() http.Handler {
 		}
 	})
 	mux.HandleFunc("/keep", func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Connection", "keep-alive") })
+	mux.HandleFunc("/tls", func(w http.ResponseWriter, q *http.Request) {
+		fmt.Fprint(w, q.Proto, " ", q.TLS != nil && q.TLS.HandshakeComplete, " ", q.RemoteAddr)
+	})
 	mux.HandleFunc("/panic", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
 	mux.HandleFunc(upgradePath, func(w http.ResponseWriter, _ *http.Request) {
 		nc, rw, err := http.NewResponseController(w).Hijack()
@@ -159,11 +178,18 @@ func (r *rig) served() string {
 // A peer is a client's connection.
 type peer struct {
 	t    testing.TB
-	conn *net.TCPConn
+	conn net.Conn
 	in   *bufio.Reader
 }
 
-func (r *rig) dial() *peer { return dial(r.t, r.listener.Addr().String()) }
+func (r *rig) dial() *peer {
+	p := dial(r.t, r.listener.Addr().String())
+	if r.client != nil {
+		nc := tls.Client(p.conn, r.client)
+		p.conn, p.in = nc, bufio.NewReader(nc)
+	}
+	return p
+}
 
 func dial(t testing.TB, address string) *peer {
 	t.Helper()
@@ -171,7 +197,7 @@ func dial(t testing.TB, address string) *peer {
 	must(t, err)
 	t.Cleanup(func() { nc.Close() })
 	must(t, nc.SetDeadline(time.Now().Add(patience)))
-	return &peer{t, nc.(*net.TCPConn), bufio.NewReader(nc)}
+	return &peer{t, nc, bufio.NewReader(nc)}
 }
 
 func (p *peer) send(s string) {

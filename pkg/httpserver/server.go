@@ -3,6 +3,7 @@ package httpserver
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -46,7 +47,8 @@ type Options struct {
 	Now func() time.Time
 }
 
-// A Server serves HTTP/1.1 on any number of listeners. New starts it, Shutdown
+// A Server serves HTTP/1.1 on any number of listeners, and HTTP/2 on those with
+// TLS. New starts it, Shutdown
 // ends it; its methods may be called from any goroutine but a loop's.
 type Server struct {
 	o        Options
@@ -68,6 +70,7 @@ func New(o Options) (*Server, error) {
 	s := &Server{o: o, queue: newQueue(), served: make(chan struct{})}
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(true) // on connections with TLS that ask for it
 	s.http = &http.Server{
 		Handler: http.HandlerFunc(s.serve), Protocols: protocols,
 		ReadHeaderTimeout: headTimeout, ReadTimeout: bodyTimeout, WriteTimeout: answerTimeout, IdleTimeout: idleTimeout,
@@ -94,16 +97,45 @@ func (s *Server) accept() {
 	}
 }
 
+// Protocols are what ListenTLS serves, as ALPN names them, the preferred one
+// first.
+func Protocols() []string { return []string{h2, "http/1.1"} }
+
+const h2 = "h2"
+
 // Listen accepts connections of l from now on. The reactor has a duplicate of
 // the socket; l stays the caller's to close.
 func (s *Server) Listen(l net.Listener) error {
+	return s.listen(l, func() error {
+		return s.o.Reactor.Listen(l, func(c *reactor.Conn) reactor.Handler { return s.fronts[c.Loop().Index()].open(c) })
+	})
+}
+
+// ListenTLS is Listen for connections with TLS by config, which offers Protocols.
+func (s *Server) ListenTLS(l net.Listener, config *tls.Config) error {
+	return s.listen(l, func() error {
+		return s.o.Reactor.ListenTLS(l, config, func(c *reactor.Conn) reactor.Handler {
+			switch f := s.fronts[c.Loop().Index()]; {
+			case f.ended: // its handshake took until now
+				c.Close()
+				return ending{}
+			case c.Protocol() == h2:
+				s.handOver(c)
+				return nil
+			default:
+				return f.open(c)
+			}
+		})
+	})
+}
+
+func (s *Server) listen(l net.Listener, begin func() error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.stopping.Load() {
 		return fmt.Errorf("accept on %s: %w", l.Addr(), http.ErrServerClosed)
 	}
-	err := s.o.Reactor.Listen(l, func(c *reactor.Conn) reactor.Handler { return s.fronts[c.Loop().Index()].open(c) })
-	if err != nil {
+	if err := begin(); err != nil {
 		return fmt.Errorf("accept on %s: %w", l.Addr(), err)
 	}
 	s.listeners = append(s.listeners, l)
@@ -158,6 +190,21 @@ func (s *Server) endFronts(ctx context.Context) error {
 	return nil
 }
 
+// handOver gives net/http a connection, with all that was read of it.
+func (s *Server) handOver(c *reactor.Conn) {
+	loop, second := c.Loop(), c.Protocol() == h2
+	nc, unread, err := c.Detach()
+	switch {
+	case err != nil:
+		s.o.Logger.WithError(err).Warn("a connection could not be handed to the HTTP server")
+		c.CloseNow()
+	case second:
+		s.takeSecond(nc)
+	default:
+		s.take(nc, unread, loop)
+	}
+}
+
 // take gives net/http a connection whose first head is there.
 func (s *Server) take(nc net.Conn, unread []byte, loop *reactor.Loop) {
 	c := &conn{Conn: nc, unread: unread, loop: loop, arrived: sync.OnceFunc(s.queue.arriving.Done)}
@@ -166,11 +213,28 @@ func (s *Server) take(nc net.Conn, unread []byte, loop *reactor.Loop) {
 	}
 }
 
+// takeSecond gives net/http a connection for HTTP/2, which has no request yet and
+// may never have one: a shutdown does not wait for that, but tells the peer which
+// requests were seen.
+func (s *Server) takeSecond(nc net.Conn) {
+	if !s.queue.put(nc) {
+		_ = nc.Close() // after Shutdown
+		return
+	}
+	s.queue.arriving.Done()
+}
+
 type connKey struct{}
 
 // serve is what net/http calls for each request.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
-	r.Context().Value(connKey{}).(*conn).arrived()
+	c, ok := r.Context().Value(connKey{}).(*conn)
+	if !ok {
+		s.o.Handler.ServeHTTP(w, r) // by HTTP/2, which cannot be read in two ways
+		return
+	}
+	c.arrived()
+	r.TLS = c.state()
 	upgrade := len(r.Header["Upgrade"]) > 0
 	last := upgrade || len(r.TransferEncoding) > 0 // as conn.follow has it
 	if last {

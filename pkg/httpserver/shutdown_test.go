@@ -106,7 +106,7 @@ func TestShutdownInAStorm(t *testing.T) {
 				if err != nil {
 					return
 				}
-				p := &peer{t: t, conn: nc.(*net.TCPConn)}
+				p := &peer{t: t, conn: nc}
 				_, _ = nc.Write([]byte(get("/hello")))
 				text := p.all()
 				nc.Close()

@@ -169,6 +169,15 @@ func (c *Conn) address(get func(int) (unix.Sockaddr, error)) netip.AddrPort {
 	return netip.AddrPort{}
 }
 
+// Protocol returns what the peer and this side have agreed on by ALPN (RFC
+// 7301); "" without TLS, and if they have not.
+func (c *Conn) Protocol() string {
+	if c.tls == nil {
+		return ""
+	}
+	return c.tls.tls.ConnectionState().NegotiatedProtocol
+}
+
 // side returns the side object, made if there was none.
 func (c *Conn) side() *side {
 	if c.x == nil {
