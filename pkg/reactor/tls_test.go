@@ -34,7 +34,7 @@ func TestTLSByteByByte(t *testing.T) {
 }
 
 func TestTLSCloseSaysSo(t *testing.T) {
-	r := start(t, reactor.Options{Loops: 1})
+	r := start(t, reactor.Options{Loops: 1, Linger: time.Minute})
 	ended := make(chan error, 1)
 	big := bytes.Repeat([]byte("0123456789abcdef"), 1<<20)
 	addr := listenTLS(t, r, func(*reactor.Conn) reactor.Handler {
