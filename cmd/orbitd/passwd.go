@@ -51,6 +51,7 @@ another. A running daemon sees the change after a reload.`,
 	c.Flags().BoolVar(&groupsOnly, "groups-only", false, "change the groups (without --group: to none) and not the password")
 	c.Flags().BoolVar(&remove, "delete", false, "remove the user")
 	c.MarkFlagsMutuallyExclusive("delete", "groups-only")
+	c.MarkFlagsMutuallyExclusive("delete", "group")
 	return c
 }
 
