@@ -279,6 +279,7 @@ func TestTLSDetachedCloses(t *testing.T) {
 
 func TestTLSMoves(t *testing.T) {
 	r := start(t, reactor.Options{Loops: 2})
+	moved := make(chan struct{}) // until then the peer reads nothing
 	big := bytes.Repeat([]byte("0123456789abcdef"), 1<<20)
 	addr := listenTLS(t, r, func(*reactor.Conn) reactor.Handler {
 		return &handler{data: func(c *reactor.Conn, b []byte) int {
@@ -289,6 +290,7 @@ func TestTLSMoves(t *testing.T) {
 					t.Error("nothing is pending")
 				}
 				c.Write([]byte("end"))
+				close(moved)
 				c.SetHandler(&handler{data: echo})
 			})
 			return 2
@@ -296,6 +298,7 @@ func TestTLSMoves(t *testing.T) {
 	})
 	nc := secure(t, dial(t, addr), newPair().client)
 	send(t, nc, "mvkept")
+	<-moved
 	b := make([]byte, len(big)+3)
 	if _, err := io.ReadFull(nc, b); err != nil || !bytes.Equal(b[:len(big)], big) || !bytes.HasSuffix(b, []byte("end")) {
 		t.Fatal("what was pending did not arrive:", err)
