@@ -17,15 +17,36 @@ import (
 // output is mostly one frame or a few.
 const maxVectors = 64
 
-// A vector is the room a loop has for one sendmsg.
-type vector struct {
+// A wire is how a loop's bytes cross descriptors, with the room for one sendmsg.
+type wire struct {
 	iov [maxVectors]unix.Iovec
 	msg unix.Msghdr
+
+	// limit says how many of a call's bytes may cross, 0 being EAGAIN. It is for
+	// tests, which have that happen where the kernel rarely does; nil: all.
+	limit func(fd int32, n int) int
+}
+
+// cut returns as much of bufs as may cross.
+func (w *wire) cut(fd int32, bufs ...[]byte) [][]byte {
+	left := w.limit(fd, size(bufs))
+	var some [][]byte
+	for _, b := range bufs {
+		b = b[:min(len(b), left)]
+		left -= len(b)
+		some = append(some, b)
+	}
+	return some
 }
 
 // recv reads into p once. It returns 0 and no error at the end of the stream,
 // and EAGAIN if there is nothing to be read.
-func recv(fd int32, p []byte) (int, syscall.Errno) {
+func (w *wire) recv(fd int32, p []byte) (int, syscall.Errno) {
+	if w.limit != nil {
+		if p = w.cut(fd, p)[0]; len(p) == 0 {
+			return 0, syscall.EAGAIN
+		}
+	}
 	for {
 		n, _, e := syscall.RawSyscall(syscall.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)))
 		if e == 0 {
@@ -40,9 +61,12 @@ func recv(fd int32, p []byte) (int, syscall.Errno) {
 // send writes what the socket takes of bufs, in one system call, and returns
 // how much that was: 0 if it takes nothing. MSG_NOSIGNAL spares the process a
 // SIGPIPE for each peer that has gone.
-func (v *vector) send(fd int32, bufs [][]byte) (int, syscall.Errno) {
+func (w *wire) send(fd int32, bufs [][]byte) (int, syscall.Errno) {
 	if len(bufs) == 1 {
-		return sendOne(fd, bufs[0])
+		return w.sendOne(fd, bufs[0])
+	}
+	if w.limit != nil {
+		bufs = w.cut(fd, bufs...)
 	}
 	k := 0
 	for _, b := range bufs {
@@ -50,31 +74,34 @@ func (v *vector) send(fd int32, bufs [][]byte) (int, syscall.Errno) {
 			break
 		}
 		if len(b) > 0 {
-			v.iov[k].Base = unsafe.SliceData(b)
-			v.iov[k].SetLen(len(b))
+			w.iov[k].Base = unsafe.SliceData(b)
+			w.iov[k].SetLen(len(b))
 			k++
 		}
 	}
 	if k == 0 {
 		return 0, 0
 	}
-	v.msg.Iov = &v.iov[0]
-	v.msg.SetIovlen(k)
-	n, e := v.sendmsg(fd)
-	clear(v.iov[:k]) // or the frames would be kept alive
+	w.msg.Iov = &w.iov[0]
+	w.msg.SetIovlen(k)
+	n, e := w.sendmsg(fd)
+	clear(w.iov[:k]) // or the frames would be kept alive
 	return n, e
 }
 
-func (v *vector) sendmsg(fd int32) (int, syscall.Errno) {
+func (w *wire) sendmsg(fd int32) (int, syscall.Errno) {
 	for {
-		n, _, e := syscall.RawSyscall(syscall.SYS_SENDMSG, uintptr(fd), uintptr(unsafe.Pointer(&v.msg)), syscall.MSG_NOSIGNAL)
+		n, _, e := syscall.RawSyscall(syscall.SYS_SENDMSG, uintptr(fd), uintptr(unsafe.Pointer(&w.msg)), syscall.MSG_NOSIGNAL)
 		if n, e, done := sent(n, e); done {
 			return n, e
 		}
 	}
 }
 
-func sendOne(fd int32, b []byte) (int, syscall.Errno) {
+func (w *wire) sendOne(fd int32, b []byte) (int, syscall.Errno) {
+	if w.limit != nil {
+		b = w.cut(fd, b)[0]
+	}
 	if len(b) == 0 {
 		return 0, 0
 	}

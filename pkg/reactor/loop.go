@@ -29,7 +29,7 @@ type Loop struct {
 	conns     []*Conn // by descriptor
 	gen       uint32
 	buf       []byte
-	vec       vector
+	wire      wire
 	room      room
 	listeners []*listener
 	muted     []*listener // not watched until the next tick
@@ -65,6 +65,7 @@ func newLoop(r *Reactor, index int) (*Loop, error) {
 	return &Loop{
 		r: r, index: index, poll: p, gen: 1,
 		buf: make([]byte, r.opts.MaxInput), spareFD: openSpare(), now: r.start,
+		wire:     wire{limit: r.opts.limit},
 		greeting: map[*handshake]bool{}, shaking: map[*handshake]bool{},
 	}, nil
 }

@@ -38,6 +38,8 @@ type Options struct {
 	Logger logrus.FieldLogger
 	// Now is the clock whose times are told. Default time.Now.
 	Now func() time.Time
+
+	limit func(fd int32, n int) int // see wire
 }
 
 // defaults returns o with what was left open filled in.

@@ -50,7 +50,7 @@ func (l *Loop) read(c *Conn) {
 		c.doom(ErrTooLarge)
 		return
 	}
-	n, e := recv(c.fd, buf[kept:])
+	n, e := l.wire.recv(c.fd, buf[kept:])
 	switch {
 	case e == syscall.EAGAIN:
 	case e != 0:
@@ -134,7 +134,7 @@ func (l *Loop) data(c *Conn, b []byte) (n int) {
 // the kernel would answer our close with a reset, and the peer lose what we
 // sent last.
 func (l *Loop) discard(c *Conn) {
-	n, e := recv(c.fd, l.buf)
+	n, e := l.wire.recv(c.fd, l.buf)
 	switch {
 	case e == syscall.EAGAIN:
 	case e != 0:

@@ -31,7 +31,7 @@ type room struct {
 // returns how many bytes of bufs were encrypted, and what of them was not taken:
 // borrowed, until the next call.
 func (c *Conn) transmit(bufs [][]byte) (n int, left []byte, e syscall.Errno) {
-	r := &c.Loop().room
+	r, w := &c.Loop().room, &c.Loop().wire
 	for all := size(bufs); n < all; {
 		chunk := r.chunk(bufs, n)
 		sealed := c.tls.seal(r, chunk)
@@ -39,7 +39,7 @@ func (c *Conn) transmit(bufs [][]byte) (n int, left []byte, e syscall.Errno) {
 			return n, nil, syscall.EPIPE
 		}
 		n += len(chunk)
-		sent, e := sendOne(c.fd, sealed)
+		sent, e := w.sendOne(c.fd, sealed)
 		if e != 0 || sent < len(sealed) {
 			return n, sealed[sent:], e
 		}
@@ -105,7 +105,7 @@ func (x *side) keepSealed(b []byte) {
 // reports whether that was all.
 func (l *Loop) flushSealed(c *Conn) bool {
 	x := c.x
-	n, e := sendOne(c.fd, x.sealed)
+	n, e := l.wire.sendOne(c.fd, x.sealed)
 	if n > 0 {
 		x.progress = l.now
 		x.pending -= n
@@ -134,7 +134,7 @@ func (l *Loop) respond(c *Conn) {
 		return
 	}
 	if c.Pending() == 0 {
-		n, e := sendOne(c.fd, b)
+		n, e := l.wire.sendOne(c.fd, b)
 		if e != 0 {
 			c.doom(e)
 			return
@@ -167,7 +167,7 @@ func (l *Loop) readSealed(c *Conn) {
 		c.doom(ErrTooLarge)
 		return
 	}
-	n, e := recv(c.fd, l.buf[:len(l.buf)-kept])
+	n, e := l.wire.recv(c.fd, l.buf[:len(l.buf)-kept])
 	switch {
 	case e == syscall.EAGAIN:
 	case e != 0:

@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -185,6 +186,17 @@ func sendPieces(nc duplex, rnd *rand.Rand, msg []byte) {
 	_ = nc.CloseWrite()
 }
 
+// fewer has a call now and then carry nothing, or only some of its bytes.
+func fewer(_ int32, n int) int {
+	switch p := rand.IntN(100); {
+	case p < 10:
+		return 0
+	case p < 30:
+		return min(n, 1+rand.IntN(n+1))
+	}
+	return n
+}
+
 func TestStress(t *testing.T)    { runStress(t, false) }
 func TestStressTLS(t *testing.T) { runStress(t, true) }
 
@@ -193,7 +205,7 @@ func runStress(t *testing.T, secured bool) {
 	if testing.Short() {
 		peers = 40
 	}
-	s := &stress{t: t, tls: secured, r: start(t, reactor.Options{Loops: 2, MaxInput: 16 << 10})}
+	s := &stress{t: t, tls: secured, r: start(t, reactor.Limited(reactor.Options{Loops: 2, MaxInput: 16 << 10}, fewer))}
 	lc := net.ListenConfig{Control: tiny}
 	l, err := lc.Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -284,4 +296,52 @@ func TestNumbersAreReusedSafely(t *testing.T) {
 	if a := r.Stats().Accepted; uint64(closed.Load()) != a {
 		t.Errorf("%d accepted, %d closed", a, closed.Load())
 	}
+}
+
+// TestEventsOfAnEarlierOwner has one turn with three events: input of a, whose
+// handler detaches c, so that its number becomes free; a new connection, which
+// is given that number; and the reset of c, which is not the new one's.
+func TestEventsOfAnEarlierOwner(t *testing.T) {
+	r := start(t, reactor.Options{Loops: 1})
+	l := r.Loops()[0]
+	var conns []*reactor.Conn
+	opened := make(chan struct{}, 3)
+	addr := listen(t, r, func(c *reactor.Conn) reactor.Handler {
+		conns = append(conns, c)
+		if len(conns) == 3 {
+			c.PauseRead() // else the event is a read in vain, and does no harm
+		}
+		opened <- struct{}{}
+		return &handler{data: func(c *reactor.Conn, b []byte) int {
+			if c == conns[0] {
+				if nc, _, err := conns[1].Detach(); err == nil {
+					nc.Close()
+				}
+				return len(b)
+			}
+			return echo(c, b)
+		}}
+	})
+	a := dial(t, addr)
+	get(t, opened)
+	c := dial(t, addr)
+	get(t, opened)
+	held, release := make(chan struct{}), make(chan struct{})
+	l.Post(func() { close(held); <-release })
+	get(t, held)
+	send(t, a, "x")
+	heir := dial(t, addr)
+	_ = c.SetLinger(0)
+	c.Close()
+	taken, err := os.Open(os.DevNull) // the number of this side of c
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	close(release)
+	get(t, opened)
+	on(t, l, func() {})
+	on(t, l, func() { conns[2].ResumeRead() })
+	send(t, heir, "still here")
+	expect(t, heir, "still here")
 }

@@ -20,7 +20,7 @@ func (c *Conn) Write(bufs ...[]byte) (blocked bool) {
 	}
 	for len(bufs) > 0 {
 		chunk := bufs[:min(len(bufs), maxVectors)]
-		n, e := c.Loop().vec.send(c.fd, chunk)
+		n, e := c.Loop().wire.send(c.fd, chunk)
 		if e != 0 {
 			c.doom(e)
 			return false
@@ -75,7 +75,7 @@ func (l *Loop) flush(c *Conn) {
 		x.answers = 0
 	}
 	for x.pending > 0 {
-		n, e := l.vec.send(c.fd, x.out[:min(len(x.out), maxVectors)])
+		n, e := l.wire.send(c.fd, x.out[:min(len(x.out), maxVectors)])
 		if e != 0 {
 			c.doom(e)
 			return
