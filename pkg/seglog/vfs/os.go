@@ -21,10 +21,32 @@ func OpenDir(path string) (FS, error) {
 	if err := os.MkdirAll(path, 0o700); err != nil {
 		return nil, err
 	}
-	if err := syncPath(filepath.Dir(path)); err != nil {
+	if err := syncParents(path); err != nil {
 		return nil, err
 	}
 	return dir{path}, nil
+}
+
+// syncParents makes durable that path is there: any of the folders above it may
+// have been made just now, or by a process that was killed before it came to this.
+// One that cannot be synced, as it is somebody else's or not to be written to, was
+// there before us, and so were those above.
+func syncParents(path string) error {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return err
+	}
+	parent := filepath.Dir(path)
+	if err := syncPath(parent); err != nil {
+		return err
+	}
+	for parent != filepath.Dir(parent) {
+		parent = filepath.Dir(parent)
+		if syncPath(parent) != nil {
+			break
+		}
+	}
+	return nil
 }
 
 func (d dir) Create(name string) (File, error) {
