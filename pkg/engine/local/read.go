@@ -308,7 +308,9 @@ func (r *reading) findBefore(v *view, before message.Offset) error {
 			return err
 		}
 		for _, entry := range entries {
-			r.items = append(r.items, item{offset: message.Offset(entry.Offset), size: int(entry.Size), entry: entry, name: v.name})
+			if o := message.Offset(entry.Offset); o > v.after { // else it is gone, though it was not removed from the disk
+				r.items = append(r.items, item{offset: o, size: int(entry.Size), entry: entry, name: v.name})
+			}
 		}
 	}
 	for i := range v.ring {
