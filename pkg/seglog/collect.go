@@ -48,6 +48,17 @@ func (l *Log) Collect() error {
 	return nil
 }
 
+// Stuck reports whether a segment holds little that is wanted, and stays as it is
+// only because the checkpoints do not cover it yet.
+func (l *Log) Stuck() bool {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	m, _ := l.ckpt.older()
+	return slices.ContainsFunc(l.segs, func(s *segment) bool {
+		return s != l.active && s.through >= m.seq && s.live*sparse <= s.total
+	})
+}
+
 // permit makes durable that segments below a number may be missing. Until it is
 // none of them may go.
 func (l *Log) permit(to uint32) error {

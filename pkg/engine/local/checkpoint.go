@@ -61,7 +61,7 @@ func (e *Engine) restoreCheckpoint(b []byte) error {
 
 // checkpointIfDue starts to write a checkpoint in the background.
 func (e *Engine) checkpointIfDue() {
-	if e.seq.saving || e.seg.Failed() != nil || e.seg.SinceCheckpoint() < max(e.opts.checkpointEvery, checkpointShare*e.seq.savedSize) {
+	if e.seq.saving || e.seg.Failed() != nil || !e.checkpointDue() {
 		return
 	}
 	write := e.seg.Checkpoint(e.checkpointBody())
@@ -69,9 +69,20 @@ func (e *Engine) checkpointIfDue() {
 	e.wg.Go(func() { e.seq.saved <- write() })
 }
 
+// checkpointDue reports whether a start would have much to replay, or the disk is
+// full and what could be removed waits for a checkpoint.
+func (e *Engine) checkpointDue() bool {
+	if e.refusing.Load() != nil && e.seg.Stuck() {
+		return true
+	}
+	return e.seg.SinceCheckpoint() >= max(e.opts.checkpointEvery, checkpointShare*e.seq.savedSize)
+}
+
 func (e *Engine) checkpointDone(err error) {
 	e.seq.saving = false
-	if err != nil {
+	again := e.seq.unsaved
+	e.seq.unsaved = err != nil
+	if err != nil && !again { // on a full disk it is tried every second
 		e.log.WithError(err).Warn("a checkpoint could not be written; the next start takes longer")
 	}
 }

@@ -242,3 +242,29 @@ func TestFirstOpenOnAFullDisk(t *testing.T) {
 		t.Fatalf("got %v", err)
 	}
 }
+
+// A disk that is full of what the rules let go of frees itself, also where no
+// checkpoint is due for long, and publishing resumes by itself.
+func TestFullDiskFreesItself(t *testing.T) {
+	mem := vfs.NewMem()
+	clock := newHandClock()
+	e := open(t, Options{
+		FS: mem, Now: clock.now, SegmentSize: 16 << 10, MinFree: 64 << 10, Grace: time.Nanosecond,
+		Rules: func(channel.Name) engine.Rule { return engine.Rule{Age: time.Minute} },
+	})
+	mem.SetSpace(512 << 10)
+	publishAny := func() error {
+		_, err := engine.Publish(t.Context(), e, message.Message{Channel: "/a/b", Data: make([]byte, 1000)})
+		return err
+	}
+	for publishAny() == nil {
+	}
+	clock.pass(2 * time.Minute)
+	for n := 0; n < 1000 && e.Status().Refusing != nil; n++ { // checkpoints are written behind our back
+		e.upkeep(t)
+		time.Sleep(time.Millisecond)
+	}
+	if err := publishAny(); err != nil {
+		t.Errorf("nothing is left that the rules cover, and yet: %v", err)
+	}
+}

@@ -136,6 +136,7 @@ func (e *Engine) restore() error {
 		c.toDisk = c.before()
 		e.trim(c)
 	}
+	e.startClock()
 	e.seq.keys.forget(e.time())
 	return nil
 }

@@ -69,14 +69,23 @@ const jump = 5 * time.Minute
 func (e *Engine) checkClock() {
 	c := &e.seq.clock
 	wall, real := e.now(), time.Now()
-	if !c.real.IsZero() {
-		off := time.Duration(wall-c.wall)*time.Millisecond - real.Sub(c.real)
-		if off.Abs() > jump {
-			c.until = real.Add(e.opts.Grace)
-			e.log.WithField("by", off.Round(time.Second)).Warn("the clock jumped; nothing is removed from the disk for a while")
-		}
+	off := time.Duration(wall-c.wall)*time.Millisecond - real.Sub(c.real)
+	if off.Abs() > jump {
+		c.until = real.Add(e.opts.Grace)
+		e.log.WithField("by", off.Round(time.Second)).Warn("the clock jumped; nothing is removed from the disk for a while")
 	}
 	c.wall, c.real = wall, real
+}
+
+// startClock begins the watch. Where the clock is far from when the last message
+// was stored, either nobody was here for long or the clock is wrong: who waits a
+// little is right in both cases.
+func (e *Engine) startClock() {
+	c := &e.seq.clock
+	c.wall, c.real = e.now(), time.Now()
+	if last := e.latest.Load(); last > 0 && (time.Duration(c.wall-last)*time.Millisecond).Abs() > jump {
+		c.until = c.real.Add(e.opts.Grace)
+	}
 }
 
 // expire drops what time alone makes old, and lets the log free its disk space.

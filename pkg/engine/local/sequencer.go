@@ -30,6 +30,7 @@ type sequencer struct {
 	spare    []op
 
 	saving    bool  // a checkpoint is being written
+	unsaved   bool  // the last one could not be
 	savedSize int64 // of the last checkpoint
 	saved     chan error
 	closed    chan struct{}
