@@ -12,20 +12,31 @@ import (
 )
 
 func checkCommand() *cobra.Command {
-	var file string
-	var asJSON bool
+	var file, export string
+	var asJSON, engine bool
 	c := &cobra.Command{
 		Use:   "check",
-		Short: "look for mistakes in the configuration",
+		Short: "look for mistakes in the configuration, or for damage in what is stored",
 		Long: `check reads the configuration, the files of applications beside it (apps.d), the
 users and the keys that it names, and prints all mistakes that it finds, each
 with its place and what to write instead. It changes nothing and needs no daemon.
 It warns of settings that are right and that this version does nothing with.
 
-Exit status: 0 without mistakes, 1 with.`,
-		Example: "  orbitd check -c /etc/orbitd/orbitd.toml",
+With --engine it reads all that the engine stored instead, which takes as long as
+reading the disk does, and names every damaged place. The daemon must not run.
+With --export as well, what is intact is written to a new file as lines that
+POST /v1/publish takes: the way out where a log is damaged and there is no backup.
+
+Exit status: 0 without mistakes, 1 with; damage counts as one.`,
+		Example: "  orbitd check -c /etc/orbitd/orbitd.toml\n  orbitd check --engine --export messages.ndjson",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if export != "" && !engine {
+				return errors.New("--export is for --engine")
+			}
+			if engine {
+				return checkEngine(c, file, export)
+			}
 			problems, warnings, err := check(file)
 			if err != nil {
 				return failed(err)
@@ -46,6 +57,9 @@ Exit status: 0 without mistakes, 1 with.`,
 	}
 	configFlag(c, &file)
 	c.Flags().BoolVar(&asJSON, "json", false, "print the mistakes as a JSON array")
+	c.Flags().BoolVar(&engine, "engine", false, "read all that the engine stored, and name what is damaged")
+	c.Flags().StringVar(&export, "export", "", "write what is intact to a new `FILE`; with --engine")
+	c.MarkFlagsMutuallyExclusive("engine", "json")
 	return c
 }
 

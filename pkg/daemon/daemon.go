@@ -23,6 +23,7 @@ import (
 	"github.com/orbitd/orbitd/pkg/message"
 	"github.com/orbitd/orbitd/pkg/protocol"
 	"github.com/orbitd/orbitd/pkg/reactor"
+	"github.com/orbitd/orbitd/pkg/seglog"
 	"github.com/orbitd/orbitd/pkg/seglog/vfs"
 	"github.com/orbitd/orbitd/pkg/session"
 	"github.com/orbitd/orbitd/pkg/transport"
@@ -356,6 +357,9 @@ func openEngine(c *config.Config, r *rights, log logrus.FieldLogger, now func() 
 	e, err := makeEngine(c, r, log, now)
 	if errors.Is(err, vfs.ErrLocked) {
 		return nil, fmt.Errorf("%w\nhint: stop the other one, or give this one an engine.path of its own", err)
+	}
+	if _, ok := errors.AsType[*seglog.CorruptError](err); ok {
+		return nil, fmt.Errorf("%w\nhint: nothing was changed; \"orbitd check --engine\" names all that is damaged, and with --export saves what is not", err)
 	}
 	if _, ok := errors.AsType[*fs.PathError](err); ok {
 		return nil, fmt.Errorf("%w\nhint: engine.path must be a folder that orbitd may make and write to", err)

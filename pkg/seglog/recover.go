@@ -16,23 +16,29 @@ func (l *Log) recover() error {
 	if err != nil {
 		return fmt.Errorf("list %s: %w", l.fs.Path("."), err)
 	}
-	if err := l.openSegments(names); err != nil {
-		return err
-	}
-	if err := l.loadCheckpoints(names); err != nil {
-		return err
-	}
-	tail, err := l.readSegments()
+	tail, err := l.examine(names)
 	if err != nil {
-		return err
-	}
-	if err := l.checkComplete(); err != nil {
 		return err
 	}
 	if err := l.cleanUp(names); err != nil {
 		return err
 	}
 	return l.begin(tail)
+}
+
+// examine reads all that is to be known before anything may be changed.
+func (l *Log) examine(names []string) (*tail, error) {
+	if err := l.openSegments(names); err != nil {
+		return nil, err
+	}
+	if err := l.loadCheckpoints(names); err != nil {
+		return nil, err
+	}
+	tail, err := l.readSegments()
+	if err != nil {
+		return nil, err
+	}
+	return tail, l.checkComplete()
 }
 
 // openSegments opens all segments and checks that none is missing.
