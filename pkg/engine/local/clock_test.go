@@ -73,7 +73,7 @@ func wrongClock(t *testing.T, restarted bool) {
 	if texts, _ := readAll(t, e, "/a/b", message.Position{}); len(texts) != n {
 		t.Errorf("the clock is right again, and %d of %d messages can be read", len(texts), n)
 	}
-	pass(age + 2*time.Hour) // now they are old indeed
+	pass(age + 2*time.Hour)                         // now they are old indeed
 	if got := countFiles(t, mem, ".seg"); got > 3 { // those of the last runs
 		t.Errorf("%d segments are left", got)
 	}
