@@ -64,10 +64,12 @@ const (
 	generatorCore = "1"
 )
 
+// pinned is the environment variable of a process that is on its core.
+const pinned = "ORBITD_BENCH_PINNED"
+
 // pin starts this program anew on its core.
 func pin() error {
-	const mark = "ORBITD_BENCH_PINNED"
-	if os.Getenv(mark) != "" {
+	if os.Getenv(pinned) != "" {
 		return nil
 	}
 	if runtime.NumCPU() < 2 {
@@ -82,7 +84,7 @@ func pin() error {
 		return err
 	}
 	args := append([]string{"taskset", "-c", generatorCore, self}, os.Args[1:]...)
-	return syscall.Exec(taskset, args, append(os.Environ(), mark+"=1"))
+	return syscall.Exec(taskset, args, append(os.Environ(), pinned+"=1"))
 }
 
 // A bench is what all scenarios share.

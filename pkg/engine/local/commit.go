@@ -24,7 +24,8 @@ type commit struct {
 	messages []message.Message
 	channels []*channelState // of messages
 	inMemory []bool          // of messages
-	answers  []func(err *message.Error)
+	receipts []engine.Receipt
+	answers  []answer
 	then     []func() // run once it is durable, in order
 	cursors  []*session
 
@@ -32,10 +33,35 @@ type commit struct {
 	from message.Offset
 }
 
+// An answer is for somebody who waits: for a submit, or, without one, for done.
+type answer struct {
+	submit   *submit
+	receipts []engine.Receipt
+	refused  *message.Error // whatever becomes of the commit
+	settled  bool           // the receipts are true, whatever becomes of it
+	done     func(error)
+}
+
+func (a *answer) give(err *message.Error) {
+	if a.refused != nil {
+		err = a.refused
+	}
+	switch {
+	case a.submit == nil && err == nil:
+		a.done(nil)
+	case a.submit == nil:
+		a.done(err)
+	case err == nil || a.settled && a.refused == nil:
+		a.submit.done(a.receipts, nil)
+	default:
+		a.submit.done(nil, err)
+	}
+}
+
 func (c *commit) reset(time int64) {
 	c.time, c.ceiling, c.durable, c.onDisk = time, 0, false, false
 	c.batch.Reset()
-	c.messages = nil // whoever was handed the last ones keeps them
+	c.messages, c.receipts = nil, nil // whoever was handed the last ones keeps them
 	clear(c.channels)
 	clear(c.answers)
 	clear(c.then)
@@ -53,30 +79,39 @@ func (c *commit) run() {
 // answer tells everybody who waits. A nil error is success for those who were
 // not refused before.
 func (c *commit) answer(err *message.Error) {
-	for _, f := range c.answers {
-		f(err)
+	for i := range c.answers {
+		c.answers[i].give(err)
 	}
+}
+
+// expect makes room for the messages of ops, at once: it is for whoever is handed
+// them to keep, so that it is not used again.
+func (c *commit) expect(ops []op) {
+	n, bytes := 0, 0
+	for i := range ops {
+		if bytes += ops[i].size; bytes > commitBytes && n > 0 {
+			break
+		}
+		if s := ops[i].submit; s != nil {
+			n += len(s.msgs)
+		}
+	}
+	c.messages, c.receipts = make([]message.Message, 0, n), make([]engine.Receipt, 0, n)
 }
 
 // stageSubmit gives offsets to the messages of s, all or none.
 func (e *Engine) stageSubmit(c *commit, s *submit) {
 	refused := e.judge(c, s)
 	if refused != nil {
-		c.answers = append(c.answers, func(*message.Error) { s.done(nil, refused) })
+		c.answers = append(c.answers, answer{submit: s, refused: refused})
 		return
 	}
-	receipts := make([]engine.Receipt, len(s.msgs))
+	begin := len(c.receipts)
 	for i := range s.msgs {
-		receipts[i] = e.stageMessage(c, s, i)
+		c.receipts = append(c.receipts, e.stageMessage(c, s, i))
 	}
-	settled := e.settled(c, receipts)
-	c.answers = append(c.answers, func(err *message.Error) {
-		if err != nil && !settled {
-			s.done(nil, err)
-			return
-		}
-		s.done(receipts, nil)
-	})
+	receipts := c.receipts[begin:len(c.receipts):len(c.receipts)]
+	c.answers = append(c.answers, answer{submit: s, receipts: receipts, settled: e.settled(c, receipts)})
 }
 
 // judge says why s is refused, nil if it is not. It changes nothing.
@@ -167,7 +202,7 @@ func (e *Engine) onlyMemory(s *submit) bool {
 		return false
 	}
 	for i := range s.msgs {
-		if !e.ruleOf(e.state(s.msgs[i].Channel)).Memory {
+		if _, rule := e.state(s.msgs[i].Channel); !rule.Memory {
 			return false
 		}
 	}
@@ -189,17 +224,18 @@ func (e *Engine) settled(c *commit, receipts []engine.Receipt) bool {
 	return true
 }
 
-// state returns a channel's state, for the sequencer.
-func (e *Engine) state(name channel.Name) *channelState {
+// state returns a channel's state and rule, for the sequencer.
+func (e *Engine) state(name channel.Name) (*channelState, engine.Rule) {
 	e.mu.RLock()
-	c := e.channels[name]
-	e.mu.RUnlock()
-	if c != nil {
-		return c
+	if c := e.channels[name]; c != nil {
+		defer e.mu.RUnlock()
+		return c, c.rule
 	}
+	e.mu.RUnlock()
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.channel(name)
+	c := e.channel(name)
+	return c, c.rule
 }
 
 // stageMessage gives message i of s its offset, unless its key has one.
@@ -210,7 +246,7 @@ func (e *Engine) stageMessage(c *commit, s *submit, i int) engine.Receipt {
 			return engine.Receipt{Offset: k.offset, Duplicate: true}
 		}
 	}
-	ch := e.state(m.Channel)
+	ch, rule := e.state(m.Channel)
 	if len(c.messages) == 0 {
 		c.from, c.keys = e.seq.next, e.seq.keys.len()
 	}
@@ -220,23 +256,16 @@ func (e *Engine) stageMessage(c *commit, s *submit, i int) engine.Receipt {
 	m.First, m.Predecessor = 0, ""
 	ch.tip = m.Offset
 	e.seq.next++
-	memory := e.ruleOf(ch).Memory
 	if m.Key != "" {
-		e.seq.keys.put(s.keys[i].scope, keyed{s.keys[i].content, m.Offset, c.time, memory})
+		e.seq.keys.put(s.keys[i].scope, keyed{s.keys[i].content, m.Offset, c.time, rule.Memory})
 	}
-	if !memory {
+	if !rule.Memory {
 		c.durable, c.onDisk = true, true
 		c.add(ch, m)
 	}
 	c.channels = append(c.channels, ch)
-	c.inMemory = append(c.inMemory, memory)
+	c.inMemory = append(c.inMemory, rule.Memory)
 	return engine.Receipt{Offset: m.Offset}
-}
-
-func (e *Engine) ruleOf(ch *channelState) engine.Rule {
-	e.mu.RLock()
-	defer e.mu.RUnlock()
-	return ch.rule
 }
 
 // add writes m into the batch.
@@ -259,9 +288,11 @@ func (e *Engine) show(c *commit) {
 	if len(c.messages) == 0 {
 		return
 	}
+	limited := false
 	e.mu.Lock()
 	for i, ch := range c.channels {
 		ch.last = c.messages[i].Offset
+		limited = limited || ch.rule != engine.Rule{}
 		if c.inMemory[i] {
 			if ch.ring == nil {
 				ch.ring = &ring{}
@@ -275,7 +306,7 @@ func (e *Engine) show(c *commit) {
 	e.visible = c.messages[len(c.messages)-1].Offset
 	e.mu.Unlock()
 	for i, ch := range c.channels {
-		if ch.last == c.messages[i].Offset { // once a channel
+		if limited && ch.last == c.messages[i].Offset { // once a channel
 			e.trim(ch)
 		}
 	}

@@ -91,6 +91,7 @@ func (e *Engine) step(ops []op) []op {
 		ops[0].call()
 		return ops[1:]
 	}
+	c.expect(ops)
 	n := 0
 	for n < len(ops) && c.batch.Len() < commitBytes {
 		o := &ops[n]

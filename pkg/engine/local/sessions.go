@@ -65,7 +65,7 @@ func (t *sessionTable) remove(key engine.SessionKey) {
 // stageSave adds a session to the batch.
 func (e *Engine) stageSave(c *commit, o *op) {
 	if err := e.refusing.Load(); err != nil && e.seq.held != nil {
-		c.answers = append(c.answers, func(*message.Error) { o.done(err) })
+		c.answers = append(c.answers, answer{refused: err, done: o.done})
 		return
 	}
 	s := *o.save
@@ -73,13 +73,13 @@ func (e *Engine) stageSave(c *commit, o *op) {
 	c.durable = true
 	c.batch.Add(nil, &seglog.Record{Type: typeSession, Time: c.time}, func(b []byte) []byte { return appendSession(b, &s) })
 	c.then = append(c.then, func() { e.seq.sessions.put(s) })
-	c.answers = append(c.answers, answerError(o.done))
+	c.answers = append(c.answers, answer{done: o.done})
 }
 
 // stageDrop adds the end of a session to the batch.
 func (e *Engine) stageDrop(c *commit, o *op) {
 	if err := e.refusing.Load(); err != nil && e.seq.held != nil {
-		c.answers = append(c.answers, func(*message.Error) { o.done(err) })
+		c.answers = append(c.answers, answer{refused: err, done: o.done})
 		return
 	}
 	key := *o.drop
@@ -87,18 +87,7 @@ func (e *Engine) stageDrop(c *commit, o *op) {
 	c.durable = true
 	c.batch.Add(nil, &seglog.Record{Type: typeDrop, Time: c.time}, func(b []byte) []byte { return append(b, key[:]...) })
 	c.then = append(c.then, func() { e.seq.sessions.remove(key) })
-	c.answers = append(c.answers, answerError(o.done))
-}
-
-// answerError hands on err as a plain nil where there is none.
-func answerError(done func(error)) func(*message.Error) {
-	return func(err *message.Error) {
-		if err != nil {
-			done(err)
-			return
-		}
-		done(nil)
-	}
+	c.answers = append(c.answers, answer{done: o.done})
 }
 
 // move applies cursor moves in memory; the next commit carries them.
