@@ -6,7 +6,7 @@ SOURCES  := $(shell git ls-files -co --exclude-standard '*.go' 'js/*' 2>/dev/nul
 
 export GOFLAGS += -trimpath
 
-.PHONY: help run build test quick lint fmt fuzz bench profile clean
+.PHONY: help run build test quick lint fmt fuzz mutants bench profile clean
 
 help: ## list the verbs
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ lint: ## gofmt, vet, staticcheck
 
 fuzz: ## each fuzz target for FUZZTIME (default 10s)
 	@tests/run fuzz
+
+mutants: ## plant bugs, and see that the tests find each; MUTANTS='-run 08' for one
+	@$(GO) run ./tests/mutants $(MUTANTS)
 
 bench: build ## orbitd beside a bare loop in C; BENCH='-run TEXT -passes 1' for less
 	$(CC) -O2 -Wall -Wextra -o bin/bareloop tests/bench/bareloop.c
