@@ -2,6 +2,7 @@ package local
 
 import (
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -26,9 +27,9 @@ func TestWrongClockDestroysNothing(t *testing.T) {
 func wrongClock(t *testing.T, restarted bool) {
 	const n, age = 120, 8 * time.Hour
 	mem := vfs.NewMem()
-	wrong := time.Duration(0)
+	var wrong atomic.Int64 // nanoseconds; the engine's own goroutine asks
 	opts := Options{
-		FS: mem, Now: func() time.Time { return time.Now().Add(wrong) }, SegmentSize: 4 << 10, checkpointEvery: 1,
+		FS: mem, Now: func() time.Time { return time.Now().Add(time.Duration(wrong.Load())) }, SegmentSize: 4 << 10, checkpointEvery: 1,
 		Rules: func(channel.Name) engine.Rule { return engine.Rule{Age: age} },
 	}
 	start := func() *Engine {
@@ -55,10 +56,10 @@ func wrongClock(t *testing.T, restarted bool) {
 	files := countFiles(t, mem, ".seg")
 	if restarted {
 		shut(e)
-		wrong = age + time.Hour
+		wrong.Store(int64(age + time.Hour))
 		e = start()
 	} else {
-		wrong = age + time.Hour
+		wrong.Store(int64(age + time.Hour))
 	}
 	pass(50 * time.Minute)
 	if texts, _ := readAll(t, e, "/a/b", message.Position{}); len(texts) > 0 {
@@ -68,7 +69,7 @@ func wrongClock(t *testing.T, restarted bool) {
 		t.Fatalf("there are %d segments, and were %d", got, files)
 	}
 	shut(e)
-	wrong = 0
+	wrong.Store(0)
 	e = start()
 	if texts, _ := readAll(t, e, "/a/b", message.Position{}); len(texts) != n {
 		t.Errorf("the clock is right again, and %d of %d messages can be read", len(texts), n)
