@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -186,12 +188,13 @@ func (s *subscriber) refused(name channel.Name, e *message.Error) {
 }
 
 // A remote is the server that sub and pub talk to.
-type remote struct{ url, token, user string }
+type remote struct{ url, token, user, ca string }
 
 func (r *remote) flags(c *cobra.Command) {
 	c.Flags().StringVar(&r.url, "url", "", "server `URL` (default $ORBITD_URL, else http://localhost:8080)")
 	c.Flags().StringVar(&r.token, "token", "", "`TOKEN` of the user (default $ORBITD_TOKEN; others see the flag in the process list)")
 	c.Flags().StringVar(&r.user, "user", "", "log in as `USER`; the password is $ORBITD_PASSWORD, else asked for")
+	c.Flags().StringVar(&r.ca, "ca", "", "trust the authorities in `FILE` (PEM) instead of the system's, for https (default $ORBITD_CA)")
 	c.MarkFlagsMutuallyExclusive("token", "user")
 }
 
@@ -201,17 +204,38 @@ func (r *remote) named() bool { return first(r.user, r.token, os.Getenv("ORBITD_
 func (r *remote) options(c *cobra.Command) (client.Options, error) {
 	o := client.Options{URL: first(r.url, os.Getenv("ORBITD_URL"), "http://localhost:8080")}
 	o.OnState = watch(c.ErrOrStderr(), o.URL)
+	var err error
+	if o.TLS, err = trusting(first(r.ca, os.Getenv("ORBITD_CA"))); err != nil {
+		return o, err
+	}
 	switch token := first(r.token, os.Getenv("ORBITD_TOKEN")); {
 	case r.user != "":
 		password, err := r.password(c)
 		if err != nil {
 			return o, err
 		}
-		o.Token = client.Login(o.URL, r.user, password)
+		o.Token = client.Login(o.URL, r.user, password, o.TLS)
 	case token != "":
 		o.Token = func(context.Context) (string, error) { return token, nil }
 	}
 	return o, nil
+}
+
+// trusting returns how to connect to servers whose certificates the authorities
+// in a file have signed; nil for no file.
+func trusting(file string) (*tls.Config, error) {
+	if file == "" {
+		return nil, nil
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("--ca: %w", err)
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(text) {
+		return nil, fmt.Errorf("--ca: %s has no certificate in PEM form", file)
+	}
+	return &tls.Config{RootCAs: roots}, nil
 }
 
 func (r *remote) password(c *cobra.Command) (string, error) {
@@ -248,7 +272,9 @@ func watch(w io.Writer, url string) func(client.State) {
 			found, lost = true, false
 		case s.Retry > 0 && !lost && message.CodeOf(s.Err) != message.Unauthorized:
 			fmt.Fprintf(w, "orbitd: %v; trying again\n", s.Err)
-			if !found {
+			if _, untrusted := errors.AsType[*tls.CertificateVerificationError](s.Err); untrusted {
+				fmt.Fprintln(w, "orbitd: --ca or ORBITD_CA names who has signed the server's certificate")
+			} else if !found {
 				fmt.Fprintln(w, "orbitd: --url or ORBITD_URL names another server")
 			}
 			lost = true

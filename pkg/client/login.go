@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -15,12 +16,13 @@ import (
 )
 
 // Login returns a source of tokens for [Options.Token] that asks the server's
-// /v1/login with a user's password each time. server is the URL of Options.
-func Login(server, user, password string) func(context.Context) (string, error) {
+// /v1/login with a user's password each time. server and config are URL and TLS of
+// Options.
+func Login(server, user, password string, config *tls.Config) func(context.Context) (string, error) {
 	return func(ctx context.Context) (string, error) {
 		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 		defer cancel()
-		token, err := login(ctx, server, user, password)
+		token, err := login(ctx, server, user, password, config)
 		if err != nil {
 			return "", fmt.Errorf("log in as %s: %w", user, err)
 		}
@@ -28,7 +30,7 @@ func Login(server, user, password string) func(context.Context) (string, error) 
 	}
 }
 
-func login(ctx context.Context, server, user, password string) (string, error) {
+func login(ctx context.Context, server, user, password string, config *tls.Config) (string, error) {
 	address, err := loginURL(server)
 	if err != nil {
 		return "", err
@@ -38,7 +40,9 @@ func login(ctx context.Context, server, user, password string) (string, error) {
 		return "", err
 	}
 	req.SetBasicAuth(user, password)
-	res, err := http.DefaultClient.Do(req)
+	// One call now and then: nothing of it is kept.
+	once := http.Client{Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: config, DisableKeepAlives: true}}
+	res, err := once.Do(req)
 	if err != nil {
 		return "", err
 	}

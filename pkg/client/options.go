@@ -52,9 +52,11 @@ type Options struct {
 	// MaxFrame bounds what the server may send as one message. Default 16 MiB.
 	MaxFrame int
 
+	// TLS is for https and wss; default: the system's authorities are trusted.
+	TLS *tls.Config
+
 	Dial   func(ctx context.Context, network, address string) (net.Conn, error) // default: net.Dialer
-	TLS    *tls.Config
-	Logger logrus.FieldLogger // default: none
+	Logger logrus.FieldLogger                                                   // default: none
 }
 
 // A State tells what has become of the connection.
