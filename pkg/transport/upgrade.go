@@ -152,6 +152,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.Method != http.MethodGet:
 		w.Header().Set("Allow", http.MethodGet)
 		http.Error(w, "a WebSocket begins with GET", http.StatusMethodNotAllowed)
+	case r.ProtoMajor > 1: // which has no Upgrade, and forbids its headers (RFC 9113, section 8.2.2)
+		http.Error(w, Path+" is for WebSockets, over HTTP/1.1", http.StatusBadRequest)
 	case !r.ProtoAtLeast(1, 1) || !lists(r.Header["Upgrade"], "websocket") || !lists(r.Header["Connection"], "upgrade"):
 		w.Header().Add("Connection", "Upgrade")
 		w.Header().Set("Upgrade", "websocket")
