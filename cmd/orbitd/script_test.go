@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/orbitd/orbitd/pkg/tlsconf/tlstest"
 )
 
 // TestMain makes the test binary the orbitd that the scripts run, too.
@@ -37,7 +39,8 @@ func TestMain(m *testing.M) {
 //	daemon ended            wait for its end; the exit code must be 0
 //	until FILE REGEXP       wait until the file has a line that matches
 //
-// In the scripts' files $HTTP and $OPS stand for free addresses.
+// In the scripts' files $HTTP, $HTTPS and $OPS stand for free addresses; ca.pem is
+// the authority of cert.pem and, after a renewal, of cert2.pem.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:   "testdata/script",
@@ -51,15 +54,19 @@ func TestScripts(t *testing.T) {
 }
 
 func setUp(e *testscript.Env) error {
-	addresses, err := freeAddresses(2)
+	addresses, err := freeAddresses(3)
 	if err != nil {
 		return err
 	}
 	e.Setenv("HTTP", addresses[0])
 	e.Setenv("OPS", addresses[1])
+	e.Setenv("HTTPS", addresses[2])
 	e.Setenv("ORBITD_URL", "http://"+addresses[0])
 	e.Values["served"] = &served{}
-	fill := strings.NewReplacer("$HTTP", addresses[0], "$OPS", addresses[1])
+	fill := strings.NewReplacer("$HTTPS", addresses[2], "$HTTP", addresses[0], "$OPS", addresses[1])
+	if err := writeCertificates(e.WorkDir); err != nil {
+		return err
+	}
 	return filepath.WalkDir(e.WorkDir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || !d.Type().IsRegular() || filepath.Ext(path) != ".toml" {
 			return err
@@ -70,6 +77,19 @@ func setUp(e *testscript.Env) error {
 		}
 		return os.WriteFile(path, []byte(fill.Replace(string(text))), 0o600)
 	})
+}
+
+func writeCertificates(folder string) error {
+	a := tlstest.NewAuthority()
+	files := map[string][]byte{"ca.pem": a.PEM()}
+	files["cert.pem"], files["key.pem"] = tlstest.Encode(a.Certificate())
+	files["cert2.pem"], files["key2.pem"] = tlstest.Encode(a.Certificate("renewed.example", "127.0.0.1"))
+	for name, data := range files {
+		if err := os.WriteFile(filepath.Join(folder, name), data, 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func freeAddresses(n int) (addresses []string, err error) {

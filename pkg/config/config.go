@@ -56,7 +56,8 @@ type Server struct {
 	TrustedProxies             []netip.Prefix
 }
 
-// TLS names certificate files; all are empty or checked to be readable.
+// TLS names certificate files; all are empty or checked to be readable, and the
+// key to be the certificate's.
 type TLS struct {
 	Certificate, Key, ClientCA string
 }

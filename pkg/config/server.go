@@ -1,7 +1,10 @@
 package config
 
 import (
+	"crypto/tls"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/netip"
 	"net/url"
@@ -42,9 +45,9 @@ func readServer(t *table) Server {
 
 // serverNoEffect notes what this build does not serve yet.
 func (t *table) serverNoEffect(s Server) {
-	for key, address := range map[string]string{"https": s.HTTPS, "stomp": s.STOMP, "stomps": s.STOMPS} {
+	for key, address := range map[string]string{"stomp": s.STOMP, "stomps": s.STOMPS} {
 		if address != "" {
-			t.noEffect(key, "remove it until a later version listens there", "this version listens on http alone")
+			t.noEffect(key, "remove it until a later version listens there", "this version listens on http and https alone")
 		}
 	}
 	if t.has("control") && s.Control != "" {
@@ -213,11 +216,28 @@ func readTLS(t *table) TLS {
 		t.fail("certificate", "write key = PATH below it", "a certificate needs its key")
 	case c.Certificate == "" && c.Key != "":
 		t.fail("key", "write certificate = PATH above it", "a key needs its certificate")
+	case c.Certificate != "":
+		t.pair(c)
 	}
-	for key, path := range map[string]string{"certificate": c.Certificate, "key": c.Key, "client_ca": c.ClientCA} {
-		if path != "" {
-			t.noEffect(key, "remove it, and have a proxy in front of orbitd do TLS until a later version does", "this version does no TLS")
-		}
+	if c.ClientCA != "" {
+		t.noEffect("client_ca", "remove it until a later version does", "this version asks no client for a certificate")
 	}
 	return c
+}
+
+// pair reports what is wrong with a certificate and its key. That they can be read
+// is known.
+func (t *table) pair(c TLS) {
+	_, err := tls.LoadX509KeyPair(c.Certificate, c.Key)
+	if _, unreadable := errors.AsType[*fs.PathError](err); err == nil || unreadable {
+		return
+	}
+	switch why := strings.TrimPrefix(err.Error(), "tls: "); {
+	case strings.Contains(why, "does not match"):
+		t.fail("key", "name the key that the certificate was made with; after a renewal, both files are new", "it is not the key of %s", c.Certificate)
+	case strings.Contains(why, "key input") || strings.Contains(why, "private key") && !strings.Contains(why, "certificate input"):
+		t.fail("key", "name the certificate's key, in PEM form and without a passphrase", "%s: %s", c.Key, why)
+	default:
+		t.fail("certificate", "name a file in PEM form: the certificate, and behind it those that signed it", "%s: %s", c.Certificate, why)
+	}
 }

@@ -26,6 +26,7 @@ import (
 	"github.com/orbitd/orbitd/pkg/seglog"
 	"github.com/orbitd/orbitd/pkg/seglog/vfs"
 	"github.com/orbitd/orbitd/pkg/session"
+	"github.com/orbitd/orbitd/pkg/tlsconf"
 	"github.com/orbitd/orbitd/pkg/transport"
 )
 
@@ -56,6 +57,7 @@ type Daemon struct {
 	sessions  *session.Manager
 	transport *transport.Server
 	reactor   *reactor.Reactor
+	tls       *tlsconf.Server // nil without a certificate
 
 	mu       sync.Mutex // held by Reload and Stop
 	config   *config.Config
@@ -95,6 +97,13 @@ func (d *Daemon) start(o Options) error {
 	listeners, err := d.listen(c, o.Listeners)
 	if err != nil {
 		return err
+	}
+	identity, err := d.identity(c)
+	if err != nil {
+		return err
+	}
+	if identity != nil {
+		d.tls = tlsconf.NewServer(identity)
 	}
 	rights, err := newRights(c, d.log, d.now)
 	if err != nil {
@@ -184,12 +193,30 @@ func (d *Daemon) startDoors(c *config.Config, o Options, listeners map[string][]
 	d.stop.add("http server", func(ctx context.Context) error { return d.within(ctx, requestTime, front.Shutdown, nil) })
 	d.stop.add("connections", d.drain)
 	d.stop.add("accepting", func(context.Context) error { front.Unlisten(); return nil })
+	if err := d.serve(front, listeners); err != nil {
+		return err
+	}
+	d.startOps(o, listeners["ops"])
+	return nil
+}
+
+// serve accepts clients. Where there is no certificate there is no listener for
+// https: see listen.
+func (d *Daemon) serve(front *httpserver.Server, listeners map[string][]net.Listener) error {
 	for _, l := range listeners["http"] {
 		if err := front.Listen(l); err != nil {
 			return err
 		}
 	}
-	d.startOps(o, listeners["ops"])
+	if d.tls == nil {
+		return nil
+	}
+	secured := d.tls.Config(httpserver.Protocols()...)
+	for _, l := range listeners["https"] {
+		if err := front.ListenTLS(l, secured); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -300,8 +327,8 @@ func (d *Daemon) Config() *config.Config {
 // Clients returns how many connections there are.
 func (d *Daemon) Clients() int { return d.transport.Len() }
 
-// Reload reads the configuration again and puts rules, users, keys, origins and
-// the log's level in force, without touching a connection but for subscriptions
+// Reload reads the configuration again and puts rules, users, keys, origins, the
+// certificate and the log's level in force, without touching a connection but for subscriptions
 // that are allowed no more. When it returns, no message is delivered that the
 // new rules forbid. On an error everything is as it was, but for
 // [ErrNotRechecked].
@@ -319,6 +346,10 @@ func (d *Daemon) Reload(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	identity, err := d.identity(c)
+	if err != nil {
+		return err
+	}
 	d.warn(c)
 	for _, section := range needRestart(d.config, c) {
 		d.log.WithField("section", section).Warn("this change takes effect at the next restart")
@@ -326,6 +357,9 @@ func (d *Daemon) Reload(ctx context.Context) error {
 	setLogging(d.log, c.Log)
 	d.broker.SetRights(rights.Rights)
 	d.setIssuer(rights.issuer)
+	if d.tls != nil && identity != nil {
+		d.tls.Use(identity)
+	}
 	d.transport.SetHosts(c.Server.Hosts)
 	d.transport.SetOrigins(c.Server.Origins)
 	d.config = c

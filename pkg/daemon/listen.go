@@ -17,11 +17,14 @@ import (
 // last step of the stop.
 func (d *Daemon) listen(c *config.Config, inherited map[string][]net.Listener) (map[string][]net.Listener, error) {
 	d.stop.add("inherited listeners", func(context.Context) error { return closeAll(inherited) })
-	doors := map[string]string{"http": c.Server.HTTP, "ops": c.Server.Ops}
+	doors := map[string]string{"http": c.Server.HTTP, "https": c.Server.HTTPS, "ops": c.Server.Ops}
 	for _, name := range slices.Sorted(maps.Keys(inherited)) {
 		if _, ok := doors[name]; !ok {
 			return nil, fmt.Errorf("the service manager hands over a socket named %q, for which there is no front door; correct FileDescriptorName= in its socket unit", name)
 		}
+	}
+	if len(inherited["https"]) > 0 && c.TLS.Certificate == "" {
+		return nil, errors.New("the service manager hands over a socket for https, and there is no certificate; write certificate and key in [tls]")
 	}
 	open := map[string][]net.Listener{}
 	d.stop.add("listeners", func(context.Context) error { return closeAll(open) })
@@ -39,8 +42,8 @@ func (d *Daemon) listen(c *config.Config, inherited map[string][]net.Listener) (
 		}
 		open[name] = append(open[name], l)
 	}
-	if len(open["http"]) == 0 {
-		return nil, fmt.Errorf("nothing to listen on: set server.http")
+	if len(open["http"])+len(open["https"]) == 0 {
+		return nil, fmt.Errorf("nothing to listen on: set server.http or server.https")
 	}
 	for name, listeners := range open {
 		for _, l := range listeners {

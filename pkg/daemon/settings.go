@@ -66,7 +66,7 @@ func needRestart(old, new *config.Config) (sections []string) {
 		old, new any
 	}{
 		{"[server]", oldServer, newServer},
-		{"[tls]", old.TLS, new.TLS},
+		{"[tls]", old.TLS.Certificate == "", new.TLS.Certificate == ""},
 		{"[engine]", oldEngine, newEngine},
 		{"[session]", old.Session, new.Session},
 	} {
