@@ -24,13 +24,13 @@ const batch = 512
 // Connections are registered level-triggered: one read an event is then enough,
 // without a second one to see EAGAIN, a connection with much to say takes turns
 // with the others, and what a paused one has not read is reported once it is
-// resumed. The eventfd for wake-ups is edge-triggered: it need not be read.
+// resumed.
 type poller struct {
 	fd     int
-	wakefd int
 	file   *os.File
 	raw    syscall.RawConn
 	try    func(fd uintptr) bool
+	end    time.Time // of a wait, at the latest
 	n      int
 	events [batch]unix.EpollEvent
 }
@@ -40,7 +40,7 @@ func newPoller() (*poller, error) {
 	if err != nil {
 		return nil, fmt.Errorf("create an epoll instance: %w", err)
 	}
-	p := &poller{fd: fd, wakefd: -1}
+	p := &poller{fd: fd}
 	if err := p.start(); err != nil {
 		p.close()
 		return nil, err
@@ -57,16 +57,10 @@ func (p *poller) start() (err error) {
 		return fmt.Errorf("watch the epoll instance: %w", err)
 	}
 	p.try = func(uintptr) bool { p.n = p.poll(); return p.n > 0 }
-	if p.wakefd, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
-		return fmt.Errorf("create an eventfd: %w", err)
-	}
-	return p.add(p.wakefd, 0, unix.EPOLLIN|unix.EPOLLET)
+	return nil
 }
 
 func (p *poller) close() {
-	if p.wakefd >= 0 {
-		_ = unix.Close(p.wakefd)
-	}
 	if p.file != nil {
 		_ = p.file.Close()
 		return
@@ -81,12 +75,17 @@ func (p *poller) wait(block bool) int {
 		return p.poll()
 	}
 	p.n = 0
-	_ = p.raw.Read(p.try) // the only error is that the time has come
+	if p.raw.Read(p.try) != nil { // the time has come, or a wake-up: the next wait is to last again
+		_ = p.file.SetReadDeadline(p.end)
+	}
 	return p.n
 }
 
 // until sets when wait returns at the latest.
-func (p *poller) until(t time.Time) error { return p.file.SetReadDeadline(t) }
+func (p *poller) until(t time.Time) error {
+	p.end = t
+	return p.file.SetReadDeadline(t)
+}
 
 func (p *poller) poll() int {
 	for {
@@ -101,11 +100,11 @@ func (p *poller) poll() int {
 	}
 }
 
-// wake ends a wait; from any goroutine, as long as the poller is open.
-func (p *poller) wake() {
-	one := [8]byte{1}
-	_, _ = unix.Write(p.wakefd, one[:])
-}
+// wake ends a wait, or the next one; from any goroutine. A deadline that has
+// passed makes the runtime run the loop's goroutine next, in this thread if it is
+// free. A descriptor to write to would take two more system calls and mostly the
+// wake-up of another thread, which waits in the runtime's own poller.
+func (p *poller) wake() { _ = p.file.SetReadDeadline(time.Unix(1, 0)) }
 
 // add watches fd. The generation comes back with each event, so that one which
 // was meant for an earlier owner of the same number is recognised.
