@@ -6,6 +6,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"sync/atomic"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -13,7 +15,10 @@ import (
 // lockName is the file whose lock stands for the folder's.
 const lockName = "lock"
 
-type dir struct{ path string }
+type dir struct {
+	path   string
+	syncer atomic.Pointer[syncer] // while it is locked
+}
 
 // OpenDir returns the operating system's folder at path. It is made, with its
 // parents, if there is none; only its owner may look into it.
@@ -24,7 +29,7 @@ func OpenDir(path string) (FS, error) {
 	if err := syncParents(path); err != nil {
 		return nil, err
 	}
-	return dir{path}, nil
+	return &dir{path: path}, nil
 }
 
 // syncParents makes durable that path is there: any of the folders above it may
@@ -49,15 +54,15 @@ func syncParents(path string) error {
 	return nil
 }
 
-func (d dir) Create(name string) (File, error) {
+func (d *dir) Create(name string) (File, error) {
 	f, err := os.OpenFile(d.Path(name), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	return osFile{f}, nil
+	return osFile{f, d}, nil
 }
 
-func (d dir) Open(name string, write bool) (File, error) {
+func (d *dir) Open(name string, write bool) (File, error) {
 	flag := os.O_RDONLY
 	if write {
 		flag = os.O_RDWR
@@ -66,15 +71,15 @@ func (d dir) Open(name string, write bool) (File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return osFile{f}, nil
+	return osFile{f, d}, nil
 }
 
-func (d dir) Rename(from, to string) error { return os.Rename(d.Path(from), d.Path(to)) }
-func (d dir) Remove(name string) error     { return os.Remove(d.Path(name)) }
-func (d dir) Path(name string) string      { return filepath.Join(d.path, name) }
-func (d dir) SyncDir() error               { return syncPath(d.path) }
+func (d *dir) Rename(from, to string) error { return os.Rename(d.Path(from), d.Path(to)) }
+func (d *dir) Remove(name string) error     { return os.Remove(d.Path(name)) }
+func (d *dir) Path(name string) string      { return filepath.Join(d.path, name) }
+func (d *dir) SyncDir() error               { return syncPath(d.path) }
 
-func (d dir) List() ([]string, error) {
+func (d *dir) List() ([]string, error) {
 	entries, err := os.ReadDir(d.path)
 	if err != nil {
 		return nil, err
@@ -88,7 +93,7 @@ func (d dir) List() ([]string, error) {
 	return names, nil
 }
 
-func (d dir) Free() (uint64, error) {
+func (d *dir) Free() (uint64, error) {
 	var st unix.Statfs_t
 	if err := unix.Statfs(d.path, &st); err != nil {
 		return 0, fmt.Errorf("free space of %s: %w", d.path, err)
@@ -97,7 +102,7 @@ func (d dir) Free() (uint64, error) {
 }
 
 // Lock holds a flock, which the kernel gives back whatever way the process ends.
-func (d dir) Lock() (io.Closer, error) {
+func (d *dir) Lock() (io.Closer, error) {
 	f, err := os.OpenFile(d.Path(lockName), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
@@ -109,7 +114,23 @@ func (d dir) Lock() (io.Closer, error) {
 		}
 		return nil, fmt.Errorf("lock %s: %w", f.Name(), err)
 	}
-	return f, nil
+	if s, err := newSyncer(); err == nil { // else fdatasync does
+		d.syncer.Store(s)
+	}
+	return folderLock{f, d}, nil
+}
+
+// A folderLock is a held lock.
+type folderLock struct {
+	*os.File
+	folder *dir
+}
+
+func (l folderLock) Close() error {
+	if s := l.folder.syncer.Swap(nil); s != nil {
+		_ = s.Close()
+	}
+	return l.File.Close()
 }
 
 func syncPath(path string) error {
@@ -121,11 +142,34 @@ func syncPath(path string) error {
 	return f.Sync()
 }
 
-type osFile struct{ *os.File }
+type osFile struct {
+	*os.File
+	folder *dir
+}
+
+// smallWrite is up to how many bytes a write is one that only copies into the page
+// cache, which a goroutine need not tell the runtime about.
+const smallWrite = 64 << 10
+
+func (f osFile) WriteAt(b []byte, offset int64) (int, error) {
+	if len(b) > smallWrite || len(b) == 0 {
+		return f.File.WriteAt(b, offset)
+	}
+	n, _, e := unix.RawSyscall6(unix.SYS_PWRITE64, f.Fd(), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)), uintptr(offset), 0, 0)
+	if e != 0 || int(n) < len(b) {
+		return f.File.WriteAt(b, offset) // says what is wrong
+	}
+	return len(b), nil
+}
 
 // Sync leaves out times that nobody reads: fdatasync writes the content, and the
 // size if it changed.
 func (f osFile) Sync() error {
+	if s := f.folder.syncer.Load(); s != nil {
+		if err := s.sync(f.Fd()); err != errBusy {
+			return err
+		}
+	}
 	for {
 		err := unix.Fdatasync(int(f.Fd()))
 		if !errors.Is(err, unix.EINTR) {
