@@ -3,7 +3,6 @@ package config
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -29,10 +28,10 @@ func readAuths(tables []*table) []Auth {
 func readAuth(t *table) (a Auth, ok bool) {
 	t.label = "auth: "
 	if !t.has("type") {
-		t.fail("type", `write type = "file" or type = "token"`, "it is missing")
+		t.fail("type", `write type = "file", type = "ldap" or type = "token"`, "it is missing")
 		return Auth{}, false
 	}
-	a.Type = t.choice("type", "", FileAuth, TokenAuth, "ldap")
+	a.Type = t.choice("type", "", FileAuth, TokenAuth, LDAPAuth)
 	if a.Type == "" {
 		return Auth{}, false
 	}
@@ -45,8 +44,8 @@ func readAuth(t *table) (a Auth, ok bool) {
 		a.Key = t.secret("key")
 		a.TTL = t.duration("ttl", 12*time.Hour, time.Minute, 30*day)
 		a.Audience = t.text("audience", "orbitd", "orbitd")
-	default:
-		readLDAP(t)
+	case LDAPAuth:
+		a.LDAP = readLDAP(t)
 	}
 	t.done()
 	return a, true
@@ -63,34 +62,6 @@ func (t *table) users() string {
 		t.fail("path", fmt.Sprintf(`"orbitd passwd --file %s NAME" makes it; or correct the path, or make it readable for orbitd`, path), "cannot read %s: %v", path, err)
 	}
 	return path
-}
-
-// readLDAP checks what is written, so that a file can be prepared, and refuses
-// the authenticator: to run without it would let nobody in, or the wrong ones.
-func readLDAP(t *table) {
-	t.fail("type", `use type = "file" or type = "token" until then`, "LDAP is not in this build yet")
-	urls, _ := t.texts("urls", "ldaps://ldap.example.org")
-	for _, u := range urls {
-		if !strings.HasPrefix(u.text, "ldaps://") && !strings.HasPrefix(u.text, "ldap://") {
-			t.failAt(u.line, "urls", `write ldaps://HOST, or ldap://HOST for StartTLS`, "%q is not the URL of a directory", u.text)
-		}
-	}
-	for key, example := range map[string]string{
-		"bind_dn": "cn=orbitd,ou=services,dc=example,dc=org", "user_base": "ou=people,dc=example,dc=org", "group_base": "ou=groups,dc=example,dc=org",
-	} {
-		t.text(key, "", example)
-	}
-	t.secret("bind_password")
-	t.filter("user_filter", "(uid={user})", "{user}")
-	t.filter("group_filter", "(member={dn})", "{dn}")
-	t.duration("refresh", time.Minute, time.Second, day)
-}
-
-// filter checks that a search names whom it searches for.
-func (t *table) filter(key, example, variable string) {
-	if f := t.text(key, example, example); !strings.Contains(f, variable) {
-		t.fail(key, fmt.Sprintf("write %s = %q", key, example), "%q does not contain %s", f, variable)
-	}
 }
 
 // realm reads the names of the authenticators that vouch for an application's

@@ -109,13 +109,14 @@ const (
 // The authenticators' types.
 const (
 	FileAuth  = "file"
+	LDAPAuth  = "ldap"
 	TokenAuth = "token"
 )
 
 // Auth is one authenticator.
 type Auth struct {
 	Name string // what applications call it; by default its type
-	Type string // FileAuth or TokenAuth
+	Type string // FileAuth, LDAPAuth or TokenAuth
 	Line int    // of the main file, where it stands
 	Path string // FileAuth: the users' file
 	// TokenAuth: the key, private or public; none means that the daemon makes
@@ -123,6 +124,7 @@ type Auth struct {
 	Key      Secret
 	TTL      time.Duration // of tokens that a login issues
 	Audience string
+	LDAP     LDAP // LDAPAuth
 }
 
 // App is one application's own settings.

@@ -26,6 +26,20 @@ func (t *table) text(key, fallback, example string) string {
 	return s
 }
 
+// flag reads true or false.
+func (t *table) flag(key string, fallback bool) bool {
+	v, ok := t.get(key)
+	if !ok {
+		return fallback
+	}
+	b, ok := v.(bool)
+	if !ok {
+		t.wrongType(key, "true or false", strconv.FormatBool(fallback), v)
+		return fallback
+	}
+	return b
+}
+
 // choice reads a string that is one of a few.
 func (t *table) choice(key, fallback string, choices ...string) string {
 	s := t.text(key, fallback, cmp.Or(fallback, choices[0]))
