@@ -39,6 +39,7 @@ type Options struct {
 	Rights     Rights
 	MaxMessage int           // bytes of a payload; 0: 64 KiB
 	Workers    int           // goroutines for what may block; 0: 16
+	Askers     int           // goroutines for what asks authenticators; 0: 32
 	AuthTime   time.Duration // bound of one authentication; 0: 8 s
 }
 
@@ -50,6 +51,7 @@ type Broker struct {
 	maxMessage int
 	authTime   time.Duration
 	workers    *workers
+	askers     *workers
 }
 
 // New returns a broker on an engine.
@@ -62,6 +64,7 @@ func New(o Options) (*Broker, error) {
 		maxMessage: orDefault(o.MaxMessage, 64<<10),
 		authTime:   orDefault(o.AuthTime, 8*time.Second),
 		workers:    newWorkers(orDefault(o.Workers, 16)),
+		askers:     newWorkers(orDefault(o.Askers, 32)),
 	}
 	b.SetRights(o.Rights)
 	return b, nil
@@ -82,12 +85,19 @@ func (b *Broker) SetRights(r Rights) {
 	b.engine.SetRules(r.Storage)
 }
 
-// Close waits for the work that was given to Go.
-func (b *Broker) Close() { b.workers.close() }
+// Close waits for the work that was given to Go and Ask.
+func (b *Broker) Close() {
+	b.askers.close()
+	b.workers.close()
+}
 
 // Go runs f on a worker goroutine: for what may block and therefore has no
 // place on an event loop. Callers have a bounded number of jobs each.
 func (b *Broker) Go(f func()) { b.workers.add(f) }
+
+// Ask is Go for what asks authenticators. A directory that does not answer holds
+// up those who log in, and nobody who reads.
+func (b *Broker) Ask(f func()) { b.askers.add(f) }
 
 // Engine returns the engine, for what needs no decision.
 func (b *Broker) Engine() engine.Engine { return b.engine }

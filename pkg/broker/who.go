@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"iter"
 	"maps"
 	"time"
 
@@ -52,6 +53,20 @@ func (w *Who) each(f func(*auth.Identity) (*auth.Identity, error)) (*Who, error)
 	return next, nil
 }
 
+// Identities returns all that the client has proven to be.
+func (w *Who) Identities() iter.Seq[*auth.Identity] {
+	return func(yield func(*auth.Identity) bool) {
+		if w == nil || w.base != nil && !yield(w.base) {
+			return
+		}
+		for _, id := range w.apps {
+			if !yield(id) {
+				return
+			}
+		}
+	}
+}
+
 // Owner returns the realm and user that a session of this client belongs to;
 // both are empty for an anonymous client.
 func (w *Who) Owner() (realm, user string) {
@@ -63,18 +78,11 @@ func (w *Who) Owner() (realm, user string) {
 
 // Expires returns when the first of the identities ends; zero is never.
 func (w *Who) Expires() time.Time {
-	if w == nil {
-		return time.Time{}
-	}
 	var first time.Time
-	soonest := func(id *auth.Identity) {
-		if id != nil && !id.Expires.IsZero() && (first.IsZero() || id.Expires.Before(first)) {
+	for id := range w.Identities() {
+		if !id.Expires.IsZero() && (first.IsZero() || id.Expires.Before(first)) {
 			first = id.Expires
 		}
-	}
-	soonest(w.base)
-	for _, id := range w.apps {
-		soonest(id)
 	}
 	return first
 }

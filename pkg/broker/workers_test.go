@@ -61,6 +61,22 @@ func TestWorkers(t *testing.T) {
 	}
 }
 
+// Those who ask authenticators that do not answer hold up nobody else, and as
+// many of them ask at a time as there are askers.
+func TestAskHoldsUpNobody(t *testing.T) {
+	b, _ := newBroker(t, broker.Options{Rights: rights(t, &directory{}), Workers: 1, Askers: 2})
+	gate, done := make(chan struct{}), make(chan struct{})
+	var asking sync.WaitGroup
+	asking.Add(2)
+	for range 2 {
+		b.Ask(func() { asking.Done(); <-gate })
+	}
+	asking.Wait()
+	b.Go(func() { close(done) })
+	<-done
+	close(gate)
+}
+
 // Close finishes what was given before, drops what comes after, and may be
 // called by several at once.
 func TestClose(t *testing.T) {

@@ -147,12 +147,18 @@ func (m *Manager) remove(s *Session, now time.Time) bool {
 // all their subscriptions. From when it returns, nothing is delivered that the
 // rights in force do not allow.
 func (m *Manager) Recheck(ctx context.Context) error {
+	return m.RecheckWhere(ctx, func(*broker.Who) bool { return true })
+}
+
+// RecheckWhere is Recheck for those of the connected clients that concerned
+// reports. It is called on their loops.
+func (m *Manager) RecheckWhere(ctx context.Context, concerned func(*broker.Who) bool) error {
 	m.rechecks.Add(1)
 	all := newCountdown(len(m.parts))
 	for _, p := range m.parts {
 		p.loop.Post(func() {
 			defer all.done()
-			p.recheck(all)
+			p.recheck(concerned, all)
 		})
 	}
 	select {
@@ -161,6 +167,24 @@ func (m *Manager) Recheck(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// Connected returns who the connected clients are, without the anonymous ones:
+// one entry for each client.
+func (m *Manager) Connected(ctx context.Context) (all []*broker.Who, err error) {
+	parts := make(chan []*broker.Who, len(m.parts))
+	for _, p := range m.parts {
+		p.loop.Post(func() { parts <- p.connected() })
+	}
+	for range m.parts {
+		select {
+		case some := <-parts:
+			all = append(all, some...)
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	return all, nil
 }
 
 // Rechecks returns how often Recheck was called. An identity that began to be

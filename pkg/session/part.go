@@ -3,6 +3,7 @@ package session
 import (
 	"time"
 
+	"github.com/orbitd/orbitd/pkg/broker"
 	"github.com/orbitd/orbitd/pkg/engine"
 	"github.com/orbitd/orbitd/pkg/hub"
 )
@@ -58,13 +59,23 @@ func (p *Part) tick(now time.Time) {
 	}
 }
 
-// recheck has all connected sessions judged again.
-func (p *Part) recheck(c *countdown) {
+// recheck has the connected sessions judged again that are concerned.
+func (p *Part) recheck(concerned func(*broker.Who) bool, c *countdown) {
 	for s := range p.sessions {
-		if s.conn == nil {
-			continue // judged when the client comes back
+		if s.conn == nil || !concerned(s.who) {
+			continue // without a client: judged when it comes back
 		}
 		c.add(1)
 		s.recheck(c.done)
 	}
+}
+
+// connected returns who the clients are that have proven something.
+func (p *Part) connected() (all []*broker.Who) {
+	for s := range p.sessions {
+		if s.conn != nil && s.who != nil {
+			all = append(all, s.who)
+		}
+	}
+	return all
 }

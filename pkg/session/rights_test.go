@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/orbitd/orbitd/pkg/auth"
+	"github.com/orbitd/orbitd/pkg/broker"
 	"github.com/orbitd/orbitd/pkg/message"
 	"github.com/orbitd/orbitd/pkg/session"
 )
@@ -58,8 +59,9 @@ func TestRevokedWhileAway(t *testing.T) {
 	d.silent()
 }
 
-// A reload ends the connections of users who are no more, and leaves the others
-// where that cannot be found out.
+// A reload ends the connections of users who are no more, and sends those away to
+// come back of whom that cannot be found out: an authenticator with a grace says
+// so only after it.
 func TestUserGone(t *testing.T) {
 	r := newRig(t, rigOptions{})
 	a, b, nobody := r.connect(0, session.Request{Who: alice}), r.connect(1, session.Request{Who: who("bob")}), r.connect(0, anybody)
@@ -72,9 +74,36 @@ func TestUserGone(t *testing.T) {
 	r.users.set(func() { r.users.failed = errors.New("the directory is down") })
 	r.reload(r.rules...)
 	r.publish("/a", "x")
-	b.want("/a:2")
+	b.want("bye unavailable")
 	nobody.want("/a:2")
 	a.silent()
+}
+
+// Only those who are concerned are looked up again.
+func TestRecheckWhere(t *testing.T) {
+	r := newRig(t, rigOptions{})
+	a, b, nobody := r.connect(0, session.Request{Who: alice}), r.connect(1, session.Request{Who: who("bob")}), r.connect(0, anybody)
+	for _, c := range []*client{a, b, nobody} {
+		c.now("/a")
+	}
+	connected, err := r.sessions.Connected(t.Context())
+	if err != nil || len(connected) != 2 {
+		t.Fatalf("%d are connected, %v", len(connected), err)
+	}
+	r.users.set(func() { r.users.gone["alice"], r.users.gone["bob"] = true, true })
+	err = r.sessions.RecheckWhere(t.Context(), func(w *broker.Who) bool {
+		_, user := w.Owner()
+		return user == "bob"
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.want("bye unauthorized")
+	r.publish("/a", "x")
+	a.want("/a:2")
+	if connected, _ := r.sessions.Connected(t.Context()); len(connected) != 1 {
+		t.Errorf("%d are connected", len(connected))
+	}
 }
 
 // A client that proves another identity while a reload looks at it is looked at

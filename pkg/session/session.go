@@ -179,7 +179,7 @@ func (s *Session) recheck(done func()) { s.recheckOnce(1, done) }
 // all the time has to come back.
 func (s *Session) recheckOnce(more int, done func()) {
 	conn, who, b := s.conn, s.who, s.part.manager.broker
-	b.Go(func() {
+	b.Ask(func() {
 		now, err := b.Refresh(context.Background(), who)
 		s.part.loop.Post(func() {
 			if s.conn == conn && s.who != who && more > 0 {
@@ -193,8 +193,8 @@ func (s *Session) recheckOnce(more int, done func()) {
 				s.dismiss(string(message.Unavailable), failRetry)
 			case message.CodeOf(err) == message.Unauthorized:
 				s.dismiss(ByeUnauthorized, 0)
-			case err != nil:
-				s.judge()
+			case err != nil: // nobody knows any more: the client's positions stay its own
+				s.dismiss(string(message.Unavailable), failRetry)
 			default:
 				s.SetWho(now)
 				s.judge()

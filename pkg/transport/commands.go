@@ -86,7 +86,7 @@ func (x *exchange) history(c *protocol.Command) {
 		limit = protocol.DefaultHistory
 	}
 	who := x.session.Who()
-	x.elsewhere(func() func() {
+	x.elsewhere(x.server.broker.Go, func() func() {
 		b, err := x.server.broker.History(context.Background(), who, c.Channel, c.Before, limit)
 		return func() {
 			if err != nil {
@@ -102,7 +102,7 @@ func (x *exchange) history(c *protocol.Command) {
 
 func (x *exchange) auth(c *protocol.Command) {
 	asOf := x.rechecks()
-	x.elsewhere(func() func() {
+	x.elsewhere(x.server.broker.Ask, func() func() {
 		id, err := x.server.broker.Authenticate(context.Background(), auth.Credentials{Token: c.Token, App: c.App})
 		return func() {
 			switch {

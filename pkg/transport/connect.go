@@ -24,7 +24,7 @@ func (x *exchange) connect(c *protocol.Command) {
 		return
 	}
 	asOf := x.rechecks()
-	x.elsewhere(func() func() {
+	x.elsewhere(x.server.broker.Ask, func() func() {
 		who, err := x.authenticate(token, c.Auth)
 		return func() {
 			if err != nil {

@@ -246,13 +246,13 @@ func retryAfter(err error) time.Duration {
 	return 0
 }
 
-// elsewhere carries out work on a goroutine that may block, and then calls the
-// function that it returns back on the loop, unless the connection has ended.
-// Commands wait meanwhile.
-func (x *exchange) elsewhere(work func() (then func())) {
+// elsewhere carries out work where it may block, by the broker's Go or Ask, and
+// then calls the function that it returns back on the loop, unless the connection
+// has ended. Commands wait meanwhile.
+func (x *exchange) elsewhere(by func(func()), work func() (then func())) {
 	x.busy = true
 	loop := x.carrier.home().loop
-	x.server.broker.Go(func() {
+	by(func() {
 		then := work()
 		loop.Post(func() { x.done(then) })
 	})
