@@ -143,7 +143,7 @@ func (t *table) list(key string) []*table {
 	if !ok {
 		return nil
 	}
-	elements, ok := v.([]map[string]any)
+	elements, ok := tablesIn(v)
 	if !ok {
 		t.fail(key, fmt.Sprintf("write [[%s]] above each of them", key), "want tables, not %s", kindOf(v))
 		return nil
@@ -153,6 +153,20 @@ func (t *table) list(key string) []*table {
 		tables[i] = &table{doc: t.doc, path: join(join(t.path, key), strconv.Itoa(i)), values: values}
 	}
 	return tables
+}
+
+// tablesIn returns the tables of an array, in whichever of TOML's two forms it is
+// written.
+func tablesIn(v any) (tables []map[string]any, ok bool) {
+	if tables, ok = v.([]map[string]any); ok {
+		return tables, true
+	}
+	elements, ok := v.([]any)
+	for _, e := range elements {
+		inline, isTable := e.(map[string]any)
+		tables, ok = append(tables, inline), ok && isTable
+	}
+	return tables, ok
 }
 
 // done reports the keys of the table that nobody asked for.
