@@ -67,10 +67,10 @@ type Refresher interface {
 // for Refresh what it finds.
 type Renewer interface {
 	Refresher
-	// Renew looks canonical users up again and returns those of whom something
-	// else is true than before, or of whom nothing is known any more. An error
-	// says that not all could be looked up; what is returned beside it counts.
-	Renew(ctx context.Context, users []string) (changed []string, err error)
+	// Renew looks canonical users up again and returns what is true of each now.
+	// Who is not in it is there no more, or nobody can tell any more. An error says
+	// that not all could be looked up; what is returned beside it counts.
+	Renew(ctx context.Context, users []string) (now map[string]*Identity, err error)
 	// Every returns how often Renew is to be called for the users who are
 	// connected.
 	Every() time.Duration

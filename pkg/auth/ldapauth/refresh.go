@@ -62,35 +62,33 @@ func (a *Authenticator) update(ctx context.Context, user string, p *person, aske
 // Every returns how often Renew is to be called.
 func (a *Authenticator) Every() time.Duration { return a.o.Refresh }
 
-// Renew looks users up again, many at a time, and returns those of whom something
-// else is true now than before. If the directory cannot be asked, these are the
-// ones whose grace has ended, beside the error. Refresh then tells of each.
-func (a *Authenticator) Renew(ctx context.Context, users []string) (changed []string, err error) {
+// Renew looks users up again, many at a time, and returns what is true of each
+// now. Who is not in it is not there any more, or it could not be found out and
+// the grace is over: Refresh tells which.
+func (a *Authenticator) Renew(ctx context.Context, users []string) (now map[string]*auth.Identity, err error) {
 	ctx, end := a.within(ctx)
 	defer end()
 	begun := a.o.Now()
 	a.known.begin(begun)
 	a.trim(begun)
+	now = make(map[string]*auth.Identity, len(users))
 	for some := range slices.Chunk(users, batch) {
 		if err == nil {
-			var differ []string
-			differ, err = a.renew(ctx, some)
-			changed = append(changed, differ...)
+			err = a.renew(ctx, some, now)
 		}
 		if err != nil {
-			changed = append(changed, a.beyondGrace(some)...)
+			a.graced(some, now)
 		}
 	}
-	slices.Sort(changed)
-	return slices.Compact(changed), err
+	return now, err
 }
 
-// renew looks a batch up again.
-func (a *Authenticator) renew(ctx context.Context, users []string) (changed []string, err error) {
+// renew looks a batch up again and enters it into now.
+func (a *Authenticator) renew(ctx context.Context, users []string, now map[string]*auth.Identity) error {
 	asked := a.o.Now()
 	people, err := a.again(ctx, users)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	// Half of the connections: people also log in.
 	turns := make(chan struct{}, max(1, a.o.Connections/2))
@@ -101,41 +99,28 @@ func (a *Authenticator) renew(ctx context.Context, users []string) (changed []st
 		turns <- struct{}{}
 		all.Go(func() {
 			defer func() { <-turns }()
-			differs, err := a.renewOne(ctx, user, people[user], asked)
+			r, err := a.update(ctx, user, people[user], asked)
 			mu.Lock()
 			defer mu.Unlock()
-			if differs {
-				changed = append(changed, user)
+			switch {
+			case err == nil:
+				now[user] = r.identity
+			case !errors.Is(err, auth.ErrDenied):
+				errs = append(errs, err)
 			}
-			errs = append(errs, err)
 		})
 	}
 	all.Wait()
-	return changed, errors.Join(errs...)
+	return errors.Join(errs...)
 }
 
-// renewOne reports whether something else is true of the user than before.
-func (a *Authenticator) renewOne(ctx context.Context, user string, p *person, asked time.Time) (differs bool, err error) {
-	before, had := a.known.get(user)
-	now, err := a.update(ctx, user, p, asked)
-	switch {
-	case errors.Is(err, auth.ErrDenied):
-		return true, nil
-	case err != nil:
-		return false, err
-	}
-	return !had || !slices.Equal(before.identity.Groups, now.identity.Groups), nil
-}
-
-// beyondGrace returns those of users who are not known, or no longer.
-func (a *Authenticator) beyondGrace(users []string) (gone []string) {
-	now := a.o.Now()
+// graced enters those of users who stay although nobody can tell.
+func (a *Authenticator) graced(users []string, now map[string]*auth.Identity) {
 	for _, user := range users {
-		if r, had := a.known.get(user); !had || now.Sub(r.found) >= a.o.Grace {
-			gone = append(gone, user)
+		if r, had := a.known.get(user); had && a.o.Now().Sub(r.found) < a.o.Grace {
+			now[user] = r.identity
 		}
 	}
-	return gone
 }
 
 // trim forgets what is too old to be of use, and connections that are.
