@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -40,7 +41,7 @@ Exit status: 0 if it is allowed, 1 if not.`,
 			if user == "" && groups != nil {
 				return errors.New("--group needs --user: who has not logged in is in no group")
 			}
-			e, err := explain(file, user, groups, action, name)
+			e, err := explain(c.Context(), file, user, groups, action, name)
 			if err != nil {
 				return failed(err)
 			}
@@ -62,15 +63,20 @@ Exit status: 0 if it is allowed, 1 if not.`,
 	return c
 }
 
-func explain(file, user string, groups []string, action acl.Action, name channel.Name) (acl.Explanation, error) {
+func explain(ctx context.Context, file, user string, groups []string, action acl.Action, name channel.Name) (acl.Explanation, error) {
 	c, err := config.Load(file)
 	if err != nil {
 		return acl.Explanation{}, err
 	}
+	by := ""
 	if user != "" && groups == nil {
-		if groups, err = daemon.Groups(c, name.App(), user); err != nil {
+		found, err := daemon.FindUser(ctx, c, name.App(), user)
+		if err != nil {
 			return acl.Explanation{}, err
 		}
+		groups, by = found.Groups, fmt.Sprintf("auth %q, %s:%d", found.Auth.Name, file, found.Auth.Line)
 	}
-	return c.Policy.Explain(acl.Subject{User: user, Groups: groups}, action, name), nil
+	e := c.Policy.Explain(acl.Subject{User: user, Groups: groups}, action, name)
+	e.Auth = by
+	return e, nil
 }

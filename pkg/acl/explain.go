@@ -11,7 +11,10 @@ import (
 // An Explanation is a decision with the way that led to it, for people. Its
 // JSON form is for scripts.
 type Explanation struct {
-	User    string       `json:"user"` // empty: anonymous
+	User string `json:"user"` // empty: anonymous
+	// Auth is who has told the groups, and where that is configured. Who explains
+	// sets it; rules know nothing of it.
+	Auth    string       `json:"auth,omitempty"`
 	Groups  []string     `json:"groups,omitempty"`
 	Action  string       `json:"action"`
 	Channel channel.Name `json:"channel"`
@@ -75,6 +78,9 @@ func (e Explanation) String() string {
 		verdict = "ALLOWED"
 	}
 	fmt.Fprintf(&b, "%s: %s %s for %s\n", verdict, e.Action, e.Channel, e.who())
+	if e.Auth != "" {
+		fmt.Fprintf(&b, "found by %s\n", e.Auth)
+	}
 	fmt.Fprintf(&b, "because %s", e.Reason)
 	if e.Rule != "" {
 		fmt.Fprintf(&b, "\ndecided by %s: channel %q, %s = [%s]", e.Rule, e.Match, e.Action, quoted(e.Listed))

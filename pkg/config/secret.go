@@ -15,6 +15,9 @@ import (
 // provides. The zero Secret is none.
 type Secret struct{ reference, path string }
 
+// ErrNoCredentials is why a credential cannot be read outside of its unit.
+var ErrNoCredentials = errors.New("$CREDENTIALS_DIRECTORY is not set")
+
 // IsZero reports whether there is no secret.
 func (s Secret) IsZero() bool { return s.reference == "" }
 
@@ -24,7 +27,7 @@ func (s Secret) String() string { return s.reference }
 // Read returns the secret as it is now, without the newline at its end.
 func (s Secret) Read() ([]byte, error) {
 	if s.path == "" {
-		return nil, fmt.Errorf("read secret %q: $CREDENTIALS_DIRECTORY is not set", s.reference)
+		return nil, fmt.Errorf("read secret %q: %w", s.reference, ErrNoCredentials)
 	}
 	data, err := os.ReadFile(s.path)
 	if err != nil {

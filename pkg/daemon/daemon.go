@@ -59,10 +59,12 @@ type Daemon struct {
 	reactor   *reactor.Reactor
 	tls       *tlsconf.Server // nil without a certificate
 
-	mu       sync.Mutex // held by Reload and Stop
-	config   *config.Config
-	addrs    map[string][]net.Addr
-	stopping bool
+	mu          sync.Mutex // held by Reload and Stop
+	config      *config.Config
+	directories []*directory
+	rounds      *rounds
+	addrs       map[string][]net.Addr
+	stopping    bool
 }
 
 // Start makes all parts and serves. If it fails, nothing is left behind.
@@ -105,13 +107,20 @@ func (d *Daemon) start(o Options) error {
 	if identity != nil {
 		d.tls = tlsconf.NewServer(identity)
 	}
-	rights, err := newRights(c, d.log, d.now)
+	rights, err := newRights(c, nil, d.log, d.now)
 	if err != nil {
 		return err
 	}
+	d.directories = rights.directories
+	d.stop.add("directories", func(context.Context) error {
+		closeDirectories(d.directories, nil)
+		return nil
+	})
 	if err := d.startCore(c, rights); err != nil {
 		return err
 	}
+	d.rounds = startRounds(rights.members, d.sessions, d.log)
+	d.stop.add("rounds", func(context.Context) error { d.rounds.stop(); return nil })
 	return d.startDoors(c, o, listeners)
 }
 
@@ -342,7 +351,7 @@ func (d *Daemon) Reload(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	rights, err := newRights(c, d.log, d.now)
+	rights, err := newRights(c, d.directories, d.log, d.now)
 	if err != nil {
 		return err
 	}
@@ -363,10 +372,21 @@ func (d *Daemon) Reload(ctx context.Context) error {
 	d.transport.SetHosts(c.Server.Hosts)
 	d.transport.SetOrigins(c.Server.Origins)
 	d.config = c
+	d.useDirectories(rights)
+	renewAll(ctx, rights.members, d.sessions, d.log)
 	if err := d.sessions.Recheck(ctx); err != nil {
 		return fmt.Errorf("%w: %w", ErrNotRechecked, err)
 	}
 	return nil
+}
+
+// useDirectories puts those of r in the place of those before, which nobody asks
+// any more but for logins that are judged again.
+func (d *Daemon) useDirectories(r *rights) {
+	d.rounds.stop()
+	closeDirectories(d.directories, r.directories)
+	d.directories = r.directories
+	d.rounds = startRounds(r.members, d.sessions, d.log)
 }
 
 // ErrNotRechecked says that a reload has put the new configuration in force, but

@@ -10,7 +10,7 @@ import (
 )
 
 // CheckRights returns what is wrong with what the configuration names for
-// logins: users' files and keys. It makes no key.
+// logins: users' files, keys and directories. It makes no key.
 func CheckRights(c *config.Config) (problems config.Problems) {
 	for _, a := range c.Auth {
 		var err error
@@ -19,12 +19,27 @@ func CheckRights(c *config.Config) (problems config.Problems) {
 			_, err = fileauth.New(fileauth.Options{Path: a.Path})
 		case a.Type == config.TokenAuth && (!a.Key.IsZero() || isThere(ownKey(c))):
 			_, err = tokenKey(c, a)
+		case a.Type == config.LDAPAuth:
+			err = checkDirectory(a)
 		}
 		if err != nil {
 			problems = append(problems, mistakes(c, a, err)...)
 		}
 	}
 	return problems
+}
+
+// checkDirectory returns what is wrong with the settings of a directory. It asks
+// none. A credential of the daemon's unit is not there outside of it.
+func checkDirectory(a config.Auth) error {
+	key, err := newDirectoryKey(a)
+	if errors.Is(err, config.ErrNoCredentials) {
+		key.password, err = "unknown", nil
+	}
+	if err == nil {
+		_, err = key.open(nil, nil)
+	}
+	return err
 }
 
 // isThere reports whether a file exists, as far as this process may see that.
@@ -57,6 +72,8 @@ func authHint(a config.Auth) string {
 	switch {
 	case a.Type == config.FileAuth:
 		return fmt.Sprintf("make %s readable for orbitd", a.Path)
+	case a.Type == config.LDAPAuth:
+		return "see orbitd.toml(5), [[auth]] of type ldap"
 	case a.Key.IsZero():
 		return "make the file right, or remove it: the daemon makes another, and who is logged in logs in again"
 	}

@@ -115,3 +115,10 @@ func must(t *testing.T, err error) {
 		t.Fatal(err)
 	}
 }
+
+func (s *site) text(name string) string {
+	s.t.Helper()
+	text, err := os.ReadFile(filepath.Join(s.folder, name))
+	must(s.t, err)
+	return string(text)
+}

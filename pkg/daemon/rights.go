@@ -1,11 +1,9 @@
 package daemon
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -23,15 +21,19 @@ import (
 // rights are who may do what, as a configuration says, and who signs tokens.
 type rights struct {
 	broker.Rights
-	issuer httpapi.Issuer // nil: nobody can log in
+	issuer  httpapi.Issuer // nil: nobody can log in
+	members []auth.Named
+
+	directories []*directory
+	before      []*directory // those of the configuration in force until now
 }
 
 // newRights makes authenticators and rules of a configuration. It reads users'
-// files and keys, and changes nothing that is in force. Its error is of type
-// [config.Problems] where it is about what is written there.
-func newRights(c *config.Config, log logrus.FieldLogger, now func() time.Time) (*rights, error) {
-	r := &rights{}
-	var members []auth.Named
+// files and keys, and changes nothing that is in force. Directories of those in
+// force are used on. Its error is of type [config.Problems] where it is about what
+// is written there.
+func newRights(c *config.Config, before []*directory, log logrus.FieldLogger, now func() time.Time) (*rights, error) {
+	r := &rights{before: before}
 	var problems config.Problems
 	for _, a := range c.Auth {
 		member, err := r.authenticator(c, a, log, now)
@@ -39,13 +41,13 @@ func newRights(c *config.Config, log logrus.FieldLogger, now func() time.Time) (
 			problems = append(problems, mistakes(c, a, err)...)
 			continue
 		}
-		members = append(members, auth.Named{Name: a.Name, Authenticator: member})
+		r.members = append(r.members, auth.Named{Name: a.Name, Authenticator: member})
 	}
 	if len(problems) > 0 {
 		return nil, problems
 	}
 	r.Policy = c.Policy
-	r.Auth = auth.NewChain(members, c.Realm)
+	r.Auth = auth.NewChain(r.members, c.Realm)
 	r.Storage = func(name channel.Name) engine.Rule {
 		s := c.Storage(name)
 		return engine.Rule{Memory: s.Memory, Age: s.Age, Messages: s.Messages, Bytes: s.Bytes}
@@ -57,6 +59,8 @@ func (r *rights) authenticator(c *config.Config, a config.Auth, log logrus.Field
 	switch a.Type {
 	case config.FileAuth:
 		return fileauth.New(fileauth.Options{Path: a.Path, Logger: log})
+	case config.LDAPAuth:
+		return r.directory(a, log, now)
 	case config.TokenAuth:
 		return r.tokens(c, a, now)
 	}
@@ -94,22 +98,4 @@ func tokenKey(c *config.Config, a config.Auth) (tokenauth.Key, error) {
 		return tokenauth.Key{}, err
 	}
 	return tokenauth.ParseKey(text)
-}
-
-// Groups returns the groups of a user as an application sees them: those that
-// the first of its authenticators that knows the user gives.
-func Groups(c *config.Config, app, user string) ([]string, error) {
-	for _, a := range c.Auth {
-		if a.Type != config.FileAuth || !slices.Contains(c.Realm(app), a.Name) {
-			continue
-		}
-		users, err := fileauth.New(fileauth.Options{Path: a.Path})
-		if err != nil {
-			return nil, err
-		}
-		if id, err := users.Refresh(context.Background(), user); err == nil {
-			return id.Groups, nil
-		}
-	}
-	return nil, fmt.Errorf("no authenticator of application %q knows %s; give the groups with --group", app, user)
 }

@@ -1,0 +1,61 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/orbitd/orbitd/pkg/auth"
+	"github.com/orbitd/orbitd/pkg/auth/fileauth"
+	"github.com/orbitd/orbitd/pkg/config"
+)
+
+// A Found is a user with who has told of the groups.
+type Found struct {
+	Auth   config.Auth
+	Groups []string
+}
+
+// FindUser returns what the first of an application's authenticators that knows a
+// user says, as it would of one who is connected. One that cannot tell ends the
+// search with its error: its answer might have been another.
+func FindUser(ctx context.Context, c *config.Config, app, user string) (Found, error) {
+	for _, a := range c.Auth {
+		if !slices.Contains(c.Realm(app), a.Name) {
+			continue
+		}
+		id, err := findUser(ctx, a, user)
+		switch {
+		case errors.Is(err, auth.ErrDenied) || errors.Is(err, auth.ErrPass):
+		case err != nil:
+			return Found{}, fmt.Errorf("auth %q: %w", a.Name, err)
+		default:
+			return Found{a, id.Groups}, nil
+		}
+	}
+	return Found{}, fmt.Errorf("no authenticator of application %q knows %s; give the groups with --group", app, user)
+}
+
+func findUser(ctx context.Context, a config.Auth, user string) (*auth.Identity, error) {
+	switch a.Type {
+	case config.FileAuth:
+		users, err := fileauth.New(fileauth.Options{Path: a.Path})
+		if err != nil {
+			return nil, err
+		}
+		return users.Refresh(ctx, user)
+	case config.LDAPAuth:
+		key, err := newDirectoryKey(a)
+		if err != nil {
+			return nil, err
+		}
+		d, err := key.open(nil, nil)
+		if err != nil {
+			return nil, err
+		}
+		defer d.Close()
+		return d.Refresh(ctx, user)
+	}
+	return nil, auth.ErrPass
+}
