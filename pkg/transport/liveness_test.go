@@ -12,10 +12,12 @@ import (
 )
 
 // later has the tick of a moment to come, on the only loop, and waits for it.
-func (r *rig) later(d time.Duration) {
+func (r *rig) later(d time.Duration) { r.t.Helper(); r.tick(time.Now().Add(d)) }
+
+func (r *rig) tick(at time.Time) {
 	r.t.Helper()
 	part, done := r.server.parts[0], make(chan struct{})
-	part.loop.Post(func() { part.tick(time.Now().Add(d)); close(done) })
+	part.loop.Post(func() { part.tick(at); close(done) })
 	<-done
 }
 
@@ -77,12 +79,14 @@ func TestTakesNothing(t *testing.T) {
 	for range n {
 		r.publish("/a/b", strings.Repeat("x", 60_000))
 	}
-	r.blocked()
-	r.later(29 * time.Second)
+	since := r.stalled()
+	for range 2 { // the turn of the first has ended
+		r.tick(since.Add(29 * time.Second))
+	}
 	if r.server.Len() != 1 {
 		t.Fatal("cut off too early")
 	}
-	r.later(31 * time.Second)
+	r.tick(since.Add(30 * time.Second))
 	r.ended()
 	q := r.dial()
 	q.connect(fmt.Sprintf(`"session":%q,"secret":%q,"epoch":%q,"last":{"/a/b":1}`, o["session"], o["secret"], o["epoch"]))
@@ -93,25 +97,25 @@ func TestTakesNothing(t *testing.T) {
 	}
 }
 
-// blocked waits until the socket of the only connection takes no more.
-func (r *rig) blocked() {
+// stalled waits until the socket of the only connection takes no more, and
+// returns since when.
+func (r *rig) stalled() time.Time {
 	r.t.Helper()
-	for end := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
-		is := make(chan bool, 1)
-		r.server.parts[0].loop.Post(func() {
-			blocked := false
-			for w := range r.server.parts[0].websockets {
-				blocked = w.Blocked()
+	part, since := r.server.parts[0], make(chan time.Time, 1)
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		part.loop.Post(func() {
+			var s time.Time
+			for w := range part.websockets {
+				s = w.conn.Stalled()
 			}
-			is <- blocked
+			since <- s
 		})
-		if <-is {
-			return
-		}
-		if time.Now().After(end) {
-			r.t.Fatal("the socket takes everything")
+		if s := <-since; !s.IsZero() {
+			return s
 		}
 	}
+	r.t.Fatal("the socket takes everything")
+	return time.Time{}
 }
 
 // frames writes frames as they are, masked.
