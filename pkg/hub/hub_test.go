@@ -113,6 +113,51 @@ func TestRefusedRunIsBacklog(t *testing.T) {
 	fast.want(1, 2, 3, 4, 5, 6, 7)
 }
 
+// Of those who come back at once, one reads the log: the others find what it read
+// in the shard's memory, with what came since.
+func TestWhatOneReadServesTheOthers(t *testing.T) {
+	w := newWorld(t, 1)
+	for range 5 {
+		w.commit(10, "/a")
+	}
+	w.turn()
+	first, second := w.join(0, "/a", 1, 2), w.join(0, "/a", 1, 3)
+	if _, ok := second.shard.Backlog(&second.Subscription, 10, 1000); ok {
+		t.Fatal("a new topic has what came before it")
+	}
+	w.commit(10, "/a")
+	w.loops[0].run(1) // taken in, but the round is still to come
+	part := w.framed("/a", 1, []message.Offset{3, 4})
+	first.shard.Fill(&first.Subscription, 2, part, 4)
+	if _, ok := second.shard.Backlog(&second.Subscription, 10, 1000); ok {
+		t.Fatal("what does not reach the shard's memory leaves a hole")
+	}
+	first.shard.Fill(&first.Subscription, 2, w.framed("/a", 1, []message.Offset{3, 4, 5, 6}), 6)
+	first.catchUp()
+	w.turn()
+	second.catchUp()
+	first.want(3, 4, 5, 6)
+	second.want(4, 5, 6)
+	late := w.join(0, "/a", 1, 1)
+	if _, ok := late.shard.Backlog(&late.Subscription, 10, 1000); ok {
+		t.Fatal("nobody has read that far back")
+	}
+}
+
+// What is larger than the memory of a topic stays in the log.
+func TestALargePageIsNotKept(t *testing.T) {
+	w := newWorld(t, 1)
+	w.commit(10, "/a")
+	w.turn()
+	r := w.join(0, "/a", 1, 0)
+	large := message.Message{Channel: "/a", Offset: 1, Data: make([]byte, 1<<20)}
+	frames := plain(1).Append(nil, &large, false)
+	r.shard.Fill(&r.Subscription, 0, hub.Run{Frames: frames, Ends: []hub.End{{Offset: 1, At: len(frames)}}}, 1)
+	if _, ok := r.shard.Backlog(&r.Subscription, 10, 1000); ok {
+		t.Fatal("it was kept")
+	}
+}
+
 // What a new topic does not have is read elsewhere: all that was visible before.
 // What is on its way to the shard and was visible before is not taken twice.
 func TestJoinBetweenCommitAndTurn(t *testing.T) {

@@ -151,12 +151,15 @@ func (m *model) readAhead(r *modelled) {
 		return
 	}
 	found := m.of(r.name, r.Sent)
+	after, through := r.Sent, m.last()
 	if n := 1 + m.rnd.IntN(10); n < len(found) {
 		found = found[:n]
-		r.Sent = found[n-1]
-	} else {
-		r.Sent = m.last()
+		through = found[n-1]
 	}
+	if m.rnd.IntN(2) == 0 {
+		r.shard.Fill(&r.Subscription, after, m.framed(r.name, r.format, found), through)
+	}
+	r.Sent = through
 	r.got = append(r.got, found...)
 }
 

@@ -127,6 +127,16 @@ func (w *world) of(name channel.Name, after message.Offset) []message.Offset {
 	return all[i:]
 }
 
+// framed returns messages of a channel as a page of the log has them.
+func (w *world) framed(name channel.Name, format plain, messages []message.Offset) (run hub.Run) {
+	for _, offset := range messages {
+		m := message.Message{Channel: name, Offset: offset, Data: zeros[:10]}
+		run.Frames = format.Append(run.Frames, &m, false)
+		run.Ends = append(run.Ends, hub.End{Offset: offset, At: len(run.Frames)})
+	}
+	return run
+}
+
 func (w *world) turnOne(i int) {
 	w.loops[i].run(len(w.loops[i].posted))
 	w.hub.Shards()[i].Round()

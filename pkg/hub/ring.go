@@ -88,6 +88,37 @@ func (r *ring) drop(n, room int) {
 	}
 }
 
+// fill takes in what stands before the ring: run holds every message that follows
+// after, up to the floor at least. It does so if there is room, and returns how
+// many messages that were.
+func (r *ring) fill(after message.Offset, run Run) (added int) {
+	n := sort.Search(len(run.Ends), func(i int) bool { return run.Ends[i].Offset > r.floor })
+	size := 0
+	if n > 0 {
+		size = run.Ends[n-1].At - run.Start
+	}
+	if after >= r.floor || size+len(r.buf) > ringBytes {
+		return 0
+	}
+	r.floor = after
+	if n == 0 {
+		return 0
+	}
+	r.buf = slices.Concat(run.Frames[:size], r.buf)
+	ends := make([]End, 0, n+len(r.ends))
+	for _, e := range run.Ends[:n] {
+		ends = append(ends, End{e.Offset, e.At - run.Start})
+	}
+	for _, e := range r.ends {
+		ends = append(ends, End{e.Offset, e.At + size})
+	}
+	r.ends = ends
+	if r.aged > 0 {
+		r.aged += n
+	}
+	return n
+}
+
 // after returns the index of the first message after the offset.
 func (r *ring) after(offset message.Offset) int {
 	return sort.Search(len(r.ends), func(i int) bool { return r.ends[i].Offset > offset })

@@ -167,6 +167,21 @@ func (s *Shard) Backlog(sub *Subscription, messages, bytes int) (run Run, ok boo
 	return r.run(i, messages, bytes), true
 }
 
+// Fill gives the shard a page of the log that it did not have: run is framed in
+// sub's format and holds all messages of sub's channel after one offset, up to
+// another. Where that reaches what the shard has in memory, whoever comes next
+// gets it from there: of the many that come back at once, one reads the log.
+func (s *Shard) Fill(sub *Subscription, after message.Offset, run Run, through message.Offset) {
+	t := sub.topic
+	if through < t.ring.floor {
+		return
+	}
+	added := t.ring.fill(after, run)
+	if t.dirty {
+		t.fresh += added
+	}
+}
+
 // take brings a committed batch into the topics that want it.
 func (s *Shard) take(b engine.Batch) {
 	for i := range b.Messages {

@@ -197,6 +197,9 @@ func (sub *subscription) arrived(p page, err error) {
 		sub.Sent = gap.To
 	}
 	sub.verified(p)
+	if sub.again == 0 { // else frames may say that they come again, to this client
+		sub.session.part.shard.Fill(&sub.Subscription, sub.Sent, p.run, p.Through)
+	}
 	if len(p.run.Ends) > 0 {
 		sub.send(p.run)
 	}
