@@ -128,6 +128,7 @@ func (d *daemon) logTail() []byte {
 func (d *daemon) start() {
 	d.t.Helper()
 	d.process = exec.Command(d.binary, "serve", "-c", "orbitd.toml")
+	d.process.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	d.process.Dir = d.folder
 	d.process.Stdout, d.process.Stderr = d.log, d.log
 	if err := d.process.Start(); err != nil {

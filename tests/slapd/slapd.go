@@ -173,6 +173,7 @@ func (s *Server) run() error {
 	defer func() { _ = log.Close() }()
 	cmd := exec.Command(binary, "-f", filepath.Join(s.dir, "slapd.conf"), "-h", strings.Join([]string{s.Plain, s.Secure, s.Socket}, " "), "-d", "stats")
 	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // a test that is killed leaves none behind
 	if err := cmd.Start(); err != nil {
 		return err
 	}
