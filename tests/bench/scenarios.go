@@ -14,7 +14,7 @@ func scenarios(b *bench) []scenario {
 			all = append(all, fanouts(b, n, size)...)
 		}
 	}
-	all = append(all, manyChannels(b))
+	all = append(all, manyChannels(b), secureFanout(b))
 	all = append(all, publishing(b)...)
 	return append(all, storing(b)...)
 }
@@ -33,6 +33,14 @@ func connections(b *bench) []scenario {
 		name: fmt.Sprintf("%d idle connections", n), orbitd: own, reference: bare,
 		rows: []row{
 			{What: memoryEach, Unit: "B", Limit: 3000},
+			{What: idleCPU, Unit: "% of a core"},
+			{What: cpuEach, Unit: "µs"},
+			{What: perSecond, Unit: "/s", More: true},
+		},
+	}, {
+		name: fmt.Sprintf("%d idle connections with TLS", n), orbitd: secureOnly(idle(n, b.seconds(30))),
+		rows: []row{
+			{What: memoryEach, Unit: "B", Limit: 12_000},
 			{What: idleCPU, Unit: "% of a core"},
 			{What: cpuEach, Unit: "µs"},
 			{What: perSecond, Unit: "/s", More: true},
@@ -71,6 +79,16 @@ func fanouts(b *bench, n, size int) []scenario {
 		})
 	}
 	return all
+}
+
+// secureFanout tells what TLS costs beside the plain bare loop.
+func secureFanout(b *bench) scenario {
+	f := fanout{channels: 1, subscribers: b.size(1000), size: 128, rate: 20, time: b.seconds(5)}
+	_, bare := both(f.measure)
+	return scenario{
+		name: fmt.Sprintf("fan-out to %d with TLS, 128 B, one at a time", f.subscribers), orbitd: secureOnly(f.measure), reference: bare,
+		rows: []row{{What: perDelivery, Unit: "µs"}, {What: p50, Unit: "ms"}, {What: p99, Unit: "ms"}},
+	}
 }
 
 func manyChannels(b *bench) scenario {

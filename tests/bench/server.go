@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -16,12 +17,13 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/orbitd/orbitd/pkg/tlsconf/tlstest"
 	"github.com/orbitd/orbitd/tests/bench/load"
 )
 
 const config = `
 [server]
-http    = "127.0.0.1:%d"
+%s = "127.0.0.1:%d"
 ops     = ""
 control = ""
 
@@ -43,6 +45,13 @@ subscribe = ["*"]
 publish   = ["*"]
 `
 
+// tlsConfig is what a door needs beside config.
+var tlsConfig = map[string]string{"https": `
+[tls]
+certificate = "cert.pem"
+key         = "key.pem"
+`}
+
 // A server is a process on its own core.
 type server struct {
 	cmd     *exec.Cmd
@@ -50,11 +59,39 @@ type server struct {
 	address netip.AddrPort
 	folder  string // orbitd's
 	dialect load.Dialect
-	profile string // the folder for profiles, if any
+	profile string      // the folder for profiles, if any
+	tls     *tls.Config // of its clients; nil without TLS
 }
 
 // startOrbitd starts orbitd in a folder; "" is a fresh one.
 func (b *bench) startOrbitd(folder string) (*server, error) {
+	return b.startDoor("http", folder)
+}
+
+// startSecure starts orbitd with TLS and a certificate of its own.
+func (b *bench) startSecure() (*server, error) {
+	folder, err := b.temp()
+	if err != nil {
+		return nil, err
+	}
+	a := tlstest.NewAuthority()
+	certificate, key := tlstest.Encode(a.Certificate())
+	err = errors.Join(
+		os.WriteFile(filepath.Join(folder, "cert.pem"), certificate, 0o600),
+		os.WriteFile(filepath.Join(folder, "key.pem"), key, 0o600),
+	)
+	if err != nil {
+		return nil, err
+	}
+	s, err := b.startDoor("https", folder)
+	if s != nil {
+		s.tls = a.Client()
+	}
+	return s, err
+}
+
+// startDoor starts orbitd with one front door.
+func (b *bench) startDoor(door, folder string) (*server, error) {
 	if folder == "" {
 		var err error
 		if folder, err = b.temp(); err != nil {
@@ -67,7 +104,7 @@ func (b *bench) startOrbitd(folder string) (*server, error) {
 		return nil, err
 	}
 	file := filepath.Join(folder, "orbitd.toml")
-	if err := os.WriteFile(file, fmt.Appendf(nil, config, s.address.Port()), 0o600); err != nil {
+	if err := os.WriteFile(file, fmt.Appendf(nil, config+tlsConfig[door], door, s.address.Port()), 0o600); err != nil {
 		return nil, err
 	}
 	if b.profile != "" {
@@ -222,12 +259,17 @@ func on(start func() (*server, error), f func(*site) (figures, error)) (result f
 		return nil, err
 	}
 	defer loop.Close()
+	loop.TLS = s.tls
 	return f(&site{s, load.NewFleet(loop, s.dialect, s.address), loop})
 }
 
 // both returns a scenario's measures for orbitd and the bare loop.
 func both(f func(*site) (figures, error)) (orbitd, bare measure) {
 	return orbitdOnly(f), func(b *bench) (figures, error) { return on(b.startBareLoop, f) }
+}
+
+func secureOnly(f func(*site) (figures, error)) measure {
+	return func(b *bench) (figures, error) { return on(b.startSecure, f) }
 }
 
 func orbitdOnly(f func(*site) (figures, error)) measure {

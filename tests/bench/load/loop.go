@@ -1,6 +1,7 @@
 package load
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -22,9 +23,13 @@ type Handler interface {
 
 // A Loop is one epoll and its connections. One goroutine uses it.
 type Loop struct {
+	// TLS is what connections that are dialled from now on have, if not nil.
+	TLS *tls.Config
+
 	poll    int
 	conns   []*Conn // by descriptor
 	buf     []byte
+	plain   []byte // what was decrypted
 	events  [512]unix.EpollEvent
 	dialed  uint32 // for the choice of the source address
 	opening int    // connections that are not open yet
@@ -38,6 +43,7 @@ type Conn struct {
 	handler Handler
 	in, out []byte // an incomplete message; what the socket did not take
 	open    bool
+	tls     *sealed // nil without TLS
 }
 
 // NewLoop returns a loop. Close ends it.
@@ -87,6 +93,9 @@ func (l *Loop) Dial(to netip.AddrPort, h Handler) error {
 		return fmt.Errorf("connect to %s: %w", to, err)
 	}
 	c := &Conn{loop: l, fd: fd, handler: h}
+	if l.TLS != nil {
+		c.tls = newSealed(l.TLS)
+	}
 	if fd >= len(l.conns) {
 		l.conns = append(l.conns, make([]*Conn, fd+1-len(l.conns))...)
 	}
@@ -175,6 +184,14 @@ func (c *Conn) fail(err error) {
 
 // Write sends b, or keeps what the socket does not take.
 func (c *Conn) Write(b []byte) {
+	if c.tls != nil {
+		_, _ = c.tls.tls.Write(b) // a failure is noticed when it is read from
+		b = c.tls.take()
+	}
+	c.send(b)
+}
+
+func (c *Conn) send(b []byte) {
 	if len(c.out) > 0 {
 		c.out = append(c.out, b...)
 		return
@@ -197,7 +214,11 @@ func (c *Conn) writable() {
 		}
 		c.open = true
 		c.loop.opening--
-		c.handler.Open(c)
+		if c.tls != nil {
+			c.shake(nil)
+		} else {
+			c.handler.Open(c)
+		}
 	}
 	if len(c.out) > 0 {
 		n, err := unix.SendmsgN(c.fd, c.out, nil, nil, unix.MSG_NOSIGNAL)
@@ -211,9 +232,37 @@ func (c *Conn) writable() {
 	}
 }
 
+// shake goes on with the handshake of TLS.
+func (c *Conn) shake(received []byte) {
+	done, err := c.tls.shake(received)
+	c.send(c.tls.take())
+	switch {
+	case err != nil:
+		c.fail(err)
+	case done:
+		c.handler.Open(c)
+		c.decrypt(nil)
+	}
+}
+
+// decrypt hands over what was received over TLS.
+func (c *Conn) decrypt(received []byte) {
+	l := c.loop
+	var err error
+	if l.plain, err = c.tls.open(append(l.plain[:0], c.in...), received); err != nil {
+		c.fail(err)
+		return
+	}
+	c.send(c.tls.take())
+	c.deliver(l.plain)
+}
+
 func (c *Conn) readable() {
 	buf := c.loop.buf
-	have := copy(buf, c.in)
+	have := 0
+	if c.tls == nil {
+		have = copy(buf, c.in)
+	}
 	n, err := unix.Read(c.fd, buf[have:])
 	switch {
 	case errors.Is(err, unix.EAGAIN):
@@ -225,7 +274,21 @@ func (c *Conn) readable() {
 		c.fail(errors.New("the server has closed the connection"))
 		return
 	}
-	b := buf[:have+n]
+	switch {
+	case c.tls == nil:
+		c.deliver(buf[:have+n])
+	case c.tls.step != nil:
+		c.shake(buf[:n])
+	default:
+		c.decrypt(buf[:n])
+	}
+}
+
+// deliver gives the handler what there is, and keeps what it does not use.
+func (c *Conn) deliver(b []byte) {
+	if len(b) == 0 {
+		return
+	}
 	used := c.handler.Data(c, b)
 	if c.loop.conns[c.fd] != c {
 		return
