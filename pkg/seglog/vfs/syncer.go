@@ -28,6 +28,7 @@ type syncer struct {
 	done  *os.File // an eventfd that is raised when the file is synced
 	raw   syscall.RawConn
 	take  func(fd uintptr) bool
+	lost  bool // a request was not answered
 	one   request
 	list  [1]*request
 }
@@ -83,33 +84,42 @@ func lower(fd uintptr) bool {
 // errBusy says that the queue does not take the file: nothing has happened.
 var errBusy = errors.New("the kernel takes no request")
 
+// errNoAnswer says that the kernel has a request whose outcome will not be known. The
+// file counts as not synced, and the queue is not used again.
+var errNoAnswer = errors.New("a sync had no answer")
+
 // sync makes the content of a file durable, or returns errBusy.
 func (s *syncer) sync(fd uintptr) error {
 	if !s.mu.TryLock() {
 		return errBusy
 	}
 	defer s.mu.Unlock()
+	if s.lost {
+		return errBusy
+	}
 	s.one.file = uint32(fd)
 	n, _, e := unix.RawSyscall(unix.SYS_IO_SUBMIT, s.queue, 1, uintptr(unsafe.Pointer(&s.list)))
 	if e != 0 || n != 1 {
 		return errBusy
 	}
-	return s.wait()
+	err := s.wait()
+	s.lost = errors.Is(err, errNoAnswer) // the next request must not be given its answer
+	return err
 }
 
 // wait returns what became of the request. The kernel has it and the descriptor,
 // so nothing else may be done before it answers.
 func (s *syncer) wait() error {
 	if err := s.raw.Read(s.take); err != nil {
-		return fmt.Errorf("wait for the sync: %w", err)
+		return fmt.Errorf("%w: %w", errNoAnswer, err)
 	}
 	var got event
 	n, _, e := unix.RawSyscall6(unix.SYS_IO_GETEVENTS, s.queue, 1, 1, uintptr(unsafe.Pointer(&got)), 0, 0)
 	switch {
 	case e != 0:
-		return fmt.Errorf("io_getevents: %w", e)
+		return fmt.Errorf("%w: io_getevents: %w", errNoAnswer, e)
 	case n != 1:
-		return errors.New("io_getevents: no answer")
+		return errNoAnswer
 	}
 	return got.err()
 }

@@ -93,6 +93,28 @@ func TestWhatCannotBeSyncedIsAnError(t *testing.T) {
 	}
 }
 
+// A late answer is not taken for that of the next sync.
+func TestASyncWithoutAnAnswerIsTheLast(t *testing.T) {
+	d := lockedDir(t)
+	s := d.syncer.Load()
+	f := create(t, d, "a")
+	if err := s.done.SetReadDeadline(time.Unix(1, 0)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.sync(f.Fd()); !errors.Is(err, errNoAnswer) {
+		t.Fatalf("nobody waited for it: %v", err)
+	}
+	if err := s.done.SetReadDeadline(time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.sync(f.Fd()); err != errBusy {
+		t.Errorf("the next one: %v", err)
+	}
+	if err := f.Sync(); err != nil {
+		t.Errorf("by fdatasync: %v", err)
+	}
+}
+
 func TestAFailedSyncIsAnError(t *testing.T) {
 	for result, want := range map[int64]error{0: nil, -int64(syscall.EIO): syscall.EIO, -int64(syscall.ENOSPC): syscall.ENOSPC} {
 		if err := (&event{result: result}).err(); !errors.Is(err, want) {
