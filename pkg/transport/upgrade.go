@@ -55,8 +55,9 @@ func (s *Server) Upgrade(conn *reactor.Conn, head []byte) (next reactor.Handler,
 		conn.Write(declined(err))
 		return nil, false
 	}
-	conn.Write(answer.Bytes())
-	return p.newWebsocket(conn, h.token()), true
+	w := p.newWebsocket(conn, h.token())
+	w.send(answer.Bytes()) // in one write with the replies to what stands behind the handshake
+	return w, true
 }
 
 // declined is the answer to a handshake that failed. It is the connection's last:
