@@ -128,59 +128,13 @@ func preflight(w http.ResponseWriter) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// credentials returns what a request brings to identify itself. A cookie counts
-// only for a page that was allowed by its origin, which ServeHTTP has checked:
-// so a foreign page's form gains nothing by it. Browsers leave Origin out where
-// a page reads from its own server; Sec-Fetch-Site, which no script can set,
-// tells that apart. An Authorization header that is no good is not made up for
-// by a cookie.
-func (a *API) credentials(r *http.Request) auth.Credentials {
-	if token, ok := bearer(r); ok {
-		return auth.Credentials{Token: token}
-	}
-	if user, password, ok := r.BasicAuth(); ok {
-		return auth.Credentials{User: user, Password: password}
-	}
-	own := r.Header.Get("Origin") != "" || r.Header.Get("Sec-Fetch-Site") == "same-origin"
-	if own && r.Header.Get("Authorization") == "" {
-		return auth.Credentials{Token: a.TokenOf(r)}
-	}
-	return auth.Credentials{}
-}
-
-func bearer(r *http.Request) (token string, ok bool) {
-	const scheme = "bearer "
-	h := r.Header.Get("Authorization")
-	if len(h) <= len(scheme) || !strings.EqualFold(h[:len(scheme)], scheme) {
-		return "", false
-	}
-	return h[len(scheme):], true
-}
-
 func (a *API) who(r *http.Request) (*broker.Who, error) {
-	c := a.credentials(r)
-	if c.Empty() && r.Header.Get("Authorization") != "" {
-		return nil, message.Errorf(message.Unauthorized, "the Authorization header is neither Bearer nor Basic with a user")
+	c, err := auth.FromRequest(r, a.TokenOf)
+	if err != nil {
+		return nil, err
 	}
 	id, err := a.Broker.Authenticate(r.Context(), c)
 	return broker.NewWho(id), err
-}
-
-// status is PROTOCOL.md's table of codes; what is not in it is a fault of ours.
-var status = map[message.Code]int{
-	message.BadRequest:     http.StatusBadRequest,
-	message.Unauthorized:   http.StatusUnauthorized,
-	message.Forbidden:      http.StatusForbidden,
-	message.UnknownChannel: http.StatusNotFound,
-	message.Conflict:       http.StatusConflict,
-	message.OutOfOrder:     http.StatusConflict,
-	message.KeyExpired:     http.StatusGone,
-	message.SessionExpired: http.StatusGone,
-	message.TooLarge:       http.StatusRequestEntityTooLarge,
-	message.RateLimited:    http.StatusTooManyRequests,
-	message.Internal:       http.StatusInternalServerError,
-	message.Unavailable:    http.StatusServiceUnavailable,
-	message.Unknown:        http.StatusServiceUnavailable,
 }
 
 func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
@@ -191,7 +145,7 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if e.Code == message.Unauthorized {
 		w.Header().Set("WWW-Authenticate", challenge(r))
 	}
-	reply(w, cmp.Or(status[e.Code], http.StatusInternalServerError), protocol.AppendError(nil, 0, e))
+	reply(w, protocol.Status(e.Code), protocol.AppendError(nil, 0, e))
 }
 
 // challenge offers Basic only to those who are no browser's page: a browser would

@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"os"
-	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -30,31 +29,5 @@ func TestVectors(t *testing.T) {
 			c.body = f[4]
 		}
 		c.do(t, url)
-	}
-}
-
-// TestStatusTable compares the table of PROTOCOL.md with the codes' statuses.
-func TestStatusTable(t *testing.T) {
-	text, err := os.ReadFile("../../PROTOCOL.md")
-	check(t, err)
-	_, table, _ := strings.Cut(string(text), "| code | status |\n")
-	told := map[string]int{}
-	for line := range strings.Lines(table) {
-		row := regexp.MustCompile("^\\| (`.*`) \\| (\\d+)").FindStringSubmatch(line)
-		if row == nil {
-			continue
-		}
-		for _, code := range regexp.MustCompile("`(\\w+)`").FindAllStringSubmatch(row[1], -1) {
-			told[code[1]], err = strconv.Atoi(row[2])
-			check(t, err)
-		}
-	}
-	for code, want := range status {
-		if told[string(code)] != want {
-			t.Errorf("%s: PROTOCOL.md says %d, and it is %d", code, told[string(code)], want)
-		}
-	}
-	if len(told) != len(status) {
-		t.Errorf("PROTOCOL.md has %d codes, there are %d", len(told), len(status))
 	}
 }
