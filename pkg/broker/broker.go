@@ -186,6 +186,12 @@ func (b *Broker) Read(ctx context.Context, name channel.Name, after message.Posi
 	return b.engine.Read(ctx, []channel.Name{name}, after, limit)
 }
 
+// Merge is Read for several channels: their messages come in the order of their
+// offsets.
+func (b *Broker) Merge(ctx context.Context, names []channel.Name, after message.Position, limit engine.Limit) (engine.Batch, error) {
+	return b.engine.Read(ctx, names, after, limit)
+}
+
 // History returns the newest messages of a channel below an offset, if the
 // client may subscribe to it. It may block.
 func (b *Broker) History(ctx context.Context, who *Who, name channel.Name, before message.Offset, limit int) (engine.Batch, error) {

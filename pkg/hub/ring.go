@@ -24,6 +24,17 @@ type End struct {
 // Last returns the offset of the run's last message, of which there is one.
 func (r *Run) Last() message.Offset { return r.Ends[len(r.Ends)-1].Offset }
 
+// Cut parts the run behind the messages up to and with an offset.
+func (r Run) Cut(offset message.Offset) (head, rest Run) {
+	n := sort.Search(len(r.Ends), func(i int) bool { return r.Ends[i].Offset > offset })
+	if n == 0 {
+		return Run{}, r
+	}
+	at := r.Ends[n-1].At
+	cut := at - r.Start
+	return Run{r.Frames[:cut:cut], r.Ends[:n], r.Start}, Run{r.Frames[cut:], r.Ends[n:], at}
+}
+
 // ringBytes is how many bytes of frames a topic keeps for those who fell behind
 // by little. A turn that brings more keeps all of it until the round is over.
 const ringBytes = 128 << 10

@@ -115,6 +115,10 @@ func (sub *Subscription) Live() bool { return sub.topic != nil && sub.slot >= 0 
 // Through is how far the shard has taken sub's channel in.
 func (sub *Subscription) Through() message.Offset { return sub.topic.through }
 
+// Newest is the last message of sub's channel that the shard has taken in, or
+// where its memory begins.
+func (sub *Subscription) Newest() message.Offset { return sub.topic.last() }
+
 // Resume makes a subscription live if it has all that the shard has taken in,
 // and reports whether it is.
 func (s *Shard) Resume(sub *Subscription) bool {

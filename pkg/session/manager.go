@@ -107,6 +107,16 @@ func (m *Manager) Count() int {
 	return len(m.sessions)
 }
 
+// Find returns the session of that name, or nil. Whether somebody may have it is
+// told by Session.Selects, on its part's loop.
+func (m *Manager) Find(id string) *Session {
+	parsed, ok := parseID(id)
+	if !ok {
+		return nil
+	}
+	return m.find(parsed)
+}
+
 func (m *Manager) find(id ID) *Session {
 	m.mu.Lock()
 	defer m.mu.Unlock()

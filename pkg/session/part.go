@@ -4,8 +4,10 @@ import (
 	"time"
 
 	"github.com/orbitd/orbitd/pkg/broker"
+	"github.com/orbitd/orbitd/pkg/channel"
 	"github.com/orbitd/orbitd/pkg/engine"
 	"github.com/orbitd/orbitd/pkg/hub"
+	"github.com/orbitd/orbitd/pkg/message"
 )
 
 // A Part is the sessions of one loop. All of it is owned by that loop.
@@ -18,6 +20,8 @@ type Part struct {
 	sessions map[*Session]struct{}
 	behind   []*subscription // fell behind in this turn: to be served after the round
 	served   int             // of these
+	feeds    []*feed         // were handed messages in this turn
+	settled  int             // of these
 	moves    []engine.CursorMove
 }
 
@@ -34,12 +38,27 @@ func (p *Part) Index() int { return p.index }
 // Manager returns the manager that the part belongs to.
 func (p *Part) Manager() *Manager { return p.manager }
 
+// join makes sub a member of a channel's topic; see subscription.join.
+func (p *Part) join(sub *hub.Subscription, name channel.Name, format hub.Format) message.Position {
+	tip := func() (engine.Tip, bool) { return p.manager.broker.Engine().Tip(name) }
+	p.shard.Join(sub, name, format, tip)
+	now, _ := tip()
+	return now.Visible
+}
+
 // turn ends a turn of the loop: what committed goes to whoever is live, who
 // could not take it catches up as far as its window goes, and cursors that
 // moved are handed to the engine.
 func (p *Part) turn() {
 	p.shard.Round()
-	for p.served < len(p.behind) { // a turn after a panic goes on behind it
+	for p.settled < len(p.feeds) { // a turn after a panic goes on behind it
+		f := p.feeds[p.settled]
+		p.feeds[p.settled] = nil
+		p.settled++
+		f.settle()
+	}
+	p.feeds, p.settled = p.feeds[:0], 0
+	for p.served < len(p.behind) {
 		sub := p.behind[p.served]
 		p.behind[p.served] = nil
 		p.served++

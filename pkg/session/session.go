@@ -29,6 +29,7 @@ type Session struct {
 	known       bool        // a client had it before
 
 	subs    []*subscription // by channel
+	feed    *feed           // instead of these, for a client with one position; else nil
 	unacked int             // bytes that were sent and not acknowledged, or are being read
 	turn    int             // whose of subs it is to be first
 	seen    time.Time       // when the engine last heard of it
@@ -54,7 +55,7 @@ func (s *Session) TTL() time.Duration {
 	if s.name != "" {
 		return s.part.manager.limits.DurableTTL
 	}
-	return s.part.manager.limits.TTL
+	return s.ttl()
 }
 
 // Who returns who the client has proven to be.
@@ -71,7 +72,7 @@ func (s *Session) Attach(conn Conn, r Request) (secret string, resumed, ok bool)
 	if s.conn != nil {
 		s.dismiss(ByeDisplaced, 0)
 	}
-	s.conn, s.manual = conn, r.Manual
+	s.conn, s.manual, s.feed = conn, r.Manual, nil
 	s.SetWho(r.Who)
 	resumed = s.known
 	s.known = true
@@ -108,6 +109,13 @@ func (s *Session) rotate(r Request) string {
 	return text
 }
 
+// Selects reports whether r names this session as its user's, and by the right
+// secret.
+func (s *Session) Selects(r Request) bool { return s.known && s.opensFor(r) && s.selectedBy(r) }
+
+// Conn returns the connection that the session has at the moment, or nil.
+func (s *Session) Conn() Conn { return s.conn }
+
 // SetWho changes who the client is. Subscriptions are not judged again; see
 // Manager.Recheck.
 func (s *Session) SetWho(who *broker.Who) { s.who, s.expires = who, who.Expires() }
@@ -121,6 +129,9 @@ func (s *Session) Detach(conn Conn) {
 	s.conn, s.who, s.expires = nil, nil, time.Time{}
 	for _, sub := range s.subs {
 		sub.stop()
+	}
+	if s.feed != nil {
+		s.feed.stop()
 	}
 	s.detachedAt = s.part.manager.now()
 	s.touch()
@@ -144,6 +155,9 @@ func (s *Session) touch() {
 // Writable is called by the connection when it takes more. Another subscription
 // is the first each time, so that none takes all the room for itself.
 func (s *Session) Writable() {
+	if s.feed != nil {
+		s.feed.pump()
+	}
 	for i := range s.subs {
 		s.subs[(s.turn+i)%len(s.subs)].pump()
 	}
@@ -160,7 +174,7 @@ func (s *Session) removed() bool {
 func (s *Session) tick(now time.Time) {
 	switch {
 	case s.conn == nil:
-		if now.Sub(s.detachedAt) >= s.part.manager.limits.TTL && s.part.manager.remove(s, now) {
+		if now.Sub(s.detachedAt) >= s.ttl() && s.part.manager.remove(s, now) {
 			delete(s.part.sessions, s)
 		}
 	case !s.expires.IsZero() && !now.Before(s.expires):
@@ -168,6 +182,15 @@ func (s *Session) tick(now time.Time) {
 	case now.Sub(s.seen) >= s.part.manager.limits.DurableTTL/100:
 		s.touch() // or a quiet client's session would expire under it
 	}
+}
+
+// ttl is for how long the session waits in memory. The client of a feed says where
+// it stands when it comes back, and does not know the session.
+func (s *Session) ttl() time.Duration {
+	if s.feed != nil {
+		return 0
+	}
+	return s.part.manager.limits.TTL
 }
 
 // recheck looks up who the client is by now, and judges its subscriptions. done
@@ -205,6 +228,10 @@ func (s *Session) recheckOnce(more int, done func()) {
 
 // judge ends the subscriptions that the rights in force do not allow.
 func (s *Session) judge() {
+	if s.feed != nil {
+		s.feed.judge()
+		return
+	}
 	had := len(s.subs)
 	s.freeing(func() {
 		for _, sub := range slices.Clone(s.subs) {

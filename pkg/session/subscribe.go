@@ -148,6 +148,9 @@ func (s *Session) ended(name channel.Name) error {
 
 // Start begins to send on all subscriptions that wait for it.
 func (s *Session) Start() {
+	if s.feed != nil {
+		s.feed.start()
+	}
 	for _, sub := range s.subs {
 		sub.started = true
 		sub.pump()

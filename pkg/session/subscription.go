@@ -44,11 +44,8 @@ type subscription struct {
 // join makes sub a member of its channel's topic and returns where the channel
 // ends, after everything from there on is sure to come.
 func (sub *subscription) join() message.Position {
-	p := sub.session.part
-	tip := func() (engine.Tip, bool) { return p.manager.broker.Engine().Tip(sub.name) }
-	p.shard.Join(&sub.Subscription, sub.name, sub.session.conn.Format(), tip)
-	now, _ := tip()
-	return now.Visible
+	s := sub.session
+	return s.part.join(&sub.Subscription, sub.name, s.conn.Format())
 }
 
 // begin sets where sub stands. Where the client says that itself, it goes on
