@@ -9,14 +9,18 @@ import (
 	"github.com/orbitd/orbitd/pkg/reactor"
 )
 
-// A front is what the openings of one loop have in common. They stand in a list,
+// A front is what the openings of one loop have in common. They stand in lists,
 // the oldest first, so that a tick looks at those whose time is over and at no
 // other. It is owned by the loop.
 type front struct {
-	server         *Server
-	oldest, newest *opening
-	ended          bool // nothing is handed over any more
+	server *Server
+	fresh  line // have headTimeout
+	idle   line // have carried a request, and have idleTimeout for the next to begin
+	ended  bool // nothing is handed over any more
 }
+
+// A line is a list of openings.
+type line struct{ oldest, newest *opening }
 
 // An opening is the handler of a connection until its first request's head is
 // there. It is owned by the connection's loop.
@@ -24,56 +28,74 @@ type opening struct {
 	front        *front
 	conn         *reactor.Conn
 	since        time.Time
-	begun        bool // something of a head has come
+	begun        bool  // something of a head has come
+	in           *line // nil if it waits no longer
 	older, newer *opening
-	listed       bool
 }
 
 // open returns the handler of a new connection.
 func (f *front) open(c *reactor.Conn) *opening {
-	o := &opening{front: f, conn: c, since: f.server.o.Now(), older: f.newest, listed: true}
-	if f.newest != nil {
-		f.newest.newer = o
-	} else {
-		f.oldest = o
-	}
-	f.newest = o
+	o := &opening{front: f, conn: c}
+	f.fresh.add(o)
 	return o
 }
 
-// leave takes o from the list: it waits no longer.
+// wait returns the handler of a connection that waits for its next request.
+func (f *front) wait(c *reactor.Conn) *opening {
+	o := &opening{front: f, conn: c}
+	f.idle.add(o)
+	return o
+}
+
+// add puts o at the end of the list.
+func (l *line) add(o *opening) {
+	o.since, o.in, o.older = o.front.server.o.Now(), l, l.newest
+	if l.newest != nil {
+		l.newest.newer = o
+	} else {
+		l.oldest = o
+	}
+	l.newest = o
+}
+
+// leave takes o from its list: it waits no longer.
 func (o *opening) leave() {
-	if !o.listed {
+	l := o.in
+	if l == nil {
 		return
 	}
-	o.listed = false
 	if o.older != nil {
 		o.older.newer = o.newer
 	} else {
-		o.front.oldest = o.newer
+		l.oldest = o.newer
 	}
 	if o.newer != nil {
 		o.newer.older = o.older
 	} else {
-		o.front.newest = o.older
+		l.newest = o.older
 	}
-	o.older, o.newer = nil, nil
+	o.in, o.older, o.newer = nil, nil, nil
 }
 
 // expire ends the connections whose head is late. Those that have sent nothing
 // are told nothing: browsers open connections ahead of need, and would take an
 // answer for that to a request they make later.
 func (f *front) expire(now time.Time) {
-	for f.oldest != nil && now.Sub(f.oldest.since) >= headTimeout {
-		f.oldest.end(http.StatusRequestTimeout, "the request's head did not come in time")
+	for o := f.fresh.oldest; o != nil && now.Sub(o.since) >= headTimeout; o = f.fresh.oldest {
+		o.end(http.StatusRequestTimeout, "the request's head did not come in time")
+	}
+	for o := f.idle.oldest; o != nil && now.Sub(o.since) >= idleTimeout; o = f.idle.oldest {
+		o.end(http.StatusRequestTimeout, "")
 	}
 }
 
 // end closes what no request has come on.
 func (f *front) end() {
 	f.ended = true
-	for f.oldest != nil {
-		f.oldest.end(http.StatusServiceUnavailable, stopping)
+	for _, l := range []*line{&f.fresh, &f.idle} {
+		for l.oldest != nil {
+			l.oldest.end(http.StatusServiceUnavailable, stopping)
+		}
 	}
 }
 
@@ -90,7 +112,10 @@ func (o *opening) end(status int, why string) {
 
 // Data waits for a whole head and sends the connection on its way.
 func (o *opening) Data(c *reactor.Conn, b []byte) (consumed int) {
-	o.begun = true
+	if o.begun = true; o.in == &o.front.idle {
+		o.leave()
+		o.front.fresh.add(o)
+	}
 	n := headEnd(b[:min(len(b), maxHead)])
 	if n == 0 {
 		if len(b) >= maxHead {

@@ -142,6 +142,7 @@ func (r *rig) handler() http.Handler {
 		case <-q.Context().Done():
 		}
 	})
+	mux.HandleFunc("/parked", r.park)
 	mux.HandleFunc("/keep", func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Connection", "keep-alive") })
 	mux.HandleFunc("/tls", func(w http.ResponseWriter, q *http.Request) {
 		fmt.Fprint(w, q.Proto, " ", q.TLS != nil && q.TLS.HandshakeComplete, " ", q.RemoteAddr)
@@ -166,6 +167,38 @@ func (r *rig) handler() http.Handler {
 		mux.ServeHTTP(w, q)
 	})
 }
+
+// park takes the connection to a loop and answers there, after which it waits for
+// the next request.
+func (r *rig) park(w http.ResponseWriter, _ *http.Request) {
+	nc, rw, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		r.t.Error(err)
+		return
+	}
+	rest, _ := rw.Reader.Peek(rw.Reader.Buffered())
+	loop := r.reactor.Loops()[0]
+	c, err := loop.Adopt(nc, rest, waiting{})
+	if err != nil {
+		r.t.Error(err)
+		return
+	}
+	loop.Post(func() {
+		c.Write([]byte("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nparked"))
+		if next := r.server.Idle(c); next != nil {
+			c.SetHandler(next)
+		} else {
+			c.Close()
+		}
+	})
+}
+
+// waiting leaves what comes to the next handler.
+type waiting struct{}
+
+func (waiting) Data(*reactor.Conn, []byte) int { return 0 }
+func (waiting) Writable(*reactor.Conn)         {}
+func (waiting) Closed(*reactor.Conn, error)    {}
 
 // served returns the requests that were served since it was last called.
 func (r *rig) served() string {

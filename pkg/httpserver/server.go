@@ -142,6 +142,18 @@ func (s *Server) listen(l net.Listener, begin func() error) error {
 	return nil
 }
 
+// Idle returns the handler of a connection that was taken over from net/http, and
+// on which the answer to its request has been written: it waits for the next one
+// where it is. It is nil, and the connection to be closed, if the server stops. It
+// is called on the connection's loop. The connection is one whose last request was
+// read to its end, by a length that its head gave.
+func (s *Server) Idle(c *reactor.Conn) reactor.Handler {
+	if s.stopping.Load() {
+		return nil
+	}
+	return s.fronts[c.Loop().Index()].wait(c)
+}
+
 // Unlisten ends the accepting: connections wait in the sockets from now on, for
 // who listens there next. Requests on those that there are go on being served,
 // but nothing is upgraded. It is idempotent.

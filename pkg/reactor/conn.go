@@ -178,6 +178,16 @@ func (c *Conn) Protocol() string {
 	return c.tls.tls.ConnectionState().NegotiatedProtocol
 }
 
+// SetUserTimeout has the kernel end the connection when what was sent has not
+// been acknowledged for so long (TCP_USER_TIMEOUT; RFC 5482): a peer that has gone
+// without a word is noticed by what is sent to it, also where nothing ever comes
+// from it. A socket of another kind has no such timeout, and needs none.
+func (c *Conn) SetUserTimeout(d time.Duration) {
+	if c.state&gone == 0 {
+		_ = unix.SetsockoptInt(int(c.fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(d.Milliseconds()))
+	}
+}
+
 // side returns the side object, made if there was none.
 func (c *Conn) side() *side {
 	if c.x == nil {
