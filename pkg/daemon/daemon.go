@@ -56,6 +56,7 @@ type Daemon struct {
 	broker    *broker.Broker
 	sessions  *session.Manager
 	transport *transport.Server
+	front     *httpserver.Server
 	reactor   *reactor.Reactor
 	tls       *tlsconf.Server // nil without a certificate
 
@@ -174,6 +175,7 @@ func (d *Daemon) startSessions(c *config.Config) (err error) {
 	d.transport, err = transport.New(transport.Options{
 		Broker: d.broker, Sessions: d.sessions, Loops: loops, Limits: transportLimits(c.Session),
 		Hosts: c.Server.Hosts, Origins: c.Server.Origins, Logger: d.log, Now: d.now,
+		Idle: func(c *reactor.Conn) reactor.Handler { return d.front.Idle(c) },
 	})
 	if err != nil {
 		return err
@@ -192,17 +194,17 @@ func (d *Daemon) startDoors(c *config.Config, o Options, listeners map[string][]
 	if err != nil {
 		return err
 	}
-	front, err := httpserver.New(httpserver.Options{
+	d.front, err = httpserver.New(httpserver.Options{
 		Reactor: d.reactor, Handler: doors(d.transport, api, pages()), UpgradePath: transport.Path, Upgrade: d.transport.Upgrade,
 		Logger: d.log, Now: d.now,
 	})
 	if err != nil {
 		return err
 	}
-	d.stop.add("http server", func(ctx context.Context) error { return d.within(ctx, requestTime, front.Shutdown, nil) })
+	d.stop.add("http server", func(ctx context.Context) error { return d.within(ctx, requestTime, d.front.Shutdown, nil) })
 	d.stop.add("connections", d.drain)
-	d.stop.add("accepting", func(context.Context) error { front.Unlisten(); return nil })
-	if err := d.serve(front, listeners); err != nil {
+	d.stop.add("accepting", func(context.Context) error { d.front.Unlisten(); return nil })
+	if err := d.serve(listeners); err != nil {
 		return err
 	}
 	d.startOps(o, listeners["ops"])
@@ -211,9 +213,9 @@ func (d *Daemon) startDoors(c *config.Config, o Options, listeners map[string][]
 
 // serve accepts clients. Where there is no certificate there is no listener for
 // https: see listen.
-func (d *Daemon) serve(front *httpserver.Server, listeners map[string][]net.Listener) error {
+func (d *Daemon) serve(listeners map[string][]net.Listener) error {
 	for _, l := range listeners["http"] {
-		if err := front.Listen(l); err != nil {
+		if err := d.front.Listen(l); err != nil {
 			return err
 		}
 	}
@@ -222,7 +224,7 @@ func (d *Daemon) serve(front *httpserver.Server, listeners map[string][]net.List
 	}
 	secured := d.tls.Config(httpserver.Protocols()...)
 	for _, l := range listeners["https"] {
-		if err := front.ListenTLS(l, secured); err != nil {
+		if err := d.front.ListenTLS(l, secured); err != nil {
 			return err
 		}
 	}
@@ -231,13 +233,13 @@ func (d *Daemon) serve(front *httpserver.Server, listeners map[string][]net.List
 
 // doors sends each request to its handler. No http.ServeMux sees the calls: it
 // would redirect a channel such as /a/../b to another one.
-func doors(ws *transport.Server, api, pages http.Handler) http.Handler {
+func doors(transports *transport.Server, api, pages http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch path := r.URL.Path; {
-		case !ws.HostAllowed(r.Host):
+		case !transports.HostAllowed(r.Host):
 			misdirected(w)
-		case path == transport.Path:
-			ws.ServeHTTP(w, r)
+		case transports.Serves(path):
+			transports.ServeHTTP(w, r)
 		case strings.HasPrefix(path, "/v1/"):
 			api.ServeHTTP(w, r)
 		default:

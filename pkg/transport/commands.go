@@ -10,7 +10,13 @@ import (
 	"github.com/orbitd/orbitd/pkg/session"
 )
 
+var errFollowing = message.Errorf(message.BadRequest, "the channels of an EventSource stand in its URL")
+
 func (x *exchange) subscribe(c *protocol.Command) {
+	if x.session.Following() {
+		x.fail(c.ID, errFollowing)
+		return
+	}
 	start := session.Start{After: c.Position(), Given: c.HasAfter}
 	x.busy = true
 	x.session.Subscribe(c.Channel, start, func(result session.Result) {
@@ -24,11 +30,15 @@ func (x *exchange) subscribed(c *protocol.Command, result session.Result) {
 		return
 	}
 	epoch := x.server.broker.Engine().Status().Epoch
-	x.carrier.object(func(dst []byte) []byte { return protocol.AppendSubscribed(dst, c.ID, result.Offset, epoch) })
+	x.carrier.object(eventReply, func(dst []byte) []byte { return protocol.AppendSubscribed(dst, c.ID, result.Offset, epoch) })
 	x.session.StartOne(c.Channel)
 }
 
 func (x *exchange) unsubscribe(c *protocol.Command) {
+	if x.session.Following() {
+		x.fail(c.ID, errFollowing)
+		return
+	}
 	x.busy = true
 	x.session.Unsubscribe(c.Channel, func(err error) {
 		x.done(func() {
@@ -36,7 +46,7 @@ func (x *exchange) unsubscribe(c *protocol.Command) {
 				x.fail(c.ID, err)
 				return
 			}
-			x.carrier.object(func(dst []byte) []byte { return protocol.AppendDone(dst, c.ID) })
+			x.carrier.object(eventReply, func(dst []byte) []byte { return protocol.AppendDone(dst, c.ID) })
 		})
 	})
 }
@@ -59,7 +69,7 @@ func (x *exchange) published(id uint64, receipts []engine.Receipt, err error) {
 		x.fail(id, err)
 	} else {
 		epoch := x.server.broker.Engine().Status().Epoch
-		x.carrier.object(func(dst []byte) []byte {
+		x.carrier.object(eventReply, func(dst []byte) []byte {
 			return protocol.AppendPublished(dst, id, receipts[0].Offset, epoch, receipts[0].Duplicate)
 		})
 	}
@@ -93,7 +103,7 @@ func (x *exchange) history(c *protocol.Command) {
 				x.fail(c.ID, err)
 				return
 			}
-			x.carrier.object(func(dst []byte) []byte {
+			x.carrier.object(eventReply, func(dst []byte) []byte {
 				return protocol.AppendHistory(dst, c.ID, b.Epoch, b.Messages, b.More)
 			})
 		}
@@ -112,7 +122,7 @@ func (x *exchange) auth(c *protocol.Command) {
 				x.fail(c.ID, err)
 			default:
 				x.session.SetWho(x.session.Who().With(c.App, id))
-				x.carrier.object(func(dst []byte) []byte { return protocol.AppendAuthenticated(dst, c.ID, id.User) })
+				x.carrier.object(eventReply, func(dst []byte) []byte { return protocol.AppendAuthenticated(dst, c.ID, id.User) })
 			}
 		}
 	})

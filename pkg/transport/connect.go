@@ -15,17 +15,18 @@ func (x *exchange) connect(c *protocol.Command) {
 		x.fail(c.ID, message.Errorf(message.BadRequest, "this connection has a session already"))
 		return
 	}
-	token := c.Token
-	if token == "" {
-		token = x.cookie
+	brings := auth.Credentials{Token: c.Token}
+	if c.Token == "" && x.brings != nil {
+		brings = *x.brings
 	}
-	if token == "" && len(c.Auth) == 0 {
+	proven := x.who == nil && brings.Empty() || x.who != nil && c.Token == "" && x.asOf == x.rechecks()
+	if proven && len(c.Auth) == 0 {
 		x.open(c)
 		return
 	}
 	asOf := x.rechecks()
 	x.elsewhere(x.server.broker.Ask, func() func() {
-		who, err := x.authenticate(token, c.Auth)
+		who, err := x.authenticate(brings, c.Auth)
 		return func() {
 			if err != nil {
 				x.refuse(c.ID, err)
@@ -41,10 +42,11 @@ func (x *exchange) connect(c *protocol.Command) {
 // come to the session when that looked, has to be proven again.
 func (x *exchange) rechecks() uint64 { return x.carrier.home().sessions.Manager().Rechecks() }
 
-// authenticate proves all identities that a connect brings. It may block.
-func (x *exchange) authenticate(token string, apps []protocol.Auth) (*broker.Who, error) {
+// authenticate proves all identities that a connect brings, by itself or with its
+// request. It may block.
+func (x *exchange) authenticate(brings auth.Credentials, apps []protocol.Auth) (*broker.Who, error) {
 	ctx := context.Background()
-	id, err := x.server.broker.Authenticate(ctx, auth.Credentials{Token: token})
+	id, err := x.server.broker.Authenticate(ctx, brings)
 	if err != nil {
 		return nil, err
 	}
@@ -138,5 +140,5 @@ func (x *exchange) connected(c *protocol.Command, secret string, resumed bool, r
 		}
 		reply.Subs = append(reply.Subs, sub)
 	}
-	x.carrier.object(func(dst []byte) []byte { return protocol.AppendConnected(dst, c.ID, &reply) })
+	x.carrier.connected(c, &reply)
 }

@@ -25,7 +25,7 @@ func TestDrainTellsLatecomers(t *testing.T) {
 	}
 	for i := range home {
 		part, done := r.server.parts[i], make(chan struct{})
-		part.loop.Post(func() { part.drained = func(w *websocket) { w.Bye(byeRestart, time.Second) }; close(done) })
+		part.loop.Post(func() { part.drained = func(c client) { c.Bye(byeRestart, time.Second) }; close(done) })
 		<-done
 	}
 	late.send(fmt.Sprintf(`{"id":1,"op":"connect","session":%q,"secret":%q}`, o["session"], o["secret"]))
@@ -44,7 +44,7 @@ func (r *rig) partsInUse() map[int]bool {
 	for i, part := range r.server.parts {
 		done := make(chan struct{})
 		part.loop.Post(func() {
-			for range part.websockets {
+			for range part.clients {
 				used[i] = true
 			}
 			close(done)

@@ -2,6 +2,7 @@ package transport
 
 import (
 	"bytes"
+	"github.com/orbitd/orbitd/pkg/auth"
 	"slices"
 	"time"
 
@@ -15,8 +16,13 @@ import (
 // connection is on.
 type carrier interface {
 	session.Conn
-	// object queues one object of the protocol, which build appends.
-	object(build func(dst []byte) []byte)
+	// object queues one object of the protocol, which build appends. event says
+	// what it is, to those who name it.
+	object(event string, build func(dst []byte) []byte)
+	// connected queues the answer to a connect.
+	connected(c *protocol.Command, r *protocol.Connected)
+	// commands returns the exchange itself.
+	commands() *exchange
 	// home is the part that the connection belongs to.
 	home() *part
 	// move takes the connection to another part and calls then there; if the
@@ -47,11 +53,11 @@ const (
 type exchange struct {
 	carrier carrier
 	server  *Server
-	session *session.Session // nil before connect
-	who     *broker.Who      // until connect; then the session knows
-	asOf    uint64           // rechecks, when who began to be proven
-	cookie  string           // the token of the request's cookie
-	began   time.Time        // for the login timeout
+	session *session.Session  // nil before connect
+	who     *broker.Who       // as the request or its connect has proven; then the session knows
+	asOf    uint64            // rechecks, when who began to be proven
+	brings  *auth.Credentials // the request's own; nil if it has none
+	began   time.Time         // for the login timeout
 
 	lines      [][]byte // that wait
 	busy       bool     // a command is being carried out elsewhere
@@ -59,6 +65,8 @@ type exchange struct {
 	slowed     bool     // the first of lines waits for the next tick
 	publishing int      // publishes under way
 	closed     bool
+
+	deliveries []delivery // that came by requests of their own
 
 	publishes, others bucket
 	refused           int // commands beyond the rate, since others was full
@@ -86,10 +94,15 @@ func (x *exchange) feed(text []byte) {
 
 // proceed goes on after something that was waited for.
 func (x *exchange) proceed() {
-	for len(x.lines) > 0 && !x.waits() && !x.closed {
-		line := x.lines[0]
-		x.lines = x.lines[1:]
-		x.command(line)
+	for {
+		for len(x.lines) > 0 && !x.waits() && !x.closed {
+			line := x.lines[0]
+			x.lines = x.lines[1:]
+			x.command(line)
+		}
+		if len(x.lines) > 0 || x.waits() || !x.nextDelivery() {
+			break
+		}
 	}
 	if len(x.lines) == 0 {
 		x.lines = nil
@@ -97,6 +110,11 @@ func (x *exchange) proceed() {
 	if !x.waits() && !x.closed {
 		x.carrier.resume()
 	}
+}
+
+// idle reports whether all commands that have come are answered.
+func (x *exchange) idle() bool {
+	return !x.busy && len(x.lines) == 0 && x.publishing == 0 && len(x.deliveries) == 0
 }
 
 // tick goes on with what was beyond the rate.
@@ -122,6 +140,7 @@ func (x *exchange) close() {
 	}
 	x.closed = true
 	x.lines = nil
+	x.dropDeliveries()
 	if x.session != nil {
 		x.session.Detach(x.carrier)
 	}
@@ -202,7 +221,7 @@ func (x *exchange) tooFast(id uint64) {
 func (x *exchange) carryOut(c *protocol.Command) {
 	switch c.Op {
 	case protocol.OpPing:
-		x.carrier.object(protocol.AppendPong)
+		x.carrier.object(eventPong, protocol.AppendPong)
 	case protocol.OpPong:
 	case protocol.OpAck:
 		x.ack(c)
@@ -228,7 +247,7 @@ func (x *exchange) fail(id uint64, err error) {
 	if e.Cause != nil && e.Code == message.Internal {
 		x.server.log.WithError(err).Error("a command failed")
 	}
-	x.carrier.object(func(dst []byte) []byte { return protocol.AppendError(dst, id, e) })
+	x.carrier.object(eventReply, func(dst []byte) []byte { return protocol.AppendError(dst, id, e) })
 }
 
 // refuse answers a connect with an error and ends the connection.

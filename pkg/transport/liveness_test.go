@@ -105,8 +105,8 @@ func (r *rig) stalled() time.Time {
 	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		part.loop.Post(func() {
 			var s time.Time
-			for w := range part.websockets {
-				s = w.conn.Stalled()
+			for c := range part.clients {
+				s = c.(*websocket).conn.Stalled()
 			}
 			since <- s
 		})

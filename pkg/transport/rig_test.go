@@ -3,13 +3,16 @@ package transport
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -23,6 +26,7 @@ import (
 	"github.com/orbitd/orbitd/pkg/channel"
 	"github.com/orbitd/orbitd/pkg/engine"
 	"github.com/orbitd/orbitd/pkg/engine/memory"
+	"github.com/orbitd/orbitd/pkg/httpserver"
 	"github.com/orbitd/orbitd/pkg/hub"
 	"github.com/orbitd/orbitd/pkg/message"
 	"github.com/orbitd/orbitd/pkg/reactor"
@@ -65,7 +69,11 @@ type rig struct {
 	broker   *broker.Broker
 	sessions *session.Manager
 	server   *Server
-	url      string
+	url      string // of WebSockets, whose handshakes are answered as they come
+	http     string // of everything, by the HTTP server that the daemon has
+	https    string // the same with TLS, and HTTP/2
+	reactor  *reactor.Reactor
+	log      *bytes.Buffer // complete when the test is
 }
 
 type rigOptions struct {
@@ -90,8 +98,10 @@ func newRig(t testing.TB, o rigOptions) *rig {
 	}
 	storage := func(channel.Name) engine.Rule { return o.store }
 	r.engine = memory.New(memory.Options{Rules: storage})
+	r.log = &bytes.Buffer{}
 	log := logrus.New()
-	log.SetOutput(t.Output())
+	log.SetOutput(io.MultiWriter(t.Output(), r.log))
+	log.SetLevel(logrus.DebugLevel)
 	if o.engine == nil {
 		o.engine = func(e engine.Engine) engine.Engine { return e }
 	}
@@ -100,6 +110,7 @@ func newRig(t testing.TB, o rigOptions) *rig {
 	must(t, err)
 	re, err := reactor.New(reactor.Options{Loops: o.loops, Logger: log, Tick: 20 * time.Millisecond})
 	must(t, err)
+	r.reactor = re
 	var hubLoops []hub.Loop
 	var sessionLoops []session.Loop
 	for _, l := range re.Loops() {
@@ -110,15 +121,33 @@ func newRig(t testing.TB, o rigOptions) *rig {
 		Broker: r.broker, Hub: h, Loops: sessionLoops, Limits: o.session, Logger: log, Now: time.Now,
 	})
 	must(t, err)
-	r.server, err = New(Options{Broker: r.broker, Sessions: r.sessions, Loops: re.Loops(), Limits: o.limits, Logger: log, Now: time.Now})
+	var front *httpserver.Server
+	r.server, err = New(Options{Broker: r.broker, Sessions: r.sessions, Loops: re.Loops(), Limits: o.limits, Logger: log, Now: time.Now,
+		Idle: func(c *reactor.Conn) reactor.Handler { return front.Idle(c) }})
 	must(t, err)
 	stop := r.engine.Tail(h.Commit)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
 	r.url = "ws://" + l.Addr().String() + Path
 	must(t, re.Listen(l, func(*reactor.Conn) reactor.Handler { return upgrading{r.server} }))
+	front, err = httpserver.New(httpserver.Options{
+		Reactor: re, Handler: r.server, UpgradePath: Path, Upgrade: r.server.Upgrade, Logger: log, Now: time.Now,
+	})
+	must(t, err)
+	hl, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	must(t, front.Listen(hl))
+	r.http = "http://" + hl.Addr().String()
+	tl, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	must(t, front.ListenTLS(tl, &tls.Config{Certificates: certificate(), NextProtos: httpserver.Protocols()}))
+	r.https = "https://" + tl.Addr().String()
 	t.Cleanup(func() {
 		stop()
+		r.server.Drain(time.Nanosecond)
+		must(t, front.Shutdown(context.Background()))
+		hl.Close()
+		tl.Close()
 		r.broker.Close()
 		must(t, re.Close(context.Background()))
 		must(t, r.engine.Close(context.Background()))
@@ -126,6 +155,13 @@ func newRig(t testing.TB, o rigOptions) *rig {
 	})
 	return r
 }
+
+// certificate is one that nobody trusts.
+var certificate = sync.OnceValue(func() []tls.Certificate {
+	s := httptest.NewTLSServer(nil)
+	defer s.Close()
+	return s.TLS.Certificates
+})
 
 // upgrading takes a connection's first request as a handshake.
 type upgrading struct{ server *Server }

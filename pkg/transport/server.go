@@ -53,8 +53,8 @@ const (
 	maxRefusals    = 1000 // commands refused by the rate, until the connection ends
 )
 
-// Options are what a server is made of. All but Limits, Hosts and Origins are
-// required.
+// Options are what a server is made of. All but Limits, Hosts, Origins and
+// Idle are required.
 type Options struct {
 	Broker   *broker.Broker
 	Sessions *session.Manager
@@ -64,6 +64,9 @@ type Options struct {
 	Origins  []string // beside the server's own
 	Logger   logrus.FieldLogger
 	Now      func() time.Time
+	// Idle returns the handler of a connection of HTTP/1.1 whose poll was answered,
+	// and which waits for its next request. Without one it is closed.
+	Idle func(*reactor.Conn) reactor.Handler
 }
 
 // A Server serves orbit.v1 on all transports.
@@ -75,8 +78,11 @@ type Server struct {
 	origins atomic.Pointer[[]string]
 	log     logrus.FieldLogger
 	now     func() time.Time
+	idle    func(*reactor.Conn) reactor.Handler
 	parts   []*part
 	open    atomic.Int64 // connections
+
+	sessions *session.Manager
 }
 
 // A part is what the connections of one loop share. It is owned by that loop.
@@ -84,10 +90,18 @@ type part struct {
 	server   *Server
 	loop     *reactor.Loop
 	sessions *session.Part
-	dirty    []*websocket     // have something to send at the end of the turn
-	arena    []byte           // where objects are framed; only ever appended to
-	spare    [][][]byte       // slices for websocket.out
-	drained  func(*websocket) // set by Drain, for those that come later
+	streams  map[*down]struct{} // those that are no connection of the loop
+	dirty    []client           // have something to send at the end of the turn
+	arena    []byte             // where objects are framed; only ever appended to
+	spare    [][][]byte         // slices for what a client is to be sent
+	drained  func(client)       // set by Drain, for those that come later
+}
+
+// A client is a connection of the part, on any transport.
+type client interface {
+	tick(now time.Time)
+	turnEnds()
+	Bye(code string, retry time.Duration)
 }
 
 // New returns a server whose connections live on the loops.
@@ -96,13 +110,13 @@ func New(o Options) (*Server, error) {
 		return nil, errors.New("transport: broker, sessions, loops, logger and clock are required")
 	}
 	s := &Server{
-		broker: o.Broker, limits: o.Limits.withDefaults(), log: o.Logger, now: o.Now,
+		broker: o.Broker, limits: o.Limits.withDefaults(), log: o.Logger, now: o.Now, idle: o.Idle, sessions: o.Sessions,
 		wire: protocol.Limits{MaxMessage: o.Broker.MaxMessage()},
 	}
 	s.SetHosts(o.Hosts)
 	s.SetOrigins(o.Origins)
 	for i, sessions := range o.Sessions.Parts() {
-		p := &part{server: s, loop: o.Loops[i], sessions: sessions}
+		p := &part{server: s, loop: o.Loops[i], sessions: sessions, streams: map[*down]struct{}{}}
 		p.loop.OnTurn(p.flush)
 		p.loop.OnTick(p.tick)
 		s.parts = append(s.parts, p)
@@ -163,19 +177,19 @@ func sameHost(u *url.URL, host string) bool {
 	return u.Port() == "" && net.JoinHostPort(u.Hostname(), port) == host
 }
 
-// Len returns how many WebSocket connections there are.
+// Len returns how many connections there are.
 func (s *Server) Len() int { return int(s.open.Load()) }
 
 // Drain tells all clients that the server restarts, and ends their connections,
 // also those that are just being made or move between the loops. They come back
 // at different times within spread.
 func (s *Server) Drain(spread time.Duration) {
-	farewell := func(w *websocket) { w.Bye(byeRestart, minRetry+rand.N(spread)) }
+	farewell := func(c client) { c.Bye(byeRestart, minRetry+rand.N(spread)) }
 	for _, p := range s.parts {
 		p.loop.Post(func() {
 			p.drained = farewell
-			for w := range p.websockets {
-				farewell(w)
+			for c := range p.clients {
+				farewell(c)
 			}
 		})
 	}
@@ -184,35 +198,38 @@ func (s *Server) Drain(spread time.Duration) {
 // minRetry is the least that a client waits for a restarting server.
 const minRetry = 200 * time.Millisecond
 
-// websockets calls yield for each WebSocket connection of the loop.
-func (p *part) websockets(yield func(*websocket) bool) {
+// clients calls yield for each connection of the part.
+func (p *part) clients(yield func(client) bool) {
 	for c := range p.loop.All() {
-		if w, ok := c.Handler().(*websocket); ok && !yield(w) {
+		if one, ok := c.Handler().(client); ok && !yield(one) {
+			return
+		}
+	}
+	for d := range p.streams {
+		if !yield(d) {
 			return
 		}
 	}
 }
 
 func (p *part) tick(now time.Time) {
-	for w := range p.websockets {
-		w.tick(now)
+	for c := range p.clients {
+		c.tick(now)
 	}
 }
 
 // flush ends a turn: every connection sends all it has in one write.
 func (p *part) flush() {
-	for i, w := range p.dirty {
+	for i, c := range p.dirty {
 		p.dirty[i] = nil
-		w.dirty = false
-		w.flush()
+		c.turnEnds()
 	}
 	p.dirty = p.dirty[:0]
 }
 
-// leave takes w out of what the part will touch: it moves to another loop.
-func (p *part) leave(w *websocket) {
-	p.dirty = slices.DeleteFunc(p.dirty, func(other *websocket) bool { return other == w })
-	w.dirty = false
+// leave takes c out of what the part will touch: it moves to another loop.
+func (p *part) leave(c client) {
+	p.dirty = slices.DeleteFunc(p.dirty, func(other client) bool { return other == c })
 }
 
 // arenaSize is how large a piece of memory is from which small frames are cut.

@@ -145,10 +145,10 @@ func TokenOf(r *http.Request) string {
 	return c.Value
 }
 
-// ServeHTTP takes a handshake from net/http to a loop, which answers it as one
+// serveWebSocket takes a handshake from net/http to a loop, which answers it as one
 // that came there: the way of a request behind others on a connection, and of one
 // that is written in some unusual way.
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (s *Server) serveWebSocket(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case r.Method != http.MethodGet:
 		w.Header().Set("Allow", http.MethodGet)

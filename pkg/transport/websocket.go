@@ -10,6 +10,7 @@ import (
 
 	"github.com/gobwas/ws"
 
+	"github.com/orbitd/orbitd/pkg/auth"
 	"github.com/orbitd/orbitd/pkg/channel"
 	"github.com/orbitd/orbitd/pkg/engine"
 	"github.com/orbitd/orbitd/pkg/hub"
@@ -51,7 +52,10 @@ type partial struct {
 func (p *part) newWebsocket(conn *reactor.Conn, token string) *websocket {
 	w := &websocket{conn: conn, part: p}
 	p.server.open.Add(1)
-	w.exchange = exchange{carrier: w, server: p.server, cookie: token, began: p.server.now()}
+	w.exchange = exchange{carrier: w, server: p.server, began: p.server.now()}
+	if token != "" {
+		w.exchange.brings = &auth.Credentials{Token: token}
+	}
 	return w
 }
 
@@ -271,7 +275,7 @@ func (w *websocket) tick(now time.Time) {
 		w.end(violation{ws.StatusPolicyViolation, "a message was not completed in time"})
 	case silent >= limits.Ping && !w.pinged:
 		w.pinged = true
-		w.object(protocol.AppendPing)
+		w.object(eventPing, protocol.AppendPing)
 	}
 }
 
@@ -290,6 +294,12 @@ func (w *websocket) send(b []byte) {
 	}
 }
 
+// turnEnds sends all that was queued in this turn.
+func (w *websocket) turnEnds() {
+	w.dirty = false
+	w.flush()
+}
+
 func (w *websocket) flush() {
 	if len(w.out) == 0 {
 		return
@@ -301,9 +311,15 @@ func (w *websocket) flush() {
 
 // The carrier of the exchange.
 
-func (w *websocket) object(build func([]byte) []byte) {
+func (w *websocket) object(_ string, build func([]byte) []byte) {
 	w.send(w.part.frame(func(dst []byte) []byte { return appendText(dst, build) }))
 }
+
+func (w *websocket) connected(c *protocol.Command, r *protocol.Connected) {
+	w.object(eventOpen, func(dst []byte) []byte { return protocol.AppendConnected(dst, c.ID, r) })
+}
+
+func (w *websocket) commands() *exchange { return &w.exchange }
 
 func (w *websocket) home() *part { return w.part }
 func (w *websocket) resume()     { w.conn.ResumeRead() }
@@ -311,6 +327,7 @@ func (w *websocket) resume()     { w.conn.ResumeRead() }
 func (w *websocket) move(to *part, then func()) {
 	w.flush()
 	w.part.leave(w)
+	w.dirty = false
 	w.conn.Move(to.loop, func(*reactor.Conn) {
 		w.part = to
 		if to.drained != nil {
@@ -334,17 +351,17 @@ func (w *websocket) Blocked() bool { return w.blocked }
 
 // At ends a replay.
 func (w *websocket) At(name channel.Name, offset message.Offset) {
-	w.object(func(dst []byte) []byte { return protocol.AppendAt(dst, name, offset) })
+	w.object(eventAt, func(dst []byte) []byte { return protocol.AppendAt(dst, name, offset) })
 }
 
 // Gap tells what can no longer be delivered.
 func (w *websocket) Gap(g engine.Gap) {
-	w.object(func(dst []byte) []byte { return protocol.AppendGap(dst, g.Channel, g.After, g.To, g.Reason) })
+	w.object(eventGap, func(dst []byte) []byte { return protocol.AppendGap(dst, g.Channel, g.After, g.To, g.Reason) })
 }
 
 // Revoked tells that a subscription has ended.
 func (w *websocket) Revoked(name channel.Name, why *message.Error) {
-	w.object(func(dst []byte) []byte { return protocol.AppendRevoked(dst, name, why) })
+	w.object(eventRevoked, func(dst []byte) []byte { return protocol.AppendRevoked(dst, name, why) })
 }
 
 // Bye tells why the connection ends, and ends it.
@@ -352,7 +369,7 @@ func (w *websocket) Bye(code string, retry time.Duration) {
 	if w.closed {
 		return
 	}
-	w.object(func(dst []byte) []byte { return protocol.AppendBye(dst, message.Code(code), retry) })
+	w.object(eventBye, func(dst []byte) []byte { return protocol.AppendBye(dst, message.Code(code), retry) })
 	status := ws.StatusPolicyViolation
 	if code == byeRestart {
 		status = ws.StatusCode(1012) // RFC 6455 registry: service restart

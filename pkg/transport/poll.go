@@ -1,0 +1,109 @@
+package transport
+
+import (
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/orbitd/orbitd/pkg/channel"
+	"github.com/orbitd/orbitd/pkg/message"
+	"github.com/orbitd/orbitd/pkg/protocol"
+)
+
+// PollPath is where polls are answered.
+const PollPath = "/v1/poll"
+
+// How long a poll is held, in seconds.
+const (
+	maxWait     = 55
+	defaultWait = 25
+)
+
+// A hold is what makes a down a poll: it queues all that is to be said and sends
+// it as one answer, which ends the session's connection. Nothing is delivered by
+// that: the next poll says what has arrived.
+type hold struct {
+	until     time.Time
+	keep      bool                      // the HTTP connection serves on behind the answer
+	something bool                      // is queued that the client waits for
+	named     map[channel.Name]struct{} // by the client: it knows where it stands
+	replays   int                       // that have not been through yet
+}
+
+// servePoll answers a request whose body is commands when there is something.
+func (s *Server) servePoll(w http.ResponseWriter, r *http.Request) {
+	wait, err := waitOf(r)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	s.openDown(w, r, ndjson, &down{shape: lines{}, hold: &hold{
+		until: s.now().Add(wait), keep: r.ProtoAtLeast(1, 1) && !r.Close && w.Header().Get("Connection") == "",
+	}})
+}
+
+// waitOf returns how long the client wants to wait.
+func waitOf(r *http.Request) (time.Duration, error) {
+	text := r.URL.Query().Get("wait")
+	if text == "" {
+		return defaultWait * time.Second, nil
+	}
+	n, err := strconv.ParseUint(text, 10, 8)
+	if err != nil || n > maxWait {
+		return 0, message.Errorf(message.BadRequest, "wait is a number of seconds from 0 to %d", maxWait)
+	}
+	return time.Duration(n) * time.Second, nil
+}
+
+// connected notes of which subscriptions the client knows where they stand. The
+// answer to its connect is news where a subscription was refused, and where there
+// is a new session and nothing that could come.
+func (h *hold) connected(c *protocol.Command, r *protocol.Connected) {
+	h.named = make(map[channel.Name]struct{}, len(c.Last))
+	for _, m := range c.Last {
+		h.named[m.Channel] = struct{}{}
+	}
+	for i := range r.Subs {
+		if r.Subs[i].Err == nil {
+			h.replays++
+		}
+	}
+	h.something = h.replays < len(r.Subs) || h.replays == 0 && !r.Resumed
+}
+
+// replayed notes that a subscription has caught up. Where it began is news to a
+// client that has not named it.
+func (h *hold) replayed(name channel.Name) {
+	h.replays--
+	if _, ok := h.named[name]; !ok {
+		h.something = true
+	}
+}
+
+// over reports whether the answer is complete: all commands are answered, and
+// there is something, or the time is over and nothing is being read.
+func (d *down) over() bool {
+	h := d.hold
+	switch {
+	case !d.exchange.idle():
+		return false
+	case h.something:
+		return true
+	}
+	return h.replays <= 0 && !d.part.server.now().Before(h.until)
+}
+
+// answer sends all that is queued and ends the session's connection.
+func (d *down) answer() {
+	d.closed = true
+	d.exchange.close()
+	size := 0
+	for _, b := range d.out {
+		size += len(b)
+	}
+	d.header.Set("Content-Length", strconv.Itoa(size))
+	if d.blocked = d.wire.write(d.begun(d.out)...); !d.blocked {
+		d.wire.finish(d.hold.keep)
+	}
+	d.out = nil
+}
