@@ -1,5 +1,7 @@
 package main
 
+import "time"
+
 // A bug is one that is planted: in file, old becomes new. Some test that run names,
 // in the package, must then fail.
 type bug struct {
@@ -7,6 +9,7 @@ type bug struct {
 	file       string
 	old, new   string
 	pkg, run   string
+	wait       time.Duration // for the tests, if they then wait for ever; default: patience
 }
 
 const (

@@ -6,11 +6,12 @@
 //
 // The tree stays as it is: go test is given the changed file beside it (-overlay).
 // A tenth of the engines' seeds must do. Exit status: 1 if a bug was not caught, or
-// cannot be planted any more because the code has changed; then bugs.go is to
-// follow.
+// cannot be planted any more because the code has changed; then bugs.go or ldap.go is
+// to follow.
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -21,6 +22,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -39,7 +41,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	missed := 0
-	for _, b := range bugs {
+	for _, b := range slices.Concat(bugs, ldapBugs) {
 		if !strings.Contains(b.name, *run) || ctx.Err() != nil {
 			continue
 		}
@@ -70,18 +72,19 @@ func (b *bug) caught(ctx context.Context) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	begin := time.Now()
-	test := exec.CommandContext(ctx, "go", "test", "-overlay", overlay, "-run", b.run, "-failfast", "./"+b.pkg)
+	wait := cmp.Or(b.wait, patience-10*time.Second)
+	test := exec.CommandContext(ctx, "go", "test", "-overlay", overlay, "-run", b.run, "-failfast", "-timeout", wait.String(), "./"+b.pkg)
 	test.Env = append(os.Environ(), "ENGINETEST_SEEDS="+seeds)
 	out, err := test.CombinedOutput()
 	took := time.Since(begin).Round(100 * time.Millisecond)
 	if err == nil {
 		return "", fmt.Errorf("NOT CAUGHT by %s of %s, %v", b.run, b.pkg, took)
 	}
-	failed := regexp.MustCompile(`(?m)^\s*--- FAIL: (\S+)`).FindAllSubmatch(out, -1)
+	failed := regexp.MustCompile(`(?m)^\s*--- FAIL: (\S+)|^panic: test timed out after .*\n\s*running tests:\n\s*(\S+)`).FindAllSubmatch(out, -1)
 	if _, ok := errors.AsType[*exec.ExitError](err); !ok || len(failed) == 0 {
 		return "", fmt.Errorf("NOT TRIED: %w\n%s", err, out)
 	}
-	return fmt.Sprintf("caught by %s, %v", failed[len(failed)-1][1], took), nil
+	return fmt.Sprintf("caught by %s, %v", cmp.Or(string(failed[len(failed)-1][1]), string(failed[len(failed)-1][2])), took), nil
 }
 
 // plant writes the changed file, and the overlay that puts it in the place of the

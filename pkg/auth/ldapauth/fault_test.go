@@ -113,6 +113,27 @@ func TestBrokenWire(t *testing.T) {
 	}
 }
 
+// L6: an answer that goes on and on is not read to its end, however fast it comes.
+func TestEndlessAnswer(t *testing.T) {
+	f := newFake(t)
+	const length = 128 << 20
+	var taken atomic.Int64
+	p := newProxy(t, strings.TrimPrefix(f.url, "ldap://"), func(c net.Conn, _ []byte) {
+		_, err := c.Write([]byte{0x30, 0x84, 0x08, 0x00, 0x00, 0x00, 0x04, 0x84, 0x07, 0xff, 0xff, 0xfa})
+		for err == nil && taken.Load() < length {
+			var n int
+			n, err = c.Write(make([]byte, 1<<20))
+			taken.Add(int64(n))
+		}
+	})
+	o := f.options()
+	o.URLs, o.OperationTimeout, o.LoginTimeout = []string{p.url}, time.Minute, time.Minute
+	_, err := login(t, open(t, o), "alice", "alice-secret")
+	if wantUnknown(t, err); taken.Load() > length/2 {
+		t.Errorf("%d bytes of an answer were taken", taken.Load())
+	}
+}
+
 // L6: one byte now and then is an answer that takes too long, not one that goes on.
 func TestSlowWire(t *testing.T) {
 	f := newFake(t)
@@ -231,43 +252,39 @@ func TestEndlessNesting(t *testing.T) {
 	}
 }
 
-// So many logins at a time, and no more; whose caller has gone does not wait.
+// So many logins at a time, and no more: the next one waits, and asks nothing.
 func TestLoginsInFlight(t *testing.T) {
-	var now, most atomic.Int32
-	var full sync.Once
-	release := make(chan struct{})
+	asked, release := make(chan struct{}, 2*ldapauth.MaxLogins), make(chan struct{})
 	f := newFake(t, func(f *fake) {
 		f.search = func(w *gldap.ResponseWriter, r *gldap.Request) {
-			n := now.Add(1)
-			for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
-			}
-			if n >= ldapauth.MaxLogins {
-				full.Do(func() { close(release) }) // all that may are here
-			}
+			asked <- struct{}{}
 			<-release
-			now.Add(-1)
 			f.searchAlice(w, r)
 		}
 	})
 	o := f.options()
-	o.Connections, o.GroupBase, o.Remember = 3*ldapauth.MaxLogins, "", -1
+	o.Connections, o.GroupBase, o.Remember = 2*ldapauth.MaxLogins, "", -1
 	o.OperationTimeout, o.LoginTimeout = time.Minute, time.Minute
 	a := open(t, o)
 	var all sync.WaitGroup
-	for range 3 * ldapauth.MaxLogins {
+	for range ldapauth.MaxLogins {
 		all.Go(func() {
 			if _, err := a.Authenticate(context.Background(), auth.Credentials{User: "alice", Password: "alice-secret"}); err != nil {
 				t.Error(err)
 			}
 		})
 	}
-	<-release
-	_, err := a.Authenticate(cancelled(), auth.Credentials{User: "alice", Password: "alice-secret"})
-	wantUnknown(t, err)
-	all.Wait()
-	if n := most.Load(); n > ldapauth.MaxLogins {
-		t.Errorf("%d at a time", n)
+	for range ldapauth.MaxLogins {
+		<-asked
 	}
+	short, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	_, err := a.Authenticate(short, auth.Credentials{User: "alice", Password: "alice-secret"})
+	if wantUnknown(t, err); len(asked) != 0 {
+		t.Errorf("%d logins at a time", ldapauth.MaxLogins+len(asked))
+	}
+	close(release)
+	all.Wait()
 }
 
 // Close ends what waits for a server that does not answer.

@@ -1,7 +1,6 @@
 package ldapauth_test
 
 import (
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -95,7 +94,7 @@ func wantUnknown(t *testing.T, err error) {
 	}
 }
 
-func trust(t *testing.T, ca string) *tls.Config {
+func trust(t testing.TB, ca string) *tls.Config {
 	t.Helper()
 	pem, err := os.ReadFile(ca)
 	if err != nil {
@@ -113,11 +112,4 @@ func has(id *auth.Identity, groups ...string) bool {
 		}
 	}
 	return true
-}
-
-// cancelled is a context that has ended.
-func cancelled() context.Context {
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	return ctx
 }
