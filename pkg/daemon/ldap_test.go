@@ -271,6 +271,19 @@ func TestOtherDirectory(t *testing.T) {
 	}
 }
 
+// Who is in more groups than a token has room for logs in all the same.
+func TestManyGroups(t *testing.T) {
+	d := slapd.Start(t, slapd.Options{})
+	for i := range 300 {
+		name := fmt.Sprintf("a group with a long name, number %d", i)
+		d.Add(`cn=`+strings.ReplaceAll(name, ",", `\,`)+","+slapd.Groups, "objectClass: groupOfNames", "cn: "+name, "member: "+slapd.Person("alice"))
+	}
+	s := newLDAPSite(t, d, "")
+	alice := s.read("alice")
+	s.tell("1")
+	alice.until("live, 1")
+}
+
 // README's lines for a directory do what it says.
 func TestReadme(t *testing.T) {
 	d := slapd.Start(t, slapd.Options{})

@@ -1,9 +1,11 @@
 package daemon
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -77,9 +79,34 @@ func (r *rights) tokens(c *config.Config, a config.Auth, now func() time.Time) (
 		return nil, err
 	}
 	if key.CanSign() && r.issuer == nil {
-		r.issuer = t
+		r.issuer = issuer{t, r}
 	}
 	return t, nil
+}
+
+// An issuer leaves the groups out of a token that is too long with them: where
+// their realm can tell them again, it is asked whenever the token is shown.
+type issuer struct {
+	tokens *tokenauth.Authenticator
+	rights *rights
+}
+
+func (i issuer) Issue(id *auth.Identity) (token string, expires time.Time, err error) {
+	token, expires, err = i.tokens.Issue(id)
+	if !errors.Is(err, tokenauth.ErrTooLong) || !i.rights.refreshes(id.Realm) {
+		return token, expires, err
+	}
+	bare := *id
+	bare.Groups = nil
+	return i.tokens.Issue(&bare)
+}
+
+// refreshes reports whether a realm can tell about its users again.
+func (r *rights) refreshes(realm string) bool {
+	return slices.ContainsFunc(r.members, func(m auth.Named) bool {
+		_, ok := m.Authenticator.(auth.Refresher)
+		return ok && m.Name == realm
+	})
 }
 
 // ownKey is where the daemon keeps the key that it has made itself.

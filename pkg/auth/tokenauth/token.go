@@ -119,6 +119,9 @@ func notOfTokens(r rune) bool {
 	return true
 }
 
+// ErrTooLong says that an identity has too many groups for a token.
+var ErrTooLong = errors.New("too many groups for a token")
+
 // Issue returns a token for an identity, and when it ends: after the TTL, or
 // when the identity does if that is sooner.
 func (a *Authenticator) Issue(id *auth.Identity) (token string, expires time.Time, err error) {
@@ -147,7 +150,7 @@ func (a *Authenticator) Issue(id *auth.Identity) (token string, expires time.Tim
 	case err != nil:
 		return "", time.Time{}, fmt.Errorf("issue token: %w", err)
 	case len(token) > MaxLength:
-		return "", time.Time{}, fmt.Errorf("issue token: %d groups make it longer than %d bytes", len(id.Groups), MaxLength)
+		return "", time.Time{}, fmt.Errorf("issue token: %w: with %d it is longer than %d bytes", ErrTooLong, len(id.Groups), MaxLength)
 	}
 	return token, expires, nil
 }
