@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -173,12 +174,21 @@ func (s *Server) run() error {
 	defer func() { _ = log.Close() }()
 	cmd := exec.Command(binary, "-f", filepath.Join(s.dir, "slapd.conf"), "-h", strings.Join([]string{s.Plain, s.Secure, s.Socket}, " "), "-d", "stats")
 	cmd.Stdout, cmd.Stderr = log, log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // a test that is killed leaves none behind
-	if err := cmd.Start(); err != nil {
+	// A test that is killed leaves none behind. To the kernel a parent ends with the
+	// thread that has started the child, which therefore stays.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	started, ended := make(chan error, 1), make(chan error, 1)
+	go func() {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := cmd.Start()
+		if started <- err; err == nil {
+			ended <- cmd.Wait()
+		}
+	}()
+	if err := <-started; err != nil {
 		return err
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
 	for {
 		c, err := ldap.DialURL(s.Socket)
 		if err == nil {
