@@ -87,6 +87,15 @@ func (w *Who) Expires() time.Time {
 	return first
 }
 
+// Expired reports whether the first of the identities has ended.
+func (w *Who) Expired(now time.Time) bool {
+	if w == nil {
+		return false
+	}
+	expires := w.Expires()
+	return !expires.IsZero() && !now.Before(expires)
+}
+
 // in returns the identity that counts in an application, or nil.
 func (w *Who) in(app string, vouches func(realm, app string) bool) *auth.Identity {
 	if w == nil {

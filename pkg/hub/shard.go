@@ -109,6 +109,9 @@ func (s *Shard) find(name channel.Name, format Format) *topic {
 // Joined reports whether sub is a member of a topic.
 func (sub *Subscription) Joined() bool { return sub.topic != nil }
 
+// Channel returns the name of the channel of whose topic sub is a member.
+func (sub *Subscription) Channel() channel.Name { return sub.topic.name }
+
 // Live reports whether sub is handed messages as they commit.
 func (sub *Subscription) Live() bool { return sub.topic != nil && sub.slot >= 0 }
 

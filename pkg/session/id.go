@@ -33,10 +33,19 @@ func keyOf(realm, user, name string) engine.SessionKey {
 	return engine.SessionKey(sum[:16])
 }
 
+// A secretHash is the first half of a secret's SHA-256. Secrets are 128 random
+// bits, so that a longer one would be no harder to find a preimage of.
+type secretHash [16]byte
+
+func hashSecret(text string) secretHash {
+	sum := sha256.Sum256([]byte(text))
+	return secretHash(sum[:len(secretHash{})])
+}
+
 // newSecret returns a fresh secret and its hash, which is all that is kept.
-func newSecret() (text string, hash [32]byte) {
+func newSecret() (text string, hash secretHash) {
 	var raw [16]byte
 	rand.Read(raw[:])
 	text = base64.RawURLEncoding.EncodeToString(raw[:])
-	return text, sha256.Sum256([]byte(text))
+	return text, hashSecret(text)
 }

@@ -71,7 +71,10 @@ type Manager struct {
 	limits Limits
 	log    logrus.FieldLogger
 	now    func() time.Time
+	start  time.Time
 	parts  []*Part
+
+	nobody *owner // of all sessions that have none
 
 	rechecks atomic.Uint64
 
@@ -86,7 +89,8 @@ func NewManager(o Options) (*Manager, error) {
 	}
 	m := &Manager{
 		broker: o.Broker, limits: o.Limits.withDefaults(), log: o.Logger, now: o.Now,
-		sessions: map[ID]*Session{},
+		start:    o.Now().Add(-1), // so that no uptime is 0, which is never
+		sessions: map[ID]*Session{}, nobody: &owner{},
 	}
 	for i, shard := range o.Hub.Shards() {
 		m.parts = append(m.parts, newPart(m, o.Loops[i], shard, i))
@@ -96,6 +100,10 @@ func NewManager(o Options) (*Manager, error) {
 
 // Parts returns the manager's parts, in the order of the loops.
 func (m *Manager) Parts() []*Part { return m.parts }
+
+// uptime returns for how long the manager has been there, which a clock that is set
+// does not change.
+func (m *Manager) uptime() time.Duration { return m.now().Sub(m.start) }
 
 // Limits returns the limits in force.
 func (m *Manager) Limits() Limits { return m.limits }
@@ -122,7 +130,7 @@ func (m *Manager) find(id ID) *Session {
 	defer m.mu.Unlock()
 	s := m.sessions[id]
 	if s != nil {
-		s.sought = m.now()
+		s.sought = m.uptime()
 	}
 	return s
 }
@@ -143,10 +151,10 @@ func (m *Manager) enter(s *Session) (*Session, error) {
 
 // remove takes s out of the table, unless somebody has found it there within its
 // time to live: that connection is on its way to the session.
-func (m *Manager) remove(s *Session, now time.Time) bool {
+func (m *Manager) remove(s *Session, up time.Duration) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if now.Sub(s.sought) < m.limits.TTL {
+	if s.sought != 0 && up-s.sought < m.limits.TTL {
 		return false
 	}
 	delete(m.sessions, s.id)
@@ -255,8 +263,11 @@ func (p *Part) Open(r Request, done func(*Session, error)) {
 
 // Create makes a new session without a name, on this part.
 func (p *Part) Create(r Request) (*Session, error) {
-	realm, user := r.Who.Owner()
-	return p.enter(&Session{id: newID(), realm: realm, user: user})
+	owned := p.manager.nobody
+	if realm, user := r.Who.Owner(); realm != "" || user != "" {
+		owned = &owner{realm: realm, user: user}
+	}
+	return p.enter(&Session{id: newID(), owner: owned})
 }
 
 // enter makes s one of this part's sessions, unless there is one of its name.
@@ -264,8 +275,9 @@ func (p *Part) enter(s *Session) (*Session, error) {
 	s.part = p
 	entered, err := p.manager.enter(s)
 	if err == nil && entered == s {
-		s.detachedAt = p.manager.now()
-		p.sessions[s] = struct{}{}
+		s.detachedAt = p.manager.uptime()
+		s.index = int32(len(p.sessions))
+		p.sessions = append(p.sessions, s)
 	}
 	return entered, err
 }
@@ -301,8 +313,10 @@ func (p *Part) revive(fresh, stored engine.Session, found bool) *Session {
 		record = stored
 	}
 	s := &Session{
-		id: ID(record.Key), name: record.Name, realm: record.Realm, user: record.User,
-		secrets: record.Secrets, known: found,
+		id: ID(record.Key), owner: &owner{realm: record.Realm, user: record.User, name: record.Name}, known: found,
+	}
+	for i, hash := range record.Secrets {
+		copy(s.secrets[i][:], hash[:])
 	}
 	for _, stored := range record.Subscriptions {
 		sub := s.add(stored.Channel)

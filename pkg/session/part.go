@@ -17,7 +17,7 @@ type Part struct {
 	shard   *hub.Shard
 	index   int
 
-	sessions map[*Session]struct{}
+	sessions []*Session      // in no order; Session.index is the place
 	behind   []*subscription // fell behind in this turn: to be served after the round
 	served   int             // of these
 	feeds    []*feed         // were handed messages in this turn
@@ -26,7 +26,7 @@ type Part struct {
 }
 
 func newPart(m *Manager, loop Loop, shard *hub.Shard, index int) *Part {
-	p := &Part{manager: m, loop: loop, shard: shard, index: index, sessions: map[*Session]struct{}{}}
+	p := &Part{manager: m, loop: loop, shard: shard, index: index}
 	loop.OnTurn(p.turn)
 	loop.OnTick(p.tick)
 	return p
@@ -73,14 +73,24 @@ func (p *Part) turn() {
 
 func (p *Part) tick(now time.Time) {
 	p.shard.Tick()
-	for s := range p.sessions {
-		s.tick(now)
+	for i := len(p.sessions) - 1; i >= 0; i-- { // backwards: one that ends is replaced by the last
+		p.sessions[i].tick(now)
 	}
+}
+
+// drop takes out a session that has ended.
+func (p *Part) drop(s *Session) {
+	end := len(p.sessions) - 1
+	last := p.sessions[end]
+	p.sessions[s.index], last.index = last, s.index
+	p.sessions[end] = nil
+	p.sessions = p.sessions[:end]
+	s.index = removed
 }
 
 // recheck has the connected sessions judged again that are concerned.
 func (p *Part) recheck(concerned func(*broker.Who) bool, c *countdown) {
-	for s := range p.sessions {
+	for _, s := range p.sessions {
 		if s.conn == nil || !concerned(s.who) {
 			continue // without a client: judged when it comes back
 		}
@@ -91,7 +101,7 @@ func (p *Part) recheck(concerned func(*broker.Who) bool, c *countdown) {
 
 // connected returns who the clients are that have proven something.
 func (p *Part) connected() (all []*broker.Who) {
-	for s := range p.sessions {
+	for _, s := range p.sessions {
 		if s.conn != nil && s.who != nil {
 			all = append(all, s.who)
 		}

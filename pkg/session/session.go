@@ -2,7 +2,6 @@ package session
 
 import (
 	"context"
-	"crypto/sha256"
 	"crypto/subtle"
 	"slices"
 	"strings"
@@ -19,29 +18,41 @@ import (
 // but Part is called there. It begins with Part.Open or Part.Create, is taken up
 // by Attach as often as the client comes back, and ends when its time to live
 // has passed without a connection.
+//
+// It is small, because there are many: TestSizes says how small. Times count from
+// the manager's start.
 type Session struct {
-	part *Part // never changes
+	part  *Part  // never changes
+	owner *owner // never changes
+	id    ID
 
-	id          ID
-	realm, user string
-	name        string      // of a durable session, else empty
-	secrets     [2][32]byte // hashes of the newest and the one before it
-	known       bool        // a client had it before
-
+	secrets [2]secretHash   // of the newest secret and the one before it
 	subs    []*subscription // by channel
 	feed    *feed           // instead of these, for a client with one position; else nil
 	unacked int             // bytes that were sent and not acknowledged, or are being read
-	turn    int             // whose of subs it is to be first
-	seen    time.Time       // when the engine last heard of it
 
-	sought time.Time // when it was last looked up; guarded by Manager.mu
+	// Of the current connection; nil while there is none.
+	conn Conn
+	who  *broker.Who
 
-	// Of the current connection; nil and zero while there is none.
-	conn       Conn
-	who        *broker.Who
-	expires    time.Time // of the identities; zero: never
-	manual     bool
-	detachedAt time.Time // if conn is nil
+	detachedAt time.Duration // if conn is nil
+	seen       time.Duration // when the engine last heard of it; 0: it has not
+	sought     time.Duration // when it was last looked up; guarded by Manager.mu
+
+	index  int32  // in Part.sessions; removed is in none
+	turn   uint16 // whose of subs it is to be first
+	known  bool   // a client had it before
+	manual bool   // the application on the current connection acknowledges
+}
+
+// removed is the index of a session that has ended.
+const removed = -1
+
+// An owner is whose a session is, and what its user calls it. Sessions without
+// either, of which there are most, share one.
+type owner struct {
+	realm, user string
+	name        string // of a durable session, else empty
 }
 
 // Part returns the part that the session belongs to.
@@ -52,7 +63,7 @@ func (s *Session) ID() string { return s.id.String() }
 
 // TTL returns for how long the session outlives its connection.
 func (s *Session) TTL() time.Duration {
-	if s.name != "" {
+	if s.owner.name != "" {
 		return s.part.manager.limits.DurableTTL
 	}
 	return s.ttl()
@@ -84,14 +95,14 @@ func (s *Session) Attach(conn Conn, r Request) (secret string, resumed, ok bool)
 // session has no secret yet.
 func (s *Session) opensFor(r Request) bool {
 	realm, user := r.Who.Owner()
-	if realm != s.realm || user != s.user || s.removed() {
+	if realm != s.owner.realm || user != s.owner.user || s.index == removed {
 		return false
 	}
-	return !s.known || (s.name != "" && r.Name == s.name) || s.selectedBy(r)
+	return !s.known || (s.owner.name != "" && r.Name == s.owner.name) || s.selectedBy(r)
 }
 
 func (s *Session) selectedBy(r Request) bool {
-	hash := sha256.Sum256([]byte(r.Secret))
+	hash := hashSecret(r.Secret)
 	good := subtle.ConstantTimeCompare(hash[:], s.secrets[0][:]) | subtle.ConstantTimeCompare(hash[:], s.secrets[1][:])
 	return good == 1 && r.Secret != ""
 }
@@ -101,7 +112,7 @@ func (s *Session) selectedBy(r Request) bool {
 func (s *Session) rotate(r Request) string {
 	text, hash := newSecret()
 	if s.selectedBy(r) {
-		s.secrets[1] = sha256.Sum256([]byte(r.Secret))
+		s.secrets[1] = hashSecret(r.Secret)
 	} else {
 		s.secrets[1] = s.secrets[0]
 	}
@@ -118,7 +129,7 @@ func (s *Session) Conn() Conn { return s.conn }
 
 // SetWho changes who the client is. Subscriptions are not judged again; see
 // Manager.Recheck.
-func (s *Session) SetWho(who *broker.Who) { s.who, s.expires = who, who.Expires() }
+func (s *Session) SetWho(who *broker.Who) { s.who = who }
 
 // Detach takes conn away if it is the session's connection: it is lost, or the
 // client has closed it. What is not acknowledged will be sent again.
@@ -126,14 +137,14 @@ func (s *Session) Detach(conn Conn) {
 	if s.conn != conn {
 		return // another has taken its place
 	}
-	s.conn, s.who, s.expires = nil, nil, time.Time{}
+	s.conn, s.who = nil, nil
 	for _, sub := range s.subs {
 		sub.stop()
 	}
 	if s.feed != nil {
 		s.feed.stop()
 	}
-	s.detachedAt = s.part.manager.now()
+	s.detachedAt = s.part.manager.uptime()
 	s.touch()
 }
 
@@ -146,8 +157,8 @@ func (s *Session) dismiss(code string, retry time.Duration) {
 
 // touch says to the engine that a named session was seen.
 func (s *Session) touch() {
-	if s.name != "" {
-		s.seen = s.part.manager.now()
+	if s.owner.name != "" {
+		s.seen = s.part.manager.uptime()
 		s.part.moves = append(s.part.moves, engine.CursorMove{Key: engine.SessionKey(s.id)})
 	}
 }
@@ -159,27 +170,23 @@ func (s *Session) Writable() {
 		s.feed.pump()
 	}
 	for i := range s.subs {
-		s.subs[(s.turn+i)%len(s.subs)].pump()
+		s.subs[(int(s.turn)+i)%len(s.subs)].pump()
 	}
 	s.turn++
-}
-
-func (s *Session) removed() bool {
-	_, ok := s.part.sessions[s]
-	return !ok
 }
 
 // tick ends the session when its time has come, and the connection when an
 // identity has expired.
 func (s *Session) tick(now time.Time) {
+	up := now.Sub(s.part.manager.start)
 	switch {
 	case s.conn == nil:
-		if now.Sub(s.detachedAt) >= s.ttl() && s.part.manager.remove(s, now) {
-			delete(s.part.sessions, s)
+		if up-s.detachedAt >= s.ttl() && s.part.manager.remove(s, up) {
+			s.part.drop(s)
 		}
-	case !s.expires.IsZero() && !now.Before(s.expires):
+	case s.who.Expired(now):
 		s.dismiss(ByeUnauthorized, 0)
-	case now.Sub(s.seen) >= s.part.manager.limits.DurableTTL/100:
+	case s.seen == 0 || up-s.seen >= s.part.manager.limits.DurableTTL/100:
 		s.touch() // or a quiet client's session would expire under it
 	}
 }
@@ -263,7 +270,7 @@ func (s *Session) Save(done func(error)) { s.saveWithout(nil, done) }
 
 // saveWithout is Save but for one subscription; nil is none.
 func (s *Session) saveWithout(sub *subscription, done func(error)) {
-	if s.name == "" {
+	if s.owner.name == "" {
 		done(nil)
 		return
 	}
@@ -274,8 +281,11 @@ func (s *Session) saveWithout(sub *subscription, done func(error)) {
 
 func (s *Session) record(without *subscription) engine.Session {
 	r := engine.Session{
-		Key: engine.SessionKey(s.id), Realm: s.realm, User: s.user, Name: s.name,
-		Secrets: s.secrets, TTL: s.part.manager.limits.DurableTTL,
+		Key: engine.SessionKey(s.id), Realm: s.owner.realm, User: s.owner.user, Name: s.owner.name,
+		TTL: s.part.manager.limits.DurableTTL,
+	}
+	for i, hash := range s.secrets {
+		copy(r.Secrets[i][:], hash[:])
 	}
 	for _, sub := range s.subs {
 		if sub != without {

@@ -108,7 +108,7 @@ func (s *Session) takeUp(sub *subscription) Result {
 	}
 	visible := sub.join()
 	sub.begin(Start{After: sub.acked, Given: true}, visible)
-	sub.resumed, sub.again = true, visible.Offset
+	sub.past.resumed, sub.past.again = true, visible.Offset
 	return Result{Channel: sub.name, Offset: visible.Offset}
 }
 
@@ -205,8 +205,8 @@ func (s *Session) Ack(name channel.Name, offset message.Offset) error {
 	if offset > sub.Sent {
 		return message.Errorf(message.BadRequest, "ack of %s up to %d is beyond %d, the last that was sent", name, offset, sub.Sent)
 	}
-	if !sub.trusted {
-		sub.early = max(sub.early, offset) // so far Sent is what the client said
+	if !sub.trusted() {
+		sub.past.early = max(sub.past.early, offset) // so far Sent is what the client said
 		return nil
 	}
 	sub.moveCursor(message.Position{Epoch: sub.epoch, Offset: offset})
@@ -223,7 +223,7 @@ func (sub *subscription) moveCursor(to message.Position) {
 		return
 	}
 	sub.acked = to
-	if s := sub.session; s.name != "" {
+	if s := sub.session; s.owner.name != "" {
 		s.part.moves = append(s.part.moves, engine.CursorMove{
 			Key: engine.SessionKey(s.id), Channel: sub.name, Cursor: engine.Cursor{Position: to},
 		})

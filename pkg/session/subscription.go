@@ -26,43 +26,65 @@ type subscription struct {
 
 	acked  message.Position // the cursor
 	epoch  message.Epoch    // of Sent
-	again  message.Offset   // up to here an earlier process of the client may have had messages
-	early  message.Offset   // was acknowledged before Sent was trusted
+	past   *past            // nil, mostly
 	window window
 
-	stored  bool // was read from the engine: how far it was sent is not known
-	resumed bool // starts at the cursor
-	started bool // its reply was queued: messages may follow
-	replay  bool // has a start in the past: At says when it is through
-	trusted bool // Sent is known to belong to this history
-	reading bool // a read of the log is under way
 	// life counts joins, starts and stops, so that the answer of a read that
 	// was asked for in an earlier one is known as such.
-	life uint32
+	life    uint32
+	stored  bool // was read from the engine: how far it was sent is not known
+	started bool // its reply was queued: messages may follow
+	reading bool // a read of the log is under way
+}
+
+// A past is what a subscription has to know that started in the past, until it has
+// caught up, and one whose client may have had an earlier process.
+type past struct {
+	again    message.Offset // up to here that process may have had messages
+	early    message.Offset // was acknowledged before Sent was trusted
+	resumed  bool           // starts at the cursor
+	trusted  bool           // Sent is known to belong to this history
+	replayed bool           // it has caught up, and At has said so
+}
+
+// trusted reports whether Sent is known to belong to this history.
+func (sub *subscription) trusted() bool { return sub.past == nil || sub.past.trusted }
+
+// again returns up to where messages may come for the second time.
+func (sub *subscription) again() message.Offset {
+	if sub.past == nil {
+		return 0
+	}
+	return sub.past.again
 }
 
 // join makes sub a member of its channel's topic and returns where the channel
 // ends, after everything from there on is sure to come.
 func (sub *subscription) join() message.Position {
 	s := sub.session
-	return s.part.join(&sub.Subscription, sub.name, s.conn.Format())
+	visible := s.part.join(&sub.Subscription, sub.name, s.conn.Format())
+	sub.name = sub.Channel() // all members of a topic share the bytes of its name
+	return visible
 }
 
 // begin sets where sub stands. Where the client says that itself, it goes on
 // behind what it has had, and yet an earlier process of it may have been further.
 func (sub *subscription) begin(start Start, visible message.Position) {
+	again := sub.again()
 	if sub.stored {
-		sub.stored, sub.again = false, visible.Offset
+		sub.stored, again = false, visible.Offset
 	}
-	sub.resumed, sub.early, sub.replay, sub.epoch = false, 0, start.Given, visible.Epoch
 	if !start.Given {
-		sub.Sent, sub.trusted = visible.Offset, true
+		sub.Sent, sub.epoch, sub.past = visible.Offset, visible.Epoch, nil
+		if again > 0 {
+			sub.past = &past{again: again, trusted: true, replayed: true}
+		}
 		sub.moveCursor(visible)
 		return
 	}
-	sub.Sent, sub.epoch = start.After.Offset, start.After.Epoch
-	sub.trusted = sub.epoch == visible.Epoch && sub.Sent <= visible.Offset && sub.Sent > 0
-	if sub.trusted {
+	sub.Sent, sub.epoch, sub.past = start.After.Offset, start.After.Epoch, &past{again: again}
+	if sub.epoch == visible.Epoch && sub.Sent <= visible.Offset && sub.Sent > 0 {
+		sub.past.trusted = true
 		sub.vouched(start.After)
 	}
 }
@@ -78,14 +100,14 @@ func (sub *subscription) stop() {
 // room is how many messages and bytes the window has left.
 func (sub *subscription) room() (messages, bytes int) {
 	limits := &sub.session.part.manager.limits
-	return limits.Window - sub.window.count, min(limits.WindowBytes-sub.session.unacked, readBytes)
+	return limits.Window - sub.window.count(), min(limits.WindowBytes-sub.session.unacked, readBytes)
 }
 
 // Deliver takes the next messages while sub is live; see hub.Subscriber.
 func (sub *subscription) Deliver(_ *hub.Subscription, run hub.Run) bool {
 	s := sub.session
 	limits := &s.part.manager.limits
-	tooMany := len(run.Ends) > limits.Window-sub.window.count
+	tooMany := len(run.Ends) > limits.Window-sub.window.count()
 	single := s.unacked == 0 && len(run.Ends) == 1 // goes through, however large
 	tooMuch := len(run.Frames) > limits.WindowBytes-s.unacked && !single
 	if tooMany || tooMuch || s.conn.Blocked() {
@@ -111,7 +133,7 @@ func (sub *subscription) pump() {
 		if messages <= 0 || bytes <= 0 {
 			return
 		}
-		if !sub.trusted || sub.Sent < sub.again {
+		if !sub.trusted() || sub.Sent < sub.again() {
 			sub.read(messages, bytes)
 			return
 		}
@@ -131,8 +153,11 @@ func (sub *subscription) pump() {
 
 func (sub *subscription) caughtUp() {
 	sub.Sent = max(sub.Sent, sub.Through())
-	if sub.replay {
-		sub.replay = false
+	if p := sub.past; p != nil && !p.replayed {
+		p.replayed = true
+		if p.again == 0 {
+			sub.past = nil
+		}
 		sub.session.conn.At(sub.name, sub.Sent)
 	}
 	sub.session.part.shard.Resume(&sub.Subscription)
@@ -146,7 +171,7 @@ func (sub *subscription) read(messages, bytes int) {
 	sub.reading = true
 	s, life := sub.session, sub.life
 	s.unacked += bytes
-	format, again := s.conn.Format(), sub.again
+	format, again := s.conn.Format(), sub.again()
 	after := message.Position{Epoch: sub.epoch, Offset: sub.Sent}
 	b := s.part.manager.broker
 	b.Go(func() {
@@ -194,7 +219,7 @@ func (sub *subscription) arrived(p page, err error) {
 		sub.Sent = gap.To
 	}
 	sub.verified(p)
-	if sub.again == 0 { // else frames may say that they come again, to this client
+	if sub.again() == 0 { // else frames may say that they come again, to this client
 		sub.session.part.shard.Fill(&sub.Subscription, sub.Sent, p.run, p.Through)
 	}
 	if len(p.run.Ends) > 0 {
@@ -207,18 +232,18 @@ func (sub *subscription) arrived(p page, err error) {
 // verified notes, after the first read from a start in the past, that the start
 // belongs to this history: the engine has said so, or given a gap.
 func (sub *subscription) verified(p page) {
-	if sub.trusted {
+	if sub.trusted() {
 		return
 	}
-	sub.trusted, sub.epoch = true, p.Epoch
+	sub.past.trusted, sub.epoch = true, p.Epoch
 	at := message.Position{Epoch: p.Epoch, Offset: sub.Sent}
 	switch {
 	case len(p.Gaps) == 0:
 		sub.vouched(at)
-		sub.moveCursor(message.Position{Epoch: p.Epoch, Offset: sub.early})
+		sub.moveCursor(message.Position{Epoch: p.Epoch, Offset: sub.past.early})
 	case p.Gaps[0].Reason != engine.History:
 		sub.moveCursor(at) // what is gone can never be acknowledged
-	case sub.resumed: // the cursor itself was of another history
+	case sub.past.resumed: // the cursor itself was of another history
 		sub.acked = message.Position{}
 		sub.moveCursor(at)
 	default:

@@ -13,8 +13,13 @@ import (
 // stretch. So a window that is in use mostly has one, whatever its length.
 type window struct {
 	first stretch
-	rest  []stretch // after first
-	count int
+	rest  *rest // after first; mostly nil
+}
+
+// A rest is the stretches of a window after its first.
+type rest struct {
+	stretches []stretch
+	count     int // messages in these
 }
 
 // A stretch is some messages that follow each other in one index.
@@ -23,20 +28,43 @@ type stretch struct {
 	start int // where the first one's frame begins
 }
 
+// count returns how many messages there are.
+func (w *window) count() int {
+	n := len(w.first.ends)
+	if w.rest != nil {
+		n += w.rest.count
+	}
+	return n
+}
+
 // sent adds the messages of a run.
 func (w *window) sent(run hub.Run) {
-	w.count += len(run.Ends)
-	newest := &w.first
-	if len(w.rest) > 0 {
-		newest = &w.rest[len(w.rest)-1]
-	}
+	next := stretch{run.Ends, run.Start}
 	switch {
-	case newest.grow(run.Ends):
+	case w.rest != nil:
+		w.rest.add(next)
+	case w.first.grow(run.Ends):
 	case len(w.first.ends) == 0:
-		w.first = stretch{run.Ends, run.Start}
+		w.first = next
 	default:
-		w.rest = append(w.rest, stretch{run.Ends, run.Start})
+		w.rest = &rest{}
+		w.rest.add(next)
 	}
+}
+
+func (r *rest) add(next stretch) {
+	r.count += len(next.ends)
+	if n := len(r.stretches); n == 0 || !r.stretches[n-1].grow(next.ends) {
+		r.stretches = append(r.stretches, next)
+	}
+}
+
+// take takes out the first stretch.
+func (r *rest) take() stretch {
+	first := r.stretches[0]
+	r.stretches = r.stretches[1:]
+	r.count -= len(first.ends)
+	return first
 }
 
 // grow takes in what stands directly behind s in the same index.
@@ -51,30 +79,29 @@ func (s *stretch) grow(next []hub.End) bool {
 
 // ack takes out what is acknowledged and returns how many bytes that were.
 func (w *window) ack(offset message.Offset) (bytes int) {
-	for {
-		n, size := w.first.ack(offset)
-		w.count -= n
-		bytes += size
-		if len(w.first.ends) > 0 || len(w.rest) == 0 {
-			break
+	bytes = w.first.ack(offset)
+	for len(w.first.ends) == 0 && w.rest != nil {
+		w.first = w.rest.take()
+		if len(w.rest.stretches) == 0 {
+			w.rest = nil
 		}
-		w.first, w.rest = w.rest[0], w.rest[1:]
+		bytes += w.first.ack(offset)
 	}
-	if w.count == 0 {
-		*w = window{} // lets go of the indexes
+	if len(w.first.ends) == 0 {
+		w.first = stretch{} // lets go of the index
 	}
 	return bytes
 }
 
-func (s *stretch) ack(offset message.Offset) (n, bytes int) {
-	n = sort.Search(len(s.ends), func(i int) bool { return s.ends[i].Offset > offset })
+func (s *stretch) ack(offset message.Offset) (bytes int) {
+	n := sort.Search(len(s.ends), func(i int) bool { return s.ends[i].Offset > offset })
 	if n == 0 {
-		return 0, 0
+		return 0
 	}
 	end := s.ends[n-1].At
 	bytes = end - s.start
 	s.ends, s.start = s.ends[n:], end
-	return n, bytes
+	return bytes
 }
 
 // clear empties the window and returns how many bytes it held.
