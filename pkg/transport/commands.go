@@ -29,7 +29,7 @@ func (x *exchange) subscribed(c *protocol.Command, result session.Result) {
 		x.fail(c.ID, result.Err)
 		return
 	}
-	epoch := x.server.broker.Engine().Status().Epoch
+	epoch := x.server().broker.Engine().Status().Epoch
 	x.carrier.object(eventReply, func(dst []byte) []byte { return protocol.AppendSubscribed(dst, c.ID, result.Offset, epoch) })
 	x.session.StartOne(c.Channel)
 }
@@ -55,7 +55,7 @@ func (x *exchange) publish(c *protocol.Command) {
 	x.publishing++
 	loop := x.carrier.home().loop
 	id := c.ID
-	x.server.broker.Publish(x.session.Who(), []message.Message{c.Message()}, func(receipts []engine.Receipt, err error) {
+	x.server().broker.Publish(x.session.Who(), []message.Message{c.Message()}, func(receipts []engine.Receipt, err error) {
 		loop.Post(func() { x.published(id, receipts, err) })
 	})
 }
@@ -68,7 +68,7 @@ func (x *exchange) published(id uint64, receipts []engine.Receipt, err error) {
 	if err != nil {
 		x.fail(id, err)
 	} else {
-		epoch := x.server.broker.Engine().Status().Epoch
+		epoch := x.server().broker.Engine().Status().Epoch
 		x.carrier.object(eventReply, func(dst []byte) []byte {
 			return protocol.AppendPublished(dst, id, receipts[0].Offset, epoch, receipts[0].Duplicate)
 		})
@@ -96,8 +96,8 @@ func (x *exchange) history(c *protocol.Command) {
 		limit = protocol.DefaultHistory
 	}
 	who := x.session.Who()
-	x.elsewhere(x.server.broker.Go, func() func() {
-		b, err := x.server.broker.History(context.Background(), who, c.Channel, c.Before, limit)
+	x.elsewhere(x.server().broker.Go, func() func() {
+		b, err := x.server().broker.History(context.Background(), who, c.Channel, c.Before, limit)
 		return func() {
 			if err != nil {
 				x.fail(c.ID, err)
@@ -112,8 +112,8 @@ func (x *exchange) history(c *protocol.Command) {
 
 func (x *exchange) auth(c *protocol.Command) {
 	asOf := x.rechecks()
-	x.elsewhere(x.server.broker.Ask, func() func() {
-		id, err := x.server.broker.Authenticate(context.Background(), auth.Credentials{Token: c.Token, App: c.App})
+	x.elsewhere(x.server().broker.Ask, func() func() {
+		id, err := x.server().broker.Authenticate(context.Background(), auth.Credentials{Token: c.Token, App: c.App})
 		return func() {
 			switch {
 			case asOf != x.rechecks():

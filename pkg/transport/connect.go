@@ -16,23 +16,23 @@ func (x *exchange) connect(c *protocol.Command) {
 		return
 	}
 	brings := auth.Credentials{Token: c.Token}
-	if c.Token == "" && x.brings != nil {
-		brings = *x.brings
+	if c.Token == "" && x.arrival.brings != nil {
+		brings = *x.arrival.brings
 	}
-	proven := x.who == nil && brings.Empty() || x.who != nil && c.Token == "" && x.asOf == x.rechecks()
+	proven := x.arrival.who == nil && brings.Empty() || x.arrival.who != nil && c.Token == "" && x.arrival.asOf == x.rechecks()
 	if proven && len(c.Auth) == 0 {
 		x.open(c)
 		return
 	}
 	asOf := x.rechecks()
-	x.elsewhere(x.server.broker.Ask, func() func() {
+	x.elsewhere(x.server().broker.Ask, func() func() {
 		who, err := x.authenticate(brings, c.Auth)
 		return func() {
 			if err != nil {
 				x.refuse(c.ID, err)
 				return
 			}
-			x.who, x.asOf = who, asOf
+			x.arrival.who, x.arrival.asOf = who, asOf
 			x.open(c)
 		}
 	})
@@ -46,13 +46,13 @@ func (x *exchange) rechecks() uint64 { return x.carrier.home().sessions.Manager(
 // request. It may block.
 func (x *exchange) authenticate(brings auth.Credentials, apps []protocol.Auth) (*broker.Who, error) {
 	ctx := context.Background()
-	id, err := x.server.broker.Authenticate(ctx, brings)
+	id, err := x.server().broker.Authenticate(ctx, brings)
 	if err != nil {
 		return nil, err
 	}
 	who := broker.NewWho(id)
 	for _, a := range apps {
-		id, err := x.server.broker.Authenticate(ctx, auth.Credentials{Token: a.Token, App: a.App})
+		id, err := x.server().broker.Authenticate(ctx, auth.Credentials{Token: a.Token, App: a.App})
 		if err != nil {
 			return nil, err
 		}
@@ -63,7 +63,7 @@ func (x *exchange) authenticate(brings auth.Credentials, apps []protocol.Auth) (
 
 // open finds the session that the client asks for, and goes to where it lives.
 func (x *exchange) open(c *protocol.Command) {
-	request := session.Request{Who: x.who, ID: c.Session, Secret: c.Secret, Name: c.Client, Manual: c.Manual}
+	request := session.Request{Who: x.arrival.who, ID: c.Session, Secret: c.Secret, Name: c.Client, Manual: c.Manual}
 	x.busy = true
 	x.carrier.home().sessions.Open(request, func(s *session.Session, err error) {
 		if x.closed {
@@ -78,14 +78,14 @@ func (x *exchange) open(c *protocol.Command) {
 			attach()
 			return
 		}
-		x.carrier.move(x.server.parts[s.Part().Index()], attach)
+		x.carrier.move(x.server().parts[s.Part().Index()], attach)
 	})
 }
 
 // attach takes the session up, or a new one if the client may not have it, and
 // answers when that is durable.
 func (x *exchange) attach(c *protocol.Command, r session.Request, s *session.Session) {
-	if x.who != nil && x.asOf != x.rechecks() {
+	if x.arrival.who != nil && x.arrival.asOf != x.rechecks() {
 		x.connect(c)
 		return
 	}
@@ -102,7 +102,7 @@ func (x *exchange) attach(c *protocol.Command, r session.Request, s *session.Ses
 		}
 		secret, resumed, _ = s.Attach(x.carrier, r)
 	}
-	x.session = s
+	x.session, x.arrival = s, nil
 	results := s.Resume(marks(c))
 	s.Save(func(err error) {
 		x.done(func() {
@@ -130,8 +130,8 @@ func (x *exchange) connected(c *protocol.Command, secret string, resumed bool, r
 	_, user := x.session.Who().Owner()
 	reply := protocol.Connected{
 		Session: x.session.ID(), Secret: secret, Resumed: resumed,
-		Epoch: x.server.broker.Engine().Status().Epoch, Now: x.server.now().UnixMilli(), User: user,
-		TTL: x.session.TTL(), Ping: x.server.limits.Ping, Window: limits.Window, Max: x.server.broker.MaxMessage(),
+		Epoch: x.server().broker.Engine().Status().Epoch, Now: x.server().now().UnixMilli(), User: user,
+		TTL: x.session.TTL(), Ping: x.server().limits.Ping, Window: limits.Window, Max: x.server().broker.MaxMessage(),
 	}
 	for _, r := range results {
 		sub := protocol.Sub{Channel: r.Channel, Offset: r.Offset}

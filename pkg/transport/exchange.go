@@ -2,11 +2,9 @@ package transport
 
 import (
 	"bytes"
-	"github.com/orbitd/orbitd/pkg/auth"
 	"slices"
 	"time"
 
-	"github.com/orbitd/orbitd/pkg/broker"
 	"github.com/orbitd/orbitd/pkg/message"
 	"github.com/orbitd/orbitd/pkg/protocol"
 	"github.com/orbitd/orbitd/pkg/session"
@@ -52,25 +50,46 @@ const (
 // The two are counted apart, so that who streams may still subscribe.
 type exchange struct {
 	carrier carrier
-	server  *Server
-	session *session.Session  // nil before connect
-	who     *broker.Who       // as the request or its connect has proven; then the session knows
-	asOf    uint64            // rechecks, when who began to be proven
-	brings  *auth.Credentials // the request's own; nil if it has none
-	began   time.Time         // for the login timeout
-
-	lines      [][]byte // that wait
-	busy       bool     // a command is being carried out elsewhere
-	drains     bool     // the first of lines waits for publishes
-	slowed     bool     // the first of lines waits for the next tick
-	publishing int      // publishes under way
-	closed     bool
-
-	deliveries []delivery // that came by requests of their own
+	session *session.Session // nil before connect
+	arrival *arrival         // before connect, then nil
+	waiting *waiting         // nil if nothing waits
 
 	publishes, others bucket
-	refused           int // commands beyond the rate, since others was full
+	publishing        int16 // publishes under way
+	refused           int16 // commands beyond the rate, since others was full
+
+	busy   bool // a command is being carried out elsewhere
+	drains bool // the first line that waits does so for publishes
+	slowed bool // the first line that waits does so for the next tick
+	closed bool
 }
+
+// An arrival is a client that has no session yet.
+type arrival struct {
+	proof           // of its request or its connect; then the session knows
+	began time.Time // for the login timeout
+}
+
+// A waiting is what has come and is not begun.
+type waiting struct {
+	lines      [][]byte
+	deliveries []delivery // that came by requests of their own
+}
+
+// server returns what the connection belongs to. It is not kept, for there are
+// many connections.
+func (x *exchange) server() *Server { return x.carrier.home().server }
+
+// queue returns what waits, to be added to.
+func (x *exchange) queue() *waiting {
+	if x.waiting == nil {
+		x.waiting = &waiting{}
+	}
+	return x.waiting
+}
+
+// hasLines reports whether lines wait.
+func (x *exchange) hasLines() bool { return x.waiting != nil && len(x.waiting.lines) > 0 }
 
 // waits reports whether no commands are taken at the moment. The carrier stops
 // reading; resume tells when to go on.
@@ -85,7 +104,8 @@ func (x *exchange) feed(text []byte) {
 			return
 		}
 		if x.waits() {
-			x.lines = append(x.lines, bytes.Clone(line))
+			q := x.queue()
+			q.lines = append(q.lines, bytes.Clone(line))
 			continue
 		}
 		x.command(line)
@@ -95,17 +115,17 @@ func (x *exchange) feed(text []byte) {
 // proceed goes on after something that was waited for.
 func (x *exchange) proceed() {
 	for {
-		for len(x.lines) > 0 && !x.waits() && !x.closed {
-			line := x.lines[0]
-			x.lines = x.lines[1:]
+		for x.hasLines() && !x.waits() && !x.closed {
+			line := x.waiting.lines[0]
+			x.waiting.lines = x.waiting.lines[1:]
 			x.command(line)
 		}
-		if len(x.lines) > 0 || x.waits() || !x.nextDelivery() {
+		if x.hasLines() || x.waits() || !x.nextDelivery() {
 			break
 		}
 	}
-	if len(x.lines) == 0 {
-		x.lines = nil
+	if w := x.waiting; w != nil && len(w.lines) == 0 && len(w.deliveries) == 0 {
+		x.waiting = nil
 	}
 	if !x.waits() && !x.closed {
 		x.carrier.resume()
@@ -114,7 +134,7 @@ func (x *exchange) proceed() {
 
 // idle reports whether all commands that have come are answered.
 func (x *exchange) idle() bool {
-	return !x.busy && len(x.lines) == 0 && x.publishing == 0 && len(x.deliveries) == 0
+	return !x.busy && x.publishing == 0 && (x.waiting == nil || !x.hasLines() && len(x.waiting.deliveries) == 0)
 }
 
 // tick goes on with what was beyond the rate.
@@ -139,8 +159,8 @@ func (x *exchange) close() {
 		return
 	}
 	x.closed = true
-	x.lines = nil
 	x.dropDeliveries()
+	x.waiting = nil
 	if x.session != nil {
 		x.session.Detach(x.carrier)
 	}
@@ -148,12 +168,12 @@ func (x *exchange) close() {
 
 // late reports whether the client has not connected in time.
 func (x *exchange) late(now time.Time) bool {
-	return x.session == nil && !x.busy && now.Sub(x.began) >= x.server.limits.LoginTimeout
+	return x.session == nil && !x.busy && now.Sub(x.arrival.began) >= x.server().limits.LoginTimeout
 }
 
 // command carries out one command. The line is borrowed.
 func (x *exchange) command(line []byte) {
-	c, wrong := protocol.ParseCommand(line, x.server.wire)
+	c, wrong := protocol.ParseCommand(line, x.server().wire)
 	if wrong == nil && x.publishing > 0 && c.Op.Answered() && c.Op != protocol.OpPublish {
 		x.drains = true
 		x.putBack(line)
@@ -174,13 +194,14 @@ func (x *exchange) command(line []byte) {
 
 // putBack makes a line the next one again.
 func (x *exchange) putBack(line []byte) {
-	x.lines = slices.Insert(x.lines, 0, bytes.Clone(line))
+	q := x.queue()
+	q.lines = slices.Insert(q.lines, 0, bytes.Clone(line))
 }
 
 // admit counts a command, and reports whether it is within the rate. One that is
 // not waits or has been refused.
 func (x *exchange) admit(c *protocol.Command, line []byte) bool {
-	now, limits := x.server.now(), &x.server.limits
+	now, limits := x.server().now(), &x.server().limits
 	if c.Op == protocol.OpPublish {
 		if x.publishes.take(now, limits.CommandRate, limits.CommandBurst) {
 			return true
@@ -204,8 +225,8 @@ func (x *exchange) admit(c *protocol.Command, line []byte) bool {
 
 // admitControl counts what is not a command and still makes work.
 func (x *exchange) admitControl() bool {
-	limits := &x.server.limits
-	return x.others.take(x.server.now(), limits.CommandRate, limits.CommandBurst)
+	limits := &x.server().limits
+	return x.others.take(x.server().now(), limits.CommandRate, limits.CommandBurst)
 }
 
 // tooFast refuses a command beyond the rate, and in the end the connection.
@@ -214,7 +235,7 @@ func (x *exchange) tooFast(id uint64) {
 		x.carrier.Bye(byeRateLimited, 0)
 		return
 	}
-	limits := &x.server.limits
+	limits := &x.server().limits
 	x.fail(id, message.Errorf(message.RateLimited, "more than %d commands a second, after %d at once (session.command_rate, command_burst)", limits.CommandRate, limits.CommandBurst))
 }
 
@@ -245,7 +266,7 @@ func (x *exchange) carryOut(c *protocol.Command) {
 func (x *exchange) fail(id uint64, err error) {
 	e := message.AsError(err)
 	if e.Cause != nil && e.Code == message.Internal {
-		x.server.log.WithError(err).Error("a command failed")
+		x.server().log.WithError(err).Error("a command failed")
 	}
 	x.carrier.object(eventReply, func(dst []byte) []byte { return protocol.AppendError(dst, id, e) })
 }

@@ -158,7 +158,7 @@ func reply(w http.ResponseWriter, status int, e *message.Error) {
 // carry takes the request's connection to one of the loops, where d begins. One
 // that is shared with other requests stays where it is, with a goroutine.
 func (s *Server) carry(w http.ResponseWriter, r *http.Request, p proof, d *down) {
-	d.exchange = exchange{carrier: d, server: s, brings: p.brings, who: p.who, asOf: p.asOf, began: s.now()}
+	d.exchange = exchange{carrier: d, arrival: &arrival{proof: p, began: s.now()}}
 	d.header = w.Header().Clone()
 	d.part = s.parts[rand.N(len(s.parts))]
 	nc, rw, err := http.NewResponseController(w).Hijack()

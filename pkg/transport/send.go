@@ -87,43 +87,45 @@ func deliver(to *session.Session, who *broker.Who, secret string, d delivery) {
 
 // deliver queues a delivery behind the commands that wait.
 func (x *exchange) deliver(d delivery) {
-	if len(x.deliveries) >= maxDeliveries {
+	q := x.queue()
+	if len(q.deliveries) >= maxDeliveries {
 		d.taken(message.Errorf(message.RateLimited, "%d bodies wait for this session already; send one at a time", maxDeliveries))
 		return
 	}
-	x.deliveries = append(x.deliveries, d)
+	q.deliveries = append(q.deliveries, d)
 	x.proceed()
 }
 
 // nextDelivery ends the delivery whose commands have all been begun, and feeds
 // the next. It reports whether there was anything to do.
 func (x *exchange) nextDelivery() bool {
-	switch {
-	case len(x.deliveries) == 0:
+	q := x.waiting
+	if q == nil || len(q.deliveries) == 0 {
 		return false
-	case x.deliveries[0].text == nil:
-		done := x.deliveries[0]
-		if x.deliveries = x.deliveries[1:]; len(x.deliveries) == 0 {
-			x.deliveries = nil
-		}
-		done.taken(nil)
-	default:
-		text := x.deliveries[0].text
-		x.deliveries[0].text = nil
-		x.feed(text)
 	}
+	first := &q.deliveries[0]
+	if text := first.text; text != nil {
+		first.text = nil
+		x.feed(text)
+		return true
+	}
+	q.deliveries = q.deliveries[1:]
+	first.taken(nil)
 	return true
 }
 
 // dropDeliveries ends those that the connection's end leaves over: some of the
 // first one's commands may have been begun.
 func (x *exchange) dropDeliveries() {
-	for _, d := range x.deliveries {
+	if x.waiting == nil {
+		return
+	}
+	for _, d := range x.waiting.deliveries {
 		if d.text != nil {
 			d.taken(message.Errorf(message.Unavailable, "the session's connection has ended; nothing was carried out"))
 		} else {
 			d.taken(message.Errorf(message.Unknown, "the session's connection has ended, and with it the answers"))
 		}
 	}
-	x.deliveries = nil
+	x.waiting.deliveries = nil
 }

@@ -156,28 +156,28 @@ func parseID(text string) (p message.Position, ok bool) {
 // openFeed opens a session for an EventSource and sends it what it asks for.
 func (d *down) openFeed(f *follow) {
 	x := &d.exchange
-	if asOf := x.rechecks(); x.who != nil && x.asOf != asOf {
-		x.elsewhere(x.server.broker.Ask, func() func() {
-			who, err := x.authenticate(*x.brings, nil)
+	if asOf := x.rechecks(); x.arrival.who != nil && x.arrival.asOf != asOf {
+		x.elsewhere(x.server().broker.Ask, func() func() {
+			who, err := x.authenticate(*x.arrival.brings, nil)
 			return func() {
 				if err != nil {
 					d.decline(err)
 					return
 				}
-				x.who, x.asOf = who, asOf
+				x.arrival.who, x.arrival.asOf = who, asOf
 				d.openFeed(f)
 			}
 		})
 		return
 	}
-	r := session.Request{Who: x.who}
+	r := session.Request{Who: x.arrival.who}
 	s, err := d.part.sessions.Create(r)
 	if err != nil {
 		d.decline(err)
 		return
 	}
 	secret, _, _ := s.Attach(d, r)
-	x.session = s
+	x.session, x.arrival = s, nil
 	results := s.Follow(f.channels, f.start, d)
 	if !slices.ContainsFunc(results, func(r session.Result) bool { return r.Err == nil }) {
 		d.decline(results[0].Err)

@@ -30,7 +30,6 @@ type websocket struct {
 	out     [][]byte // to be sent at the end of the turn; nil if there is nothing
 	dirty   bool     // stands in part.dirty
 	blocked bool     // the socket has not taken everything
-	closed  bool     // nothing more is read or sent
 	pinged  bool     // and nothing has come since
 	held    int64    // when commands were last held up, Unix nanoseconds: silence before it is ours
 	partial *partial // nil but while a message is incomplete
@@ -52,9 +51,9 @@ type partial struct {
 func (p *part) newWebsocket(conn *reactor.Conn, token string) *websocket {
 	w := &websocket{conn: conn, part: p}
 	p.server.open.Add(1)
-	w.exchange = exchange{carrier: w, server: p.server, began: p.server.now()}
+	w.exchange = exchange{carrier: w, arrival: &arrival{began: p.server.now()}}
 	if token != "" {
-		w.exchange.brings = &auth.Credentials{Token: token}
+		w.exchange.arrival.brings = &auth.Credentials{Token: token}
 	}
 	return w
 }
@@ -69,7 +68,7 @@ type violation struct {
 // Data reads frames for as long as the exchange takes commands.
 func (w *websocket) Data(_ *reactor.Conn, b []byte) (consumed int) {
 	w.pinged = false
-	for !w.closed && !w.exchange.waits() {
+	for !w.exchange.closed && !w.exchange.waits() {
 		n, wrong := w.read(b[consumed:])
 		if wrong != nil {
 			w.end(*wrong)
@@ -80,7 +79,7 @@ func (w *websocket) Data(_ *reactor.Conn, b []byte) (consumed int) {
 		consumed += n
 	}
 	switch {
-	case w.closed:
+	case w.exchange.closed:
 		return len(b)
 	case w.exchange.waits():
 		w.conn.PauseRead()
@@ -222,20 +221,19 @@ func (w *websocket) peerCloses(payload []byte) *violation {
 
 // end closes the connection after all that was queued, telling the peer why.
 func (w *websocket) end(why violation) {
-	if w.closed {
+	if w.exchange.closed {
 		return
 	}
 	w.send(w.part.frame(func(dst []byte) []byte { return appendClose(dst, why.code, why.reason) }))
 	w.flush()
-	w.closed = true
-	w.exchange.close()
+	w.exchange.close() // nothing more is read or sent
 	w.conn.Close()
 }
 
 // Writable goes on with what waited for the socket.
 func (w *websocket) Writable(*reactor.Conn) {
 	w.blocked = false
-	if !w.closed {
+	if !w.exchange.closed {
 		w.exchange.writable()
 	}
 }
@@ -243,8 +241,7 @@ func (w *websocket) Writable(*reactor.Conn) {
 // Closed ends the connection's part in the session, which waits for another.
 func (w *websocket) Closed(*reactor.Conn, error) {
 	w.part.server.open.Add(-1)
-	w.closed = true
-	w.exchange.close()
+	w.exchange.close() // nothing more is read or sent
 }
 
 // holdUp notes that nothing is read: what does not come meanwhile is not missing.
@@ -264,9 +261,8 @@ func (w *websocket) tick(now time.Time) {
 	stalled := w.conn.Stalled()
 	limits := &w.part.server.limits
 	switch {
-	case w.closed:
+	case w.exchange.closed:
 	case !stalled.IsZero() && now.Sub(stalled) >= stallTimeout, silent >= limits.Ping+pongTimeout:
-		w.closed = true
 		w.exchange.close()
 		w.conn.CloseNow()
 	case w.exchange.late(now):
@@ -281,7 +277,7 @@ func (w *websocket) tick(now time.Time) {
 
 // send queues bytes for the end of the turn.
 func (w *websocket) send(b []byte) {
-	if w.closed {
+	if w.exchange.closed {
 		return
 	}
 	if w.out == nil {
@@ -366,7 +362,7 @@ func (w *websocket) Revoked(name channel.Name, why *message.Error) {
 
 // Bye tells why the connection ends, and ends it.
 func (w *websocket) Bye(code string, retry time.Duration) {
-	if w.closed {
+	if w.exchange.closed {
 		return
 	}
 	w.object(eventBye, func(dst []byte) []byte { return protocol.AppendBye(dst, message.Code(code), retry) })
