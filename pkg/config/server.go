@@ -53,9 +53,6 @@ func (t *table) serverNoEffect(s Server) {
 	if t.has("control") && s.Control != "" {
 		t.noEffect("control", "remove it until a later version has control commands", "this version has no control socket")
 	}
-	if len(s.TrustedProxies) > 0 {
-		t.noEffect("trusted_proxies", "remove it until a later version does", "this version does not look at the addresses of clients")
-	}
 }
 
 // sameAddress reports listeners that would take each other's address.

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -46,11 +47,12 @@ type Options struct {
 // A Daemon is a running orbitd. Start makes it, Stop ends it. Reload and Stop
 // may be called from any goroutine.
 type Daemon struct {
-	log    *logrus.Logger
-	now    func() time.Time
-	load   func() (*config.Config, error)
-	stop   steps
-	issuer atomic.Pointer[httpapi.Issuer]
+	log     *logrus.Logger
+	now     func() time.Time
+	load    func() (*config.Config, error)
+	stop    steps
+	issuer  atomic.Pointer[httpapi.Issuer]
+	proxies atomic.Pointer[httpserver.Proxies]
 
 	engine    engine.Engine
 	broker    *broker.Broker
@@ -166,6 +168,7 @@ func (d *Daemon) startSessions(c *config.Config) (err error) {
 		hubLoops, sessionLoops = append(hubLoops, loop), append(sessionLoops, loop)
 	}
 	h := hub.New(hubLoops)
+	d.setProxies(c)
 	d.sessions, err = session.NewManager(session.Options{
 		Broker: d.broker, Hub: h, Loops: sessionLoops, Limits: sessionLimits(c.Session), Logger: d.log, Now: d.now,
 	})
@@ -175,7 +178,8 @@ func (d *Daemon) startSessions(c *config.Config) (err error) {
 	d.transport, err = transport.New(transport.Options{
 		Broker: d.broker, Sessions: d.sessions, Loops: loops, Limits: transportLimits(c.Session),
 		Hosts: c.Server.Hosts, Origins: c.Server.Origins, Logger: d.log, Now: d.now,
-		Idle: func(c *reactor.Conn) reactor.Handler { return d.front.Idle(c) },
+		ClientOf: d.clientOf,
+		Idle:     func(c *reactor.Conn) reactor.Handler { return d.front.Idle(c) },
 	})
 	if err != nil {
 		return err
@@ -190,6 +194,7 @@ func (d *Daemon) startDoors(c *config.Config, o Options, listeners map[string][]
 	api, err := httpapi.New(httpapi.Options{
 		Broker: d.broker, Issuer: d.currentIssuer, TokenOf: transport.TokenOf, Cookie: transport.Cookie,
 		OriginAllowed: d.transport.OriginAllowed, Logger: d.log,
+		ClientOf: func(r *http.Request) netip.Addr { return d.clientOf(httpserver.Peer(r), r.Header) },
 	})
 	if err != nil {
 		return err
@@ -371,6 +376,7 @@ func (d *Daemon) Reload(ctx context.Context) error {
 	if d.tls != nil && identity != nil {
 		d.tls.Use(identity)
 	}
+	d.setProxies(c)
 	d.transport.SetHosts(c.Server.Hosts)
 	d.transport.SetOrigins(c.Server.Origins)
 	d.config = c
@@ -402,6 +408,16 @@ func (d *Daemon) Stop(ctx context.Context) error {
 	defer d.mu.Unlock()
 	d.stopping = true
 	return d.stop.run(ctx)
+}
+
+func (d *Daemon) setProxies(c *config.Config) {
+	proxies := httpserver.Proxies(c.Server.TrustedProxies)
+	d.proxies.Store(&proxies)
+}
+
+// clientOf returns the address of who has made a request on a connection of peer.
+func (d *Daemon) clientOf(peer netip.Addr, h http.Header) netip.Addr {
+	return d.proxies.Load().Client(peer, h)
 }
 
 func (d *Daemon) setIssuer(i httpapi.Issuer) { d.issuer.Store(&i) }

@@ -59,6 +59,7 @@ func needRestart(old, new *config.Config) (sections []string) {
 	oldServer, newServer := old.Server, new.Server
 	oldServer.Hosts, newServer.Hosts = nil, nil
 	oldServer.Origins, newServer.Origins = nil, nil
+	oldServer.TrustedProxies, newServer.TrustedProxies = nil, nil
 	oldEngine, newEngine := old.Engine, new.Engine
 	oldEngine.Retain, newEngine.Retain = acl.Storage{}, acl.Storage{}
 	for _, s := range []struct {

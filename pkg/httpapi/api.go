@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -32,7 +33,10 @@ type Options struct {
 	Cookie  string // the name of that cookie
 	// OriginAllowed reports whether a page of the origin may call the host.
 	OriginAllowed func(origin, host string) bool
-	Logger        logrus.FieldLogger
+	// ClientOf returns the address of who has made a request, for the log; nil:
+	// it has none.
+	ClientOf func(*http.Request) netip.Addr
+	Logger   logrus.FieldLogger
 	// Timeout bounds one call, so that a slow peer does not hold on to it; 0: a
 	// minute.
 	Timeout time.Duration
@@ -143,9 +147,20 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 		a.Logger.WithError(err).Error("a call failed")
 	}
 	if e.Code == message.Unauthorized {
+		a.refused(r)
 		w.Header().Set("WWW-Authenticate", challenge(r))
 	}
 	reply(w, protocol.Status(e.Code), protocol.AppendError(nil, 0, e))
+}
+
+// refused tells operators who has come with what proves nothing: for those who bar
+// an address that does so all the time.
+func (a *API) refused(r *http.Request) {
+	log := a.Logger
+	if a.ClientOf != nil {
+		log = log.WithField("client", a.ClientOf(r))
+	}
+	log.Info("a login was refused")
 }
 
 // challenge offers Basic only to those who are no browser's page: a browser would

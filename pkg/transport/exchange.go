@@ -2,6 +2,7 @@ package transport
 
 import (
 	"bytes"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -66,8 +67,9 @@ type exchange struct {
 
 // An arrival is a client that has no session yet.
 type arrival struct {
-	proof           // of its request or its connect; then the session knows
-	began time.Time // for the login timeout
+	proof            // of its request or its connect; then the session knows
+	began time.Time  // for the login timeout
+	from  netip.Addr // for the log
 }
 
 // A waiting is what has come and is not begun.
@@ -273,6 +275,9 @@ func (x *exchange) fail(id uint64, err error) {
 
 // refuse answers a connect with an error and ends the connection.
 func (x *exchange) refuse(id uint64, err error) {
+	if x.arrival != nil {
+		x.server().refusedLogin(x.arrival.from, err)
+	}
 	x.fail(id, err)
 	x.carrier.Bye(string(message.CodeOf(err)), retryAfter(err))
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -143,10 +144,17 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if e.Cause != nil && e.Code == message.Internal {
 		s.log.WithError(err).Error("a request failed")
 	}
+	s.refusedLogin(s.clientOf(r), e)
 	if e.Code == message.Unauthorized {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="orbitd"`)
 	}
 	reply(w, protocol.Status(e.Code), e)
+}
+
+// clientOf returns the address of who has made a request.
+func (s *Server) clientOf(r *http.Request) netip.Addr {
+	peer, _ := netip.ParseAddrPort(r.RemoteAddr) // a Unix socket has none
+	return s.client(peer.Addr(), r.Header)
 }
 
 func reply(w http.ResponseWriter, status int, e *message.Error) {
@@ -158,7 +166,7 @@ func reply(w http.ResponseWriter, status int, e *message.Error) {
 // carry takes the request's connection to one of the loops, where d begins. One
 // that is shared with other requests stays where it is, with a goroutine.
 func (s *Server) carry(w http.ResponseWriter, r *http.Request, p proof, d *down) {
-	d.exchange = exchange{carrier: d, arrival: &arrival{proof: p, began: s.now()}}
+	d.exchange = exchange{carrier: d, arrival: &arrival{proof: p, began: s.now(), from: s.clientOf(r)}}
 	d.header = w.Header().Clone()
 	d.part = s.parts[rand.N(len(s.parts))]
 	nc, rw, err := http.NewResponseController(w).Hijack()

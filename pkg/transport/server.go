@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"net"
+	"net/http"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -14,6 +15,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/orbitd/orbitd/pkg/broker"
+	"github.com/orbitd/orbitd/pkg/message"
 	"github.com/orbitd/orbitd/pkg/protocol"
 	"github.com/orbitd/orbitd/pkg/reactor"
 	"github.com/orbitd/orbitd/pkg/session"
@@ -53,8 +55,8 @@ const (
 	maxRefusals    = 1000 // commands refused by the rate, until the connection ends
 )
 
-// Options are what a server is made of. All but Limits, Hosts, Origins and
-// Idle are required.
+// Options are what a server is made of. All but Limits, Hosts, Origins,
+// ClientOf and Idle are required.
 type Options struct {
 	Broker   *broker.Broker
 	Sessions *session.Manager
@@ -64,6 +66,9 @@ type Options struct {
 	Origins  []string // beside the server's own
 	Logger   logrus.FieldLogger
 	Now      func() time.Time
+	// ClientOf returns the address of who has made a request, by the address of the
+	// connection and the request's header. Without it that is the connection's.
+	ClientOf func(peer netip.Addr, h http.Header) netip.Addr
 	// Idle returns the handler of a connection of HTTP/1.1 whose poll was answered,
 	// and which waits for its next request. Without one it is closed.
 	Idle func(*reactor.Conn) reactor.Handler
@@ -79,6 +84,7 @@ type Server struct {
 	log     logrus.FieldLogger
 	now     func() time.Time
 	idle    func(*reactor.Conn) reactor.Handler
+	client  func(peer netip.Addr, h http.Header) netip.Addr
 	parts   []*part
 	open    atomic.Int64 // connections
 
@@ -110,8 +116,11 @@ func New(o Options) (*Server, error) {
 		return nil, errors.New("transport: broker, sessions, loops, logger and clock are required")
 	}
 	s := &Server{
-		broker: o.Broker, limits: o.Limits.withDefaults(), log: o.Logger, now: o.Now, idle: o.Idle, sessions: o.Sessions,
+		broker: o.Broker, limits: o.Limits.withDefaults(), log: o.Logger, now: o.Now, idle: o.Idle, client: o.ClientOf, sessions: o.Sessions,
 		wire: protocol.Limits{MaxMessage: o.Broker.MaxMessage()},
+	}
+	if s.client == nil {
+		s.client = func(peer netip.Addr, _ http.Header) netip.Addr { return peer }
 	}
 	s.SetHosts(o.Hosts)
 	s.SetOrigins(o.Origins)
@@ -175,6 +184,14 @@ func sameHost(u *url.URL, host string) bool {
 	}
 	port := map[string]string{"http": "80", "https": "443"}[u.Scheme]
 	return u.Port() == "" && net.JoinHostPort(u.Hostname(), port) == host
+}
+
+// refusedLogin tells operators who has come with what proves nothing: for those
+// who bar an address that does so all the time.
+func (s *Server) refusedLogin(from netip.Addr, err error) {
+	if message.CodeOf(err) == message.Unauthorized {
+		s.log.WithField("client", from).Info("a login was refused")
+	}
 }
 
 // Len returns how many connections there are.

@@ -33,6 +33,7 @@ type handshake struct {
 	origin, host       string
 	offered, negotiate bool
 	cookies            []string
+	forwarded          http.Header // what proxies say of the client
 }
 
 // Upgrade answers a WebSocket handshake that came on conn: head is the whole
@@ -46,7 +47,7 @@ func (s *Server) Upgrade(conn *reactor.Conn, head []byte) (next reactor.Handler,
 		return nil, false
 	}
 	var answer bytes.Buffer
-	h := handshake{server: s}
+	h := handshake{server: s, forwarded: http.Header{}}
 	_, err := h.upgrader().Upgrade(struct {
 		io.Reader
 		io.Writer
@@ -55,7 +56,7 @@ func (s *Server) Upgrade(conn *reactor.Conn, head []byte) (next reactor.Handler,
 		conn.Write(declined(err))
 		return nil, false
 	}
-	w := p.newWebsocket(conn, h.token())
+	w := p.newWebsocket(conn, h.token(), s.client(conn.RemoteAddr().Addr(), h.forwarded))
 	w.send(answer.Bytes()) // in one write with the replies to what stands behind the handshake
 	return w, true
 }
@@ -96,6 +97,8 @@ func (h *handshake) upgrader() ws.Upgrader {
 				h.origin = string(value)
 			case bytes.EqualFold(key, []byte("Cookie")):
 				h.cookies = append(h.cookies, string(value))
+			case bytes.EqualFold(key, []byte("X-Forwarded-For")), bytes.EqualFold(key, []byte("Forwarded")):
+				h.forwarded.Add(string(key), string(value))
 			}
 			return nil
 		},
