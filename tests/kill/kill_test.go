@@ -82,7 +82,7 @@ func newScene(t *testing.T) *scene {
 	})
 	s.daemon = newDaemon(t, s.binary)
 	for i := range c {
-		s.witnesses = append(s.witnesses, &witness{who: fmt.Sprintf("client %d", i)})
+		s.witnesses = append(s.witnesses, &witness{who: fmt.Sprintf("client %d, %s", i, ways[i%len(ways)])})
 	}
 	for _, name := range []string{"", "one", "two", "three"} {
 		c := newConsumer(name)
@@ -124,7 +124,7 @@ func (s *scene) run() {
 // total is how many messages there are at the end.
 func (s *scene) total() int64 { return s.rounds * int64(len(channels)) }
 
-// subscribe starts everybody; every fifth client comes late.
+// subscribe starts everybody; every seventh client comes late.
 func (s *scene) subscribe(ctx context.Context) {
 	url := s.daemon.url()
 	for _, c := range s.consumers {
@@ -132,13 +132,17 @@ func (s *scene) subscribe(ctx context.Context) {
 	}
 	for i, w := range s.witnesses[:len(s.witnesses)-len(s.consumers)] {
 		late := time.Duration(0)
-		if i%5 == 4 {
+		if i%7 == 6 {
 			late = time.Duration(s.random.IntN(3000)) * time.Millisecond
 		}
 		s.watchers.Go(func() {
 			select {
 			case <-time.After(late):
 			case <-ctx.Done():
+				return
+			}
+			if way := ways[i%len(ways)]; way != "websocket" {
+				w.browse(ctx, way, url, &s.cutter)
 				return
 			}
 			w.listen(ctx, url, &s.cutter)
