@@ -127,6 +127,77 @@ func TestFeedGaps(t *testing.T) {
 	d.want("/b[1000-2]epoch", "@2", "/b:3", "/b:6", "/a[1000-6]epoch", "/a:7", "/a:8")
 }
 
+// A gap that reaches beyond what a read brought moves the position no further than
+// that: other channels have more before its end.
+func TestFeedGapBeyondAPage(t *testing.T) {
+	r := newRig(t, rigOptions{})
+	for range 100 {
+		r.submit("/b", "/b", "/b", "/b")
+	}
+	c := r.follow(0, session.Start{After: message.Position{Epoch: 77, Offset: 1000}, Given: true}, "/a", "/b")
+	gaps, last := 0, message.Offset(1)
+	for last < 401 {
+		switch e := <-c.events; e.kind {
+		case "gap":
+			gaps++
+		case "message":
+			if e.offset != last+1 {
+				t.Fatalf("%s behind %d", e, last)
+			}
+			last = e.offset
+		default:
+			if e.offset > last {
+				t.Fatalf("the position is %d, and %d was sent", e.offset, last)
+			}
+		}
+	}
+	if gaps != 2 {
+		t.Errorf("%d gaps", gaps)
+	}
+}
+
+// A conn that takes no more in the middle of a round.
+type brittle struct {
+	marked
+	takes *int
+}
+
+func (c brittle) Blocked() bool {
+	*c.takes--
+	return *c.takes < 0
+}
+
+// Of a turn of which some was taken before the connection did not take more,
+// nothing is sent that what is missing comes before.
+func TestFeedFallsBehindAsOne(t *testing.T) {
+	r := newRig(t, rigOptions{loops: 1})
+	c := &client{r: r, events: make(chan event, 100)}
+	c.conn = &conn{heard: func(e event) { c.events <- e }}
+	takes := 1000
+	b := brittle{marked{c.conn}, &takes}
+	r.on(0, func() {
+		s, err := r.sessions.Parts()[0].Create(session.Request{})
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		_, _, _ = s.Attach(b, session.Request{})
+		c.session = s
+		s.Follow([]channel.Name{"/a", "/b"}, session.Start{}, b)
+		s.Start()
+	})
+	c.want("@1")
+	r.on(0, func() { takes = 1 })
+	r.submit("/b", "/a", "/b")
+	c.silent()
+	r.on(0, func() {
+		takes = 1000
+		c.session.Writable()
+	})
+	c.want("/b:2", "/a:3", "/b:4")
+	c.silent()
+}
+
 func TestFeedRights(t *testing.T) {
 	r := newRig(t, rigOptions{})
 	r.reload(rule(t, "/closed"), rule(t, "/**", "*"))
@@ -187,12 +258,12 @@ func resumeAnywhere(t *testing.T, r *rig, rnd *rand.Rand) {
 	start := message.Position{Epoch: r.epoch(), Offset: r.engine.Status().Visible}
 	var publishing sync.WaitGroup
 	stop := make(chan struct{})
+	theirs := rand.New(rand.NewPCG(rnd.Uint64(), 2))
 	publishing.Go(func() {
-		rnd := rand.New(rand.NewPCG(rnd.Uint64(), 2))
 		for range 400 {
 			var batch []channel.Name
-			for range 1 + rnd.IntN(8) {
-				batch = append(batch, append(names, "/other")[rnd.IntN(5)])
+			for range 1 + theirs.IntN(8) {
+				batch = append(batch, append(names, "/other")[theirs.IntN(5)])
 			}
 			r.submit(batch...)
 		}

@@ -3,7 +3,7 @@
 // checker compares what was accepted with what every subscriber was given. Processes
 // that consume durable sessions are killed, too, and the network is cut.
 //
-//	go test ./tests/kill            # 10,000 messages, 20 kills, 200 clients, 4 consumers
+//	go test ./tests/kill            # 10,000 messages, 20 kills, 200 clients on all transports, 4 consumers
 //	go test -short ./tests/kill     # 2,000 messages, 5 kills, 50 clients
 //	go test ./tests/kill -args -messages 50000 -kills 100 -clients 20 -seed 7
 //
