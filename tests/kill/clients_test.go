@@ -46,8 +46,8 @@ func (w *witness) gap(ch channel.Name, after, to message.Offset) {
 }
 
 // listen runs a Go client until ctx ends. cut is given its connections.
-func (w *witness) listen(ctx context.Context, url string, cut *cutter) {
-	c, err := client.New(client.Options{URL: url, Dial: cut.dial})
+func (w *witness) listen(ctx context.Context, to door, cut *cutter) {
+	c, err := client.New(client.Options{URL: to.url, TLS: to.trusts, Dial: cut.dial})
 	if err != nil {
 		w.failed = err
 		return

@@ -3,6 +3,7 @@ package kill
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"net/http"
@@ -13,13 +14,20 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/orbitd/orbitd/pkg/tlsconf/tlstest"
 )
 
 const config = `
 [server]
 http    = "%[1]s"
+https   = "%[2]s"
 ops     = ""
 control = ""
+
+[tls]
+certificate = "cert.pem"
+key         = "key.pem"
 
 [engine]
 path         = "engine"
@@ -67,14 +75,19 @@ type daemon struct {
 	binary  string
 	folder  string
 	address string
+	secure  string // with TLS
+	trusts  *tls.Config
 	log     *os.File
 	process *exec.Cmd
 }
 
 func newDaemon(t *testing.T, binary string) *daemon {
 	t.Helper()
-	d := &daemon{t: t, binary: binary, folder: t.TempDir(), address: freeAddress(t)}
-	err := os.WriteFile(d.file("orbitd.toml"), fmt.Appendf(nil, config, d.address), 0o600)
+	d := &daemon{t: t, binary: binary, folder: t.TempDir(), address: freeAddress(t), secure: freeAddress(t)}
+	authority := tlstest.NewAuthority()
+	tlstest.Write(t, d.folder, authority.Certificate())
+	d.trusts = authority.Client()
+	err := os.WriteFile(d.file("orbitd.toml"), fmt.Appendf(nil, config, d.address, d.secure), 0o600)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,6 +129,22 @@ func freeAddress(t *testing.T) string {
 
 func (d *daemon) file(name string) string { return filepath.Join(d.folder, name) }
 func (d *daemon) url() string             { return "http://" + d.address }
+
+// A door is how a client reaches the daemon.
+type door struct {
+	url    string
+	trusts *tls.Config // with https
+	second bool        // by HTTP/2, which WebSockets are not
+}
+
+// door returns that of client i: every second one comes with TLS, and every second
+// of these by HTTP/2.
+func (d *daemon) door(i int) door {
+	if i%2 == 0 {
+		return door{url: d.url()}
+	}
+	return door{"https://" + d.secure, d.trusts.Clone(), i%4 == 3}
+}
 
 func (d *daemon) logTail() []byte {
 	text, err := os.ReadFile(d.file("log"))

@@ -142,10 +142,10 @@ func (s *scene) subscribe(ctx context.Context) {
 				return
 			}
 			if way := ways[i%len(ways)]; way != "websocket" {
-				w.browse(ctx, way, url, &s.cutter)
+				w.browse(ctx, way, s.daemon.door(i), &s.cutter)
 				return
 			}
-			w.listen(ctx, url, &s.cutter)
+			w.listen(ctx, s.daemon.door(i), &s.cutter)
 		})
 	}
 }

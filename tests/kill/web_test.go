@@ -45,10 +45,10 @@ type answer struct {
 }
 
 // browse runs a client until ctx ends.
-func (w *witness) browse(ctx context.Context, way, base string, cut *cutter) {
-	transport := &http.Transport{DialContext: cut.dial}
+func (w *witness) browse(ctx context.Context, way string, to door, cut *cutter) {
+	transport := &http.Transport{DialContext: cut.dial, TLSClientConfig: to.trusts, ForceAttemptHTTP2: to.second}
 	defer transport.CloseIdleConnections()
-	c := &web{witness: w, base: base, client: &http.Client{Transport: transport}, last: map[string]uint64{}}
+	c := &web{witness: w, base: to.url, client: &http.Client{Transport: transport}, last: map[string]uint64{}}
 	for _, ch := range channels {
 		c.last[string(ch)] = 0
 	}
