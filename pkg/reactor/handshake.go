@@ -10,11 +10,9 @@ import (
 
 // Bounds of a handshake.
 const (
-	// maxShaking is how many handshakes one loop has begun and not ended. Each
-	// has a stack of some ten KB. Beyond it hellos wait for a place, and peers
-	// that fall silent lose theirs after maxSilence, so that those do not keep
-	// out others for long.
-	maxShaking = 1024
+	// maxSilence is how long a peer may be silent in its handshake while others
+	// wait for a place (Options.MaxHandshakes), so that those which fall silent do
+	// not keep them out for long.
 	maxSilence = time.Second
 	// maxHello is how much is awaited before crypto/tls has a look: a client's
 	// first message mostly has one or two KB.
@@ -60,7 +58,7 @@ func (h *handshake) Data(c *Conn, b []byte) (consumed int) {
 		return len(b)
 	case h.secure == nil && !helloComplete(b):
 		return 0
-	case h.secure == nil && len(c.Loop().shaking) >= maxShaking:
+	case h.secure == nil && len(c.Loop().shaking) >= c.Loop().r.opts.MaxHandshakes:
 		c.Loop().ready = append(c.Loop().ready, h)
 		c.PauseRead()
 		return 0
@@ -147,7 +145,7 @@ func (h *handshake) establish(c *Conn) {
 func (h *handshake) leave(l *Loop) {
 	delete(l.greeting, h)
 	delete(l.shaking, h)
-	for len(l.ready) > 0 && len(l.shaking) < maxShaking {
+	for len(l.ready) > 0 && len(l.shaking) < l.r.opts.MaxHandshakes {
 		next := l.ready[0]
 		l.ready[0] = nil
 		l.ready = l.ready[1:]

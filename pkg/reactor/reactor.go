@@ -53,7 +53,7 @@ type Stats struct {
 func New(o Options) (*Reactor, error) {
 	o = o.defaults()
 	r := &Reactor{opts: o, log: o.Logger, start: o.Now(), limit: descriptorLimit(o.Reserve)}
-	r.workers.tasks = make(chan *handshake, o.Loops*(maxShaking+1))
+	r.workers.tasks = make(chan *handshake, o.Loops*o.MaxHandshakes)
 	for i := range o.Loops {
 		l, err := newLoop(r, i)
 		if err != nil {

@@ -376,6 +376,88 @@ func TestTLSHandshakeTimeout(t *testing.T) {
 	expect(t, done, "x")
 }
 
+// TestTLSHandshakesWaitTheirTurn: peers that fall silent in the middle hold all
+// places there are, and lose them to who comes after. Some still do when the
+// reactor is closed.
+func TestTLSHandshakesWaitTheirTurn(t *testing.T) {
+	const places = 4
+	clk := newClock()
+	r := start(t, reactor.Options{Loops: 1, Now: clk.now, Tick: time.Millisecond, MaxHandshakes: places})
+	addr := listenTLS(t, r, func(*reactor.Conn) reactor.Handler { return &handler{data: echo} })
+	stall := func() net.Conn {
+		nc := dial(t, addr)
+		tc := tls.Client(mutedAfter(nc, 1), newPair().client)
+		// Its own side of the handshake ends well, and the server waits for the rest.
+		if err := tc.Handshake(); err != nil {
+			t.Fatal(err)
+		}
+		return nc
+	}
+	var silent []net.Conn
+	for range places {
+		silent = append(silent, stall())
+	}
+	waits := make([]chan error, 2*places)
+	for i := range waits {
+		waits[i] = make(chan error, 1)
+		nc := dial(t, addr)
+		go func() { waits[i] <- tls.Client(nc, newPair().client).Handshake() }()
+	}
+	for r.Len() < places+len(waits) {
+		time.Sleep(time.Millisecond)
+	}
+	if n := r.Stats().Handshakes; n != 0 {
+		t.Errorf("%d handshakes were made without a place", n)
+	}
+	clk.add(2 * time.Second)
+	for _, w := range waits {
+		if err := get(t, w); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, nc := range silent {
+		if _, err := io.Copy(io.Discard, nc); err != nil {
+			t.Error(err)
+		}
+	}
+	stall()
+}
+
+// TestTLSResumes: who comes again with a ticket makes a short handshake.
+func TestTLSResumes(t *testing.T) {
+	for name, version := range versions {
+		r := start(t, reactor.Options{Loops: 2})
+		addr := listenTLS(t, r, func(*reactor.Conn) reactor.Handler { return &handler{data: echo} })
+		c := clientOf(version)
+		c.ClientSessionCache = tls.NewLRUClientSessionCache(1)
+		for i := range 3 {
+			nc := secure(t, dial(t, addr), c)
+			send(t, nc, "x")
+			expect(t, nc, "x")
+			if resumed := nc.ConnectionState().DidResume; resumed != (i > 0) {
+				t.Errorf("TLS %s, connection %d: resumed %t", name, i, resumed)
+			}
+			nc.Close()
+		}
+	}
+}
+
+func TestTLSInputIsBounded(t *testing.T) {
+	r := start(t, reactor.Options{Loops: 1, MaxInput: 32 << 10})
+	ended := make(chan error, 1)
+	addr := listenTLS(t, r, func(*reactor.Conn) reactor.Handler {
+		return &handler{
+			data:   func(*reactor.Conn, []byte) int { return 0 },
+			closed: func(_ *reactor.Conn, err error) { ended <- err },
+		}
+	})
+	nc := secure(t, dial(t, addr), newPair().client)
+	go func() { _, _ = nc.Write(make([]byte, 1<<20)) }()
+	if err := get(t, ended); err != reactor.ErrTooLarge {
+		t.Error(err)
+	}
+}
+
 // mutedAfter swallows all writes after the first n.
 func mutedAfter(nc net.Conn, n int) net.Conn { return &muted{nc, n} }
 

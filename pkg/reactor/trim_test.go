@@ -1,6 +1,8 @@
 package reactor
 
 import (
+	"bytes"
+	"context"
 	"crypto/tls"
 	"io"
 	"net"
@@ -36,6 +38,57 @@ func TestTrim(t *testing.T) {
 			}
 		}
 	}
+}
+
+// echoing is a handler that tells when it has sent something back.
+type echoing struct{ done chan *Conn }
+
+func (e echoing) Data(c *Conn, b []byte) int {
+	c.Write(bytes.Clone(b))
+	select {
+	case e.done <- c:
+	default: // it has told
+	}
+	return len(b)
+}
+func (echoing) Writable(*Conn)      {}
+func (echoing) Closed(*Conn, error) {}
+
+// TestIdleHasNoBuffer looks at a connection that has received a large record.
+func TestIdleHasNoBuffer(t *testing.T) {
+	r, err := New(Options{Loops: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close(context.Background())
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	a, e := tlstest.NewAuthority(), echoing{make(chan *Conn, 1)}
+	own := &tls.Config{Certificates: []tls.Certificate{a.Certificate()}}
+	if err := r.ListenTLS(l, own, func(*Conn) Handler { return e }); err != nil {
+		t.Fatal(err)
+	}
+	nc, err := tls.Dial("tcp", l.Addr().String(), a.Client())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	message := make([]byte, 200_000)
+	go func() { _, _ = nc.Write(message) }()
+	if _, err := io.ReadFull(nc, message); err != nil {
+		t.Fatal(err)
+	}
+	c, looked := <-e.done, make(chan struct{})
+	r.Loops()[0].Post(func() {
+		defer close(looked)
+		if c.x != nil || c.tls.in != nil || c.tls.out != nil || sizeOf(c.tls.tls, "rawInput")+sizeOf(c.tls.tls, "hand") > 0 {
+			t.Errorf("an idle connection has a buffer: %+v, %d and %d bytes", c.x, sizeOf(c.tls.tls, "rawInput"), sizeOf(c.tls.tls, "hand"))
+		}
+	})
+	<-looked
 }
 
 // sizeOf returns the capacity of a buffer of t.
