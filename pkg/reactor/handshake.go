@@ -128,10 +128,8 @@ func (h *handshake) establish(c *Conn) {
 	s := h.secure
 	s.more = nil
 	c.tls = s
-	if x := c.x; x != nil {
-		s.in = append(s.in, x.in...) // not decrypted yet
-		x.sealed, x.out, x.in = bytes.Join(x.out, nil), nil, nil
-		c.slim()
+	if x := c.x; x != nil { // what is pending is encrypted already
+		x.sealed, x.out = bytes.Join(x.out, nil), nil
 	}
 	c.h = opening{}
 	c.ResumeRead()

@@ -241,8 +241,7 @@ func (l *Loop) decrypt(s *secure, received []byte) []byte {
 }
 
 // endSealed ends a connection whose input has ended, once the handler takes
-// input and so has been offered all of it. After an error the peer is told, and
-// nothing else is sent.
+// input and so has been offered all of it. Of an error the peer was told.
 func (l *Loop) endSealed(c *Conn) {
 	if c.tls == nil || c.tls.end == nil || c.state&deaf != 0 {
 		return
@@ -253,7 +252,6 @@ func (l *Loop) endSealed(c *Conn) {
 	case c.state&ended != 0:
 		l.endOfInput(c, err)
 	default:
-		c.tls.notified = true // by an alert
 		l.beginClose(c, err)
 	}
 }

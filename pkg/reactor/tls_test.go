@@ -33,16 +33,15 @@ func TestTLSByteByByte(t *testing.T) {
 	}
 }
 
+// TestTLSCloseSaysSo: what was written arrives whole, and a close_notify behind it.
 func TestTLSCloseSaysSo(t *testing.T) {
 	r := start(t, reactor.Options{Loops: 1, Linger: time.Minute})
-	ended := make(chan error, 1)
+	ended, written := make(chan error, 1), make(chan bool, 1)
 	big := bytes.Repeat([]byte("0123456789abcdef"), 1<<20)
 	addr := listenTLS(t, r, func(*reactor.Conn) reactor.Handler {
 		return &handler{
 			data: func(c *reactor.Conn, b []byte) int {
-				if !c.Write([]byte("first "), big) {
-					t.Error("nothing is pending")
-				}
+				written <- c.Write([]byte("first "), big)
 				c.Write(big, []byte(" last"))
 				c.Close()
 				return len(b)
@@ -50,17 +49,48 @@ func TestTLSCloseSaysSo(t *testing.T) {
 			closed: func(_ *reactor.Conn, err error) { ended <- err },
 		}
 	})
-	nc := secure(t, dial(t, addr), newPair().client)
+	records := &recorder{Conn: dial(t, addr)}
+	nc := secure(t, records, clientOf(tls.VersionTLS12))
 	send(t, nc, "x")
-	got, err := io.ReadAll(nc) // an end without close_notify would be an error
+	if !get(t, written) {
+		t.Error("nothing was pending")
+	}
+	got, err := io.ReadAll(nc)
 	want := "first " + string(big) + string(big) + " last"
 	if err != nil || string(got) != want {
 		t.Fatalf("%d of %d bytes and %v", len(got), len(want), err)
+	}
+	expectEnd(t, records.Conn)
+	if kind := records.last(); kind != alert {
+		t.Errorf("the last record is of type %d", kind)
 	}
 	nc.Close()
 	if err := get(t, ended); err != reactor.ErrClosed {
 		t.Error(err)
 	}
+}
+
+const alert = 21
+
+// A recorder keeps what was read: crypto/tls does not tell an end that was said
+// from one that was not.
+type recorder struct {
+	net.Conn
+	read []byte
+}
+
+func (r *recorder) Read(p []byte) (int, error) {
+	n, err := r.Conn.Read(p)
+	r.read = append(r.read, p[:n]...)
+	return n, err
+}
+
+// last returns the type of the last record.
+func (r *recorder) last() (kind byte) {
+	for b := r.read; len(b) > 5; b = b[5+int(b[3])<<8+int(b[4]):] {
+		kind = b[0]
+	}
+	return kind
 }
 
 // TestTLSEnds: what the handler is told of how the peer went.
@@ -275,6 +305,7 @@ func TestTLSDetachedCloses(t *testing.T) {
 	if got, err := io.ReadAll(nc); err != nil || string(got) != "answer" {
 		t.Errorf("%q and %v", got, err)
 	}
+	expectEnd(t, nc.NetConn())
 }
 
 func TestTLSMoves(t *testing.T) {
