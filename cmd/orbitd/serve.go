@@ -41,6 +41,7 @@ connection; a configuration with mistakes leaves the old one in force.`,
 const drainTimeout = 8 * time.Second
 
 func serve(file string) error {
+	thrift()
 	log := logrus.New()
 	listeners, err := systemd.Listeners()
 	if err != nil {
@@ -59,10 +60,14 @@ func serve(file string) error {
 	if err != nil {
 		return err
 	}
+	giveBack()
+	settled := time.After(settleTime)
 	tell(log, systemd.Ready())
 	log.WithFields(inForce(d)).WithField("version", version).Info("orbitd serves")
 	for {
 		select {
+		case <-settled:
+			giveBack()
 		case <-reloads:
 			if stopped.Err() == nil {
 				reload(stopped, d, log)
