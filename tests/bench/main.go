@@ -28,11 +28,12 @@ import (
 func main() {
 	var b bench
 	var run string
-	var asJSON bool
+	var asJSON, asMarkdown bool
 	flag.StringVar(&run, "run", "", "only scenarios whose name contains `TEXT`")
 	flag.IntVar(&b.passes, "passes", 3, "runs of each scenario; the medians count")
 	flag.BoolVar(&b.quick, "quick", false, "a tenth of the size: to see that it works, the figures say little")
 	flag.BoolVar(&asJSON, "json", false, "print the rows as JSON lines")
+	flag.BoolVar(&asMarkdown, "markdown", false, "print the table in Markdown")
 	flag.StringVar(&b.orbitd, "orbitd", "bin/orbitd", "orbitd's `BINARY`")
 	flag.StringVar(&b.bareloop, "bareloop", "bin/bareloop", "the bare loop's `BINARY`")
 	flag.StringVar(&b.profile, "profile", "", "`FOLDER` for profiles that orbitd writes; it must be the profiled one")
@@ -44,12 +45,15 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	table, err := b.run(ctx, run)
-	if asJSON {
+	switch {
+	case asJSON:
 		encoder := json.NewEncoder(os.Stdout)
 		for _, r := range table {
 			err = errors.Join(err, encoder.Encode(r))
 		}
-	} else {
+	case asMarkdown:
+		printMarkdown(os.Stdout, table)
+	default:
 		print(os.Stdout, table)
 	}
 	if err != nil {

@@ -90,16 +90,38 @@ func median(runs []figures, name string) float64 {
 	return values[len(values)/2]
 }
 
+// heads are the columns of the table.
+var heads = []string{"scenario", "what", "orbitd", "reference", "ratio", "floor", "lost/repeated/reordered"}
+
+func (r *row) cells() []string {
+	return []string{
+		r.Scenario, r.What + ", " + r.Unit, number(r.Orbitd), number(r.Other), ratio(r), floor(r), cmp.Or(r.Verdict, "-"),
+	}
+}
+
 // print writes the table for people.
 func print(w io.Writer, table []row) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "scenario\twhat\torbitd\treference\tratio\tfloor\tlost/repeated/reordered")
+	fmt.Fprintln(t, strings.Join(heads, "\t"))
 	for i := range table {
-		r := &table[i]
-		fmt.Fprintf(t, "%s\t%s, %s\t%s\t%s\t%s\t%s\t%s\n", r.Scenario, r.What, r.Unit,
-			number(r.Orbitd), number(r.Other), ratio(r), floor(r), cmp.Or(r.Verdict, "-"))
+		fmt.Fprintln(t, strings.Join(table[i].cells(), "\t"))
 	}
 	t.Flush()
+}
+
+// printMarkdown writes the table for a document; a scenario's name stands in its
+// first row only.
+func printMarkdown(w io.Writer, table []row) {
+	line := func(cells []string) { fmt.Fprintf(w, "| %s |\n", strings.Join(cells, " | ")) }
+	line(heads)
+	line(slices.Repeat([]string{"---"}, len(heads)))
+	for i := range table {
+		cells := table[i].cells()
+		if i > 0 && table[i].Scenario == table[i-1].Scenario {
+			cells[0] = ""
+		}
+		line(cells)
+	}
 }
 
 func number(v float64) string {
