@@ -177,10 +177,11 @@ func (s *Shard) Backlog(sub *Subscription, messages, bytes int) (run Run, ok boo
 // Fill gives the shard a page of the log that it did not have: run is framed in
 // sub's format and holds all messages of sub's channel after one offset, up to
 // another. Where that reaches what the shard has in memory, whoever comes next
-// gets it from there: of the many that come back at once, one reads the log.
+// gets it from there: of the many that come back at once, one reads the log. A
+// channel with one subscriber keeps nothing of it: there may be many of those.
 func (s *Shard) Fill(sub *Subscription, after message.Offset, run Run, through message.Offset) {
 	t := sub.topic
-	if through < t.ring.floor {
+	if t.members < 2 || through < t.ring.floor {
 		return
 	}
 	added := t.ring.fill(after, run)
