@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"sync/atomic"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -145,21 +144,6 @@ func syncPath(path string) error {
 type osFile struct {
 	*os.File
 	folder *dir
-}
-
-// smallWrite is up to how many bytes a write is one that only copies into the page
-// cache, which a goroutine need not tell the runtime about.
-const smallWrite = 64 << 10
-
-func (f osFile) WriteAt(b []byte, offset int64) (int, error) {
-	if len(b) > smallWrite || len(b) == 0 {
-		return f.File.WriteAt(b, offset)
-	}
-	n, _, e := unix.RawSyscall6(unix.SYS_PWRITE64, f.Fd(), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)), uintptr(offset), 0, 0)
-	if e != 0 || int(n) < len(b) {
-		return f.File.WriteAt(b, offset) // says what is wrong
-	}
-	return len(b), nil
 }
 
 // Sync leaves out times that nobody reads: fdatasync writes the content, and the
