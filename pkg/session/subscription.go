@@ -171,11 +171,11 @@ func (sub *subscription) read(messages, bytes int) {
 	sub.reading = true
 	s, life := sub.session, sub.life
 	s.unacked += bytes
-	format, again := s.conn.Format(), sub.again()
+	name, format, again := sub.name, s.conn.Format(), sub.again() // they are the loop's
 	after := message.Position{Epoch: sub.epoch, Offset: sub.Sent}
 	b := s.part.manager.broker
 	b.Go(func() {
-		batch, err := b.Read(context.Background(), sub.name, after, engine.Limit{Messages: messages, Bytes: bytes})
+		batch, err := b.Read(context.Background(), name, after, engine.Limit{Messages: messages, Bytes: bytes})
 		page := frame(format, batch, again)
 		s.part.loop.Post(func() {
 			s.freeing(func() {
