@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
-	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -22,6 +21,7 @@ import (
 	"github.com/orbitd/orbitd/pkg/httpserver"
 	"github.com/orbitd/orbitd/pkg/hub"
 	"github.com/orbitd/orbitd/pkg/message"
+	"github.com/orbitd/orbitd/pkg/origin"
 	"github.com/orbitd/orbitd/pkg/protocol"
 	"github.com/orbitd/orbitd/pkg/reactor"
 	"github.com/orbitd/orbitd/pkg/seglog"
@@ -47,12 +47,12 @@ type Options struct {
 // A Daemon is a running orbitd. Start makes it, Stop ends it. Reload and Stop
 // may be called from any goroutine.
 type Daemon struct {
-	log     *logrus.Logger
-	now     func() time.Time
-	load    func() (*config.Config, error)
-	stop    steps
-	issuer  atomic.Pointer[httpapi.Issuer]
-	proxies atomic.Pointer[httpserver.Proxies]
+	log    *logrus.Logger
+	now    func() time.Time
+	load   func() (*config.Config, error)
+	stop   steps
+	issuer atomic.Pointer[httpapi.Issuer]
+	gate   *origin.Gate
 
 	engine    engine.Engine
 	broker    *broker.Broker
@@ -168,7 +168,7 @@ func (d *Daemon) startSessions(c *config.Config) (err error) {
 		hubLoops, sessionLoops = append(hubLoops, loop), append(sessionLoops, loop)
 	}
 	h := hub.New(hubLoops)
-	d.setProxies(c)
+	d.gate = origin.NewGate(gateRules(c.Server))
 	d.sessions, err = session.NewManager(session.Options{
 		Broker: d.broker, Hub: h, Loops: sessionLoops, Limits: sessionLimits(c.Session), Logger: d.log, Now: d.now,
 	})
@@ -177,9 +177,8 @@ func (d *Daemon) startSessions(c *config.Config) (err error) {
 	}
 	d.transport, err = transport.New(transport.Options{
 		Broker: d.broker, Sessions: d.sessions, Loops: loops, Limits: transportLimits(c.Session),
-		Hosts: c.Server.Hosts, Origins: c.Server.Origins, Logger: d.log, Now: d.now,
-		ClientOf: d.clientOf,
-		Idle:     func(c *reactor.Conn) reactor.Handler { return d.front.Idle(c) },
+		Gate: d.gate, Logger: d.log, Now: d.now,
+		Idle: func(c *reactor.Conn) reactor.Handler { return d.front.Idle(c) },
 	})
 	if err != nil {
 		return err
@@ -193,14 +192,13 @@ func (d *Daemon) startSessions(c *config.Config) (err error) {
 func (d *Daemon) startDoors(c *config.Config, o Options, listeners map[string][]net.Listener) error {
 	api, err := httpapi.New(httpapi.Options{
 		Broker: d.broker, Issuer: d.currentIssuer, TokenOf: transport.TokenOf, Cookie: transport.Cookie,
-		OriginAllowed: d.transport.OriginAllowed, Logger: d.log,
-		ClientOf: func(r *http.Request) netip.Addr { return d.clientOf(httpserver.Peer(r), r.Header) },
+		Gate: d.gate, Logger: d.log,
 	})
 	if err != nil {
 		return err
 	}
 	d.front, err = httpserver.New(httpserver.Options{
-		Reactor: d.reactor, Handler: doors(d.transport, api, pages()), UpgradePath: transport.Path, Upgrade: d.transport.Upgrade,
+		Reactor: d.reactor, Handler: doors(d.gate, d.transport, api, pages()), UpgradePath: transport.Path, Upgrade: d.transport.Upgrade,
 		Logger: d.log, Now: d.now,
 	})
 	if err != nil {
@@ -238,10 +236,10 @@ func (d *Daemon) serve(listeners map[string][]net.Listener) error {
 
 // doors sends each request to its handler. No http.ServeMux sees the calls: it
 // would redirect a channel such as /a/../b to another one.
-func doors(transports *transport.Server, api, pages http.Handler) http.Handler {
+func doors(gate *origin.Gate, transports *transport.Server, api, pages http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch path := r.URL.Path; {
-		case !transports.HostAllowed(r.Host):
+		case !gate.HostAllowed(r.Host):
 			misdirected(w)
 		case transports.Serves(path):
 			transports.ServeHTTP(w, r)
@@ -257,6 +255,7 @@ func doors(transports *transport.Server, api, pages http.Handler) http.Handler {
 func misdirected(w http.ResponseWriter) {
 	e := message.Errorf(message.Forbidden, "this server is not called by that name (Host); add it to server.hosts")
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(http.StatusMisdirectedRequest)
 	_, _ = w.Write(append(protocol.AppendError(nil, 0, e), '\n')) // a peer that has gone does not read it
 }
@@ -376,9 +375,7 @@ func (d *Daemon) Reload(ctx context.Context) error {
 	if d.tls != nil && identity != nil {
 		d.tls.Use(identity)
 	}
-	d.setProxies(c)
-	d.transport.SetHosts(c.Server.Hosts)
-	d.transport.SetOrigins(c.Server.Origins)
+	d.gate.Set(gateRules(c.Server))
 	d.config = c
 	d.useDirectories(rights)
 	renewAll(ctx, rights.members, d.sessions, d.log)
@@ -408,16 +405,6 @@ func (d *Daemon) Stop(ctx context.Context) error {
 	defer d.mu.Unlock()
 	d.stopping = true
 	return d.stop.run(ctx)
-}
-
-func (d *Daemon) setProxies(c *config.Config) {
-	proxies := httpserver.Proxies(c.Server.TrustedProxies)
-	d.proxies.Store(&proxies)
-}
-
-// clientOf returns the address of who has made a request on a connection of peer.
-func (d *Daemon) clientOf(peer netip.Addr, h http.Header) netip.Addr {
-	return d.proxies.Load().Client(peer, h)
 }
 
 func (d *Daemon) setIssuer(i httpapi.Issuer) { d.issuer.Store(&i) }

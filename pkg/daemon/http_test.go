@@ -204,3 +204,59 @@ func TestForeignName(t *testing.T) {
 		t.Errorf("after a reload: %d %s", got, text)
 	}
 }
+
+// No proxy keeps an answer for somebody else, or holds one back, whatever it says.
+func TestAnswersAreForNobodyElse(t *testing.T) {
+	s := newSite(t, strings.Replace(server, "origins", `hosts = ["push.example.org"]`+"\norigins", 1)+small+open)
+	s.publish("/open/a", 200)
+	for _, c := range []struct {
+		method, path, body string
+		header             []string
+		status             int
+	}{
+		{"POST", "/v1/publish/open/a", "1", nil, 200},
+		{"POST", "/v1/publish/closed/a", "1", nil, 403},
+		{"POST", "/v1/publish/open/a", "1", []string{"Origin", "https://evil.example"}, 403},
+		{"GET", "/v1/history/open/a", "", nil, 200},
+		{"OPTIONS", "/v1/history/open/a", "", []string{"Origin", "https://good.example"}, 204},
+		{"GET", "/v1/nothing", "", nil, 404},
+		{"DELETE", "/v1/login", "", nil, 405},
+		{"POST", "/v1/login", "", nil, 401},
+		{"POST", "/v1/poll?wait=0", `{"id":1,"op":"connect","last":{"/open/a":0}}`, nil, 200},
+		{"POST", "/v1/poll", "", nil, 400},
+		{"GET", "/v1/poll", "", nil, 405},
+		{"POST", "/v1/stream", `{"op":"ping"}`, nil, 200},
+		{"POST", "/v1/sse", `{"op":"ping"}`, nil, 200},
+		{"GET", "/v1/sse?channel=/closed/a", "", nil, 403},
+		{"POST", "/v1/send", "", []string{"Orbit-Session", "x", "Orbit-Secret", "y"}, 400},
+	} {
+		answer, _ := s.do(c.method, "http", c.path, c.body, c.header...)
+		if answer.StatusCode != c.status || answer.Header.Get("Cache-Control") != "no-store, no-transform" || answer.Header.Get("X-Accel-Buffering") != "no" {
+			t.Errorf("%s %s: %d %v", c.method, c.path, answer.StatusCode, answer.Header)
+		}
+	}
+	// These are said before it is known who serves them, and have no body worth holding back.
+	upgrade := []string{"Upgrade", "websocket", "Connection", "Upgrade"}
+	for _, c := range []struct {
+		path   string
+		header []string
+		status int
+	}{
+		{"/v1/ws", nil, 426},
+		{"/v1/ws", upgrade, 400},
+		{"/v1/ws", append(upgrade, "Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Version", "13", "Origin", "https://evil.example"), 403},
+	} {
+		if answer, _ := s.do("GET", "http", c.path, "", c.header...); answer.StatusCode != c.status || answer.Header.Get("Cache-Control") != "no-store" {
+			t.Errorf("%s %v: %d %v", c.path, c.header, answer.StatusCode, answer.Header)
+		}
+	}
+	r, err := http.NewRequestWithContext(t.Context(), "GET", "http://"+s.address("http")+"/v1/history/open/a", nil)
+	must(t, err)
+	r.Host = "evil.example"
+	answer, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(r)
+	must(t, err)
+	answer.Body.Close()
+	if answer.StatusCode != http.StatusMisdirectedRequest || answer.Header.Get("Cache-Control") != "no-store" {
+		t.Errorf("by another name: %d %v", answer.StatusCode, answer.Header)
+	}
+}

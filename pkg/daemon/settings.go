@@ -13,6 +13,7 @@ import (
 	"github.com/orbitd/orbitd/pkg/engine/local"
 	"github.com/orbitd/orbitd/pkg/engine/memory"
 	"github.com/orbitd/orbitd/pkg/hub"
+	"github.com/orbitd/orbitd/pkg/origin"
 	"github.com/orbitd/orbitd/pkg/session"
 	"github.com/orbitd/orbitd/pkg/transport"
 )
@@ -36,6 +37,10 @@ func sessionLimits(s config.Session) session.Limits {
 		TTL: s.TTL, DurableTTL: s.DurableTTL, Window: s.Window, WindowBytes: int(s.WindowBytes),
 		Channels: s.MaxChannels, Sessions: s.MaxSessions,
 	}
+}
+
+func gateRules(s config.Server) origin.Rules {
+	return origin.Rules{Hosts: s.Hosts, Origins: s.Origins, Proxies: s.TrustedProxies}
 }
 
 func transportLimits(s config.Session) transport.Limits {

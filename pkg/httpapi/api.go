@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -15,6 +14,7 @@ import (
 	"github.com/orbitd/orbitd/pkg/auth"
 	"github.com/orbitd/orbitd/pkg/broker"
 	"github.com/orbitd/orbitd/pkg/message"
+	"github.com/orbitd/orbitd/pkg/origin"
 	"github.com/orbitd/orbitd/pkg/protocol"
 )
 
@@ -31,12 +31,8 @@ type Options struct {
 	// TokenOf returns the token in a request's cookie.
 	TokenOf func(*http.Request) string
 	Cookie  string // the name of that cookie
-	// OriginAllowed reports whether a page of the origin may call the host.
-	OriginAllowed func(origin, host string) bool
-	// ClientOf returns the address of who has made a request, for the log; nil:
-	// it has none.
-	ClientOf func(*http.Request) netip.Addr
-	Logger   logrus.FieldLogger
+	Gate    *origin.Gate
+	Logger  logrus.FieldLogger
 	// Timeout bounds one call, so that a slow peer does not hold on to it; 0: a
 	// minute.
 	Timeout time.Duration
@@ -47,8 +43,8 @@ type API struct{ Options }
 
 // New returns an API.
 func New(o Options) (*API, error) {
-	if o.Broker == nil || o.TokenOf == nil || o.OriginAllowed == nil || o.Logger == nil || o.Cookie == "" {
-		return nil, errors.New("httpapi: broker, cookie, origins and logger are required")
+	if o.Broker == nil || o.TokenOf == nil || o.Gate == nil || o.Logger == nil || o.Cookie == "" {
+		return nil, errors.New("httpapi: broker, cookie, gate and logger are required")
 	}
 	o.Timeout = cmp.Or(o.Timeout, time.Minute)
 	return &API{o}, nil
@@ -57,8 +53,7 @@ func New(o Options) (*API, error) {
 // answerTime is what is left for the answer once a call has used up its time.
 const answerTime = 10 * time.Second
 
-// ServeHTTP answers one call. A page of another origin than those allowed is
-// refused before anything is done, whatever it brings to identify itself.
+// ServeHTTP answers one call.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	deadline := time.Now().Add(a.Timeout)
 	control := http.NewResponseController(w)
@@ -67,21 +62,18 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithDeadline(r.Context(), deadline)
 	defer cancel()
 	r = r.WithContext(ctx)
-	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Add("Vary", "Origin")
-	if origin := r.Header.Get("Origin"); origin != "" {
-		if !a.OriginAllowed(origin, r.Host) {
-			a.fail(w, r, message.Errorf(message.Forbidden, "this page's origin may not call; add it to server.origins"))
-			return
-		}
-		w.Header().Set("Access-Control-Allow-Origin", origin)
-		w.Header().Set("Access-Control-Allow-Credentials", "true")
-		if r.Method == http.MethodOptions {
-			preflight(w)
-			return
-		}
+	switch serve, err := a.Gate.Admit(w, r, calls); {
+	case err != nil:
+		a.fail(w, r, err)
+	case serve:
+		a.route(w, r)
 	}
-	a.route(w, r)
+}
+
+// calls is what pages of other origins may send.
+var calls = origin.Resource{
+	Methods: []string{http.MethodGet, http.MethodPost},
+	Headers: "Authorization, Content-Type, Idempotency-Key, Orbit-First, Orbit-Previous-Key",
 }
 
 // The calls' paths; behind those that end in a slash stands a channel.
@@ -124,14 +116,6 @@ func refuse(w http.ResponseWriter, status int, why string) {
 	reply(w, status, protocol.AppendError(nil, 0, message.Errorf(message.BadRequest, "%s", why)))
 }
 
-// preflight answers a browser that asks what it may send.
-func preflight(w http.ResponseWriter) {
-	w.Header().Set("Access-Control-Allow-Methods", "GET, POST")
-	w.Header().Set("Access-Control-Allow-Headers", "Authorization, Content-Type, Idempotency-Key, Orbit-First, Orbit-Previous-Key")
-	w.Header().Set("Access-Control-Max-Age", "600")
-	w.WriteHeader(http.StatusNoContent)
-}
-
 func (a *API) who(r *http.Request) (*broker.Who, error) {
 	c, err := auth.FromRequest(r, a.TokenOf)
 	if err != nil {
@@ -156,11 +140,7 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 // refused tells operators who has come with what proves nothing: for those who bar
 // an address that does so all the time.
 func (a *API) refused(r *http.Request) {
-	log := a.Logger
-	if a.ClientOf != nil {
-		log = log.WithField("client", a.ClientOf(r))
-	}
-	log.Info("a login was refused")
+	a.Logger.WithField("client", a.Gate.SourceOf(r).Client).Info("a login was refused")
 }
 
 // challenge offers Basic only to those who are no browser's page: a browser would

@@ -19,6 +19,7 @@ import (
 	"github.com/orbitd/orbitd/pkg/engine"
 	"github.com/orbitd/orbitd/pkg/engine/memory"
 	"github.com/orbitd/orbitd/pkg/message"
+	"github.com/orbitd/orbitd/pkg/origin"
 )
 
 // names lets in whoever knows the password "good" or the token "good".
@@ -73,7 +74,7 @@ func serveRules(t *testing.T, patterns map[string]string, timeout time.Duration)
 			}
 			return c.Value
 		},
-		OriginAllowed: func(origin, _ string) bool { return origin == "https://good.example" },
+		Gate: origin.NewGate(origin.Rules{Origins: []string{"https://good.example"}}),
 	})
 	check(t, err)
 	server := httptest.NewServer(a)

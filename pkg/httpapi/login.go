@@ -70,8 +70,9 @@ func (a *API) identify(w http.ResponseWriter, r *http.Request) (*auth.Identity, 
 // cookie is for https alone where the page came over it, also if a proxy in front
 // of this server has taken the TLS off.
 func (a *API) cookie(r *http.Request, token string, expires time.Time) *http.Cookie {
+	secure := a.Gate.SourceOf(r).Secure || strings.HasPrefix(r.Header.Get("Origin"), "https://")
 	return &http.Cookie{
 		Name: a.Cookie, Value: token, Path: "/", Expires: expires,
-		HttpOnly: true, Secure: r.TLS != nil || strings.HasPrefix(r.Header.Get("Origin"), "https://"), SameSite: http.SameSiteStrictMode,
+		HttpOnly: true, Secure: secure, SameSite: http.SameSiteStrictMode,
 	}
 }

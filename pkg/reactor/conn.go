@@ -169,6 +169,9 @@ func (c *Conn) address(get func(int) (unix.Sockaddr, error)) netip.AddrPort {
 	return netip.AddrPort{}
 }
 
+// Secured reports whether the connection has TLS.
+func (c *Conn) Secured() bool { return c.tls != nil }
+
 // Protocol returns what the peer and this side have agreed on by ALPN (RFC
 // 7301); "" without TLS, and if they have not.
 func (c *Conn) Protocol() string {

@@ -7,7 +7,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
-	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -15,6 +14,7 @@ import (
 	"github.com/orbitd/orbitd/pkg/auth"
 	"github.com/orbitd/orbitd/pkg/broker"
 	"github.com/orbitd/orbitd/pkg/message"
+	"github.com/orbitd/orbitd/pkg/origin"
 	"github.com/orbitd/orbitd/pkg/protocol"
 	"github.com/orbitd/orbitd/pkg/reactor"
 )
@@ -55,46 +55,21 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.serveWebSocket(w, r)
 		return
 	}
-	if s.admits(w, r, route.methods) {
+	serve, err := s.gate.Admit(w, r, origin.Resource{Methods: route.methods, Headers: mayHave})
+	switch {
+	case err != nil:
+		s.fail(w, r, err)
+	case !serve: // it has been answered
+	case !slices.Contains(route.methods, r.Method):
+		w.Header().Set("Allow", strings.Join(route.methods, ", "))
+		reply(w, http.StatusMethodNotAllowed, message.Errorf(message.BadRequest, "the method of %s is %s", r.URL.Path, strings.Join(route.methods, " or ")))
+	default:
 		route.serve(s, w, r)
 	}
 }
 
-// admits does what is the same for all requests: a page of another origin than
-// those allowed is refused before anything is done, whatever it brings to
-// identify itself. It reports whether to go on.
-func (s *Server) admits(w http.ResponseWriter, r *http.Request, methods []string) bool {
-	h := w.Header()
-	h.Set("Cache-Control", "no-store, no-transform")
-	h.Set("X-Accel-Buffering", "no")
-	h.Add("Vary", "Origin")
-	if origin := r.Header.Get("Origin"); origin != "" {
-		if !s.OriginAllowed(origin, r.Host) {
-			s.fail(w, r, message.Errorf(message.Forbidden, "this page's origin may not call; add it to server.origins"))
-			return false
-		}
-		h.Set("Access-Control-Allow-Origin", origin)
-		h.Set("Access-Control-Allow-Credentials", "true")
-		if r.Method == http.MethodOptions {
-			preflight(w, methods)
-			return false
-		}
-	}
-	if !slices.Contains(methods, r.Method) {
-		h.Set("Allow", strings.Join(methods, ", "))
-		reply(w, http.StatusMethodNotAllowed, message.Errorf(message.BadRequest, "the method of %s is %s", r.URL.Path, strings.Join(methods, " or ")))
-		return false
-	}
-	return true
-}
-
-// preflight answers a browser that asks what it may send.
-func preflight(w http.ResponseWriter, methods []string) {
-	w.Header().Set("Access-Control-Allow-Methods", strings.Join(methods, ", "))
-	w.Header().Set("Access-Control-Allow-Headers", "Authorization, Content-Type, Last-Event-ID, "+sessionHeader+", "+secretHeader)
-	w.Header().Set("Access-Control-Max-Age", "600")
-	w.WriteHeader(http.StatusNoContent)
-}
+// mayHave lists the headers that pages of other origins may send.
+const mayHave = "Authorization, Content-Type, Last-Event-ID, " + sessionHeader + ", " + secretHeader
 
 // A proof is who has sent a request.
 type proof struct {
@@ -144,17 +119,11 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if e.Cause != nil && e.Code == message.Internal {
 		s.log.WithError(err).Error("a request failed")
 	}
-	s.refusedLogin(s.clientOf(r), e)
+	s.refusedLogin(s.gate.SourceOf(r).Client, e)
 	if e.Code == message.Unauthorized {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="orbitd"`)
 	}
 	reply(w, protocol.Status(e.Code), e)
-}
-
-// clientOf returns the address of who has made a request.
-func (s *Server) clientOf(r *http.Request) netip.Addr {
-	peer, _ := netip.ParseAddrPort(r.RemoteAddr) // a Unix socket has none
-	return s.client(peer.Addr(), r.Header)
 }
 
 func reply(w http.ResponseWriter, status int, e *message.Error) {
@@ -166,7 +135,7 @@ func reply(w http.ResponseWriter, status int, e *message.Error) {
 // carry takes the request's connection to one of the loops, where d begins. One
 // that is shared with other requests stays where it is, with a goroutine.
 func (s *Server) carry(w http.ResponseWriter, r *http.Request, p proof, d *down) {
-	d.exchange = exchange{carrier: d, arrival: &arrival{proof: p, began: s.now(), from: s.clientOf(r)}}
+	d.exchange = exchange{carrier: d, arrival: &arrival{proof: p, began: s.now(), from: s.gate.SourceOf(r).Client}}
 	d.header = w.Header().Clone()
 	d.part = s.parts[rand.N(len(s.parts))]
 	nc, rw, err := http.NewResponseController(w).Hijack()

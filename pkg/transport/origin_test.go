@@ -1,12 +1,16 @@
 package transport
 
 import (
+	"bufio"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/orbitd/orbitd/pkg/origin"
 )
 
 var paths = []struct{ method, path, body string }{
@@ -20,7 +24,7 @@ var paths = []struct{ method, path, body string }{
 // cookie alone is nobody; one from a page that is not allowed is refused.
 func TestOriginMatrix(t *testing.T) {
 	r := newRig(t, rigOptions{rules: "/mine/** user:alice *\n/** - *"})
-	r.server.SetOrigins([]string{"https://good.example", "https://xn--bcher-kva.example:8443"})
+	r.gate.Set(origin.Rules{Origins: []string{"https://good.example", "https://xn--bcher-kva.example:8443"}})
 	host := strings.TrimPrefix(r.http, "http://")
 	for _, c := range []struct {
 		origin  string
@@ -91,7 +95,7 @@ func (r *rig) ask(method, path, body, origin, proof string) (int, http.Header, s
 
 func TestPreflight(t *testing.T) {
 	r := newRig(t, rigOptions{})
-	r.server.SetOrigins([]string{"https://good.example"})
+	r.gate.Set(origin.Rules{Origins: []string{"https://good.example"}})
 	for _, path := range []string{SSEPath, StreamPath, PollPath, SendPath} {
 		for origin, want := range map[string]int{"https://good.example": 204, "https://evil.example": 403, "": 405} {
 			status, header, body := r.ask("OPTIONS", path, "", origin, "")
@@ -101,6 +105,47 @@ func TestPreflight(t *testing.T) {
 			checkHeaders(t, path, header, origin, want == 204)
 			if want == 204 && (!strings.Contains(header.Get("Access-Control-Allow-Headers"), sessionHeader) || !strings.Contains(header.Get("Access-Control-Allow-Methods"), "POST")) {
 				t.Errorf("%s: %v", path, header)
+			}
+		}
+	}
+}
+
+// Where the server is reached with TLS, a page that came without is none of its own;
+// also for a WebSocket, on either way to it.
+func TestOwnPageNeedsTLS(t *testing.T) {
+	r := newRig(t, rigOptions{})
+	host := strings.TrimPrefix(r.https, "https://")
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true}}
+	for scheme, want := range map[string]bool{"http": false, "https": true} {
+		for _, p := range paths {
+			q, err := http.NewRequestWithContext(t.Context(), p.method, r.https+p.path, strings.NewReader(p.body))
+			must(t, err)
+			q.Header.Set("Origin", scheme+"://"+host)
+			a, err := client.Do(q)
+			must(t, err)
+			a.Body.Close()
+			if (a.StatusCode == http.StatusOK) != want {
+				t.Errorf("%s %s from %s: %d", p.method, p.path, scheme, a.StatusCode)
+			}
+		}
+		// What stands before a handshake in one packet takes it through net/http.
+		for name, before := range map[string]string{"on a loop": "", "by net/http": "GET /v1/send HTTP/1.1\r\nHost: x\r\n\r\n"} {
+			conn, err := tls.Dial("tcp", host, &tls.Config{InsecureSkipVerify: true})
+			must(t, err)
+			defer conn.Close()
+			_, err = io.WriteString(conn, before+with("Host: here", "Host: "+host+"\r\nOrigin: "+scheme+"://"+host))
+			must(t, err)
+			in := bufio.NewReader(conn)
+			a, err := http.ReadResponse(in, nil)
+			must(t, err)
+			if before != "" {
+				_, err = io.Copy(io.Discard, a.Body)
+				must(t, err)
+				a, err = http.ReadResponse(in, nil)
+				must(t, err)
+			}
+			if (a.StatusCode == http.StatusSwitchingProtocols) != want {
+				t.Errorf("a WebSocket %s from %s: %d", name, scheme, a.StatusCode)
 			}
 		}
 	}

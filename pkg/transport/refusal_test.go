@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/gobwas/ws"
+
+	"github.com/orbitd/orbitd/pkg/origin"
 )
 
 // What a client does wrong is answered and costs it nothing but that command.
@@ -315,7 +317,7 @@ func TestBucket(t *testing.T) {
 
 func TestOrigins(t *testing.T) {
 	r := newRig(t, rigOptions{})
-	r.server.SetOrigins([]string{"https://www.example.org"})
+	r.gate.Set(origin.Rules{Origins: []string{"https://www.example.org"}})
 	host := strings.TrimSuffix(strings.TrimPrefix(r.url, "ws://"), Path)
 	for origin, want := range map[string]bool{
 		"":                              true,
@@ -342,37 +344,6 @@ func TestOrigins(t *testing.T) {
 		_, err := r.tryDial(header...)
 		if got := err == nil; got != want {
 			t.Errorf("origin %q: connected %v, want %v (%v)", origin, got, want, err)
-		}
-	}
-}
-
-// A server that knows its names is called by these, by its address or as
-// localhost: anything else may come from a page whose name was made to resolve
-// to its address.
-func TestHosts(t *testing.T) {
-	r := newRig(t, rigOptions{})
-	for host, want := range map[string]bool{
-		"push.example.org":      true,
-		"PUSH.example.org":      true,
-		"push.example.org:8080": true,
-		"push.example.org.":     true,
-		"localhost:8080":        true,
-		"127.0.0.1:8080":        true,
-		"[::1]:8080":            true,
-		"[::1]":                 true,
-		"example.org":           false,
-		"evil.test:8080":        false,
-		"push.example.org.evil": false,
-		"127.0.0.1.evil.test":   false,
-		"localhost.evil.test":   false,
-	} {
-		r.server.SetHosts([]string{"push.example.org"})
-		if got := r.server.HostAllowed(host); got != want {
-			t.Errorf("%q: %v, want %v", host, got, want)
-		}
-		r.server.SetHosts(nil)
-		if !r.server.HostAllowed(host) {
-			t.Errorf("%q is refused though nothing is said", host)
 		}
 	}
 }

@@ -29,6 +29,7 @@ import (
 	"github.com/orbitd/orbitd/pkg/httpserver"
 	"github.com/orbitd/orbitd/pkg/hub"
 	"github.com/orbitd/orbitd/pkg/message"
+	"github.com/orbitd/orbitd/pkg/origin"
 	"github.com/orbitd/orbitd/pkg/reactor"
 	"github.com/orbitd/orbitd/pkg/session"
 )
@@ -68,6 +69,7 @@ type rig struct {
 	engine   *memory.Engine
 	broker   *broker.Broker
 	sessions *session.Manager
+	gate     *origin.Gate
 	server   *Server
 	url      string // of WebSockets, whose handshakes are answered as they come
 	http     string // of everything, by the HTTP server that the daemon has
@@ -89,7 +91,7 @@ const openRules = "/** * *"
 
 func newRig(t testing.TB, o rigOptions) *rig {
 	t.Helper()
-	r := &rig{t: t}
+	r := &rig{t: t, gate: origin.NewGate(origin.Rules{})}
 	if o.rules == "" {
 		o.rules = openRules
 	}
@@ -122,7 +124,7 @@ func newRig(t testing.TB, o rigOptions) *rig {
 	})
 	must(t, err)
 	var front *httpserver.Server
-	r.server, err = New(Options{Broker: r.broker, Sessions: r.sessions, Loops: re.Loops(), Limits: o.limits, Logger: log, Now: time.Now,
+	r.server, err = New(Options{Broker: r.broker, Sessions: r.sessions, Loops: re.Loops(), Limits: o.limits, Gate: r.gate, Logger: log, Now: time.Now,
 		Idle: func(c *reactor.Conn) reactor.Handler { return front.Idle(c) }})
 	must(t, err)
 	stop := r.engine.Tail(h.Commit)

@@ -3,12 +3,8 @@ package transport
 import (
 	"errors"
 	"math/rand/v2"
-	"net"
-	"net/http"
 	"net/netip"
-	"net/url"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -16,6 +12,7 @@ import (
 
 	"github.com/orbitd/orbitd/pkg/broker"
 	"github.com/orbitd/orbitd/pkg/message"
+	"github.com/orbitd/orbitd/pkg/origin"
 	"github.com/orbitd/orbitd/pkg/protocol"
 	"github.com/orbitd/orbitd/pkg/reactor"
 	"github.com/orbitd/orbitd/pkg/session"
@@ -55,20 +52,15 @@ const (
 	maxRefusals    = 1000 // commands refused by the rate, until the connection ends
 )
 
-// Options are what a server is made of. All but Limits, Hosts, Origins,
-// ClientOf and Idle are required.
+// Options are what a server is made of. All but Limits and Idle are required.
 type Options struct {
 	Broker   *broker.Broker
 	Sessions *session.Manager
 	Loops    []*reactor.Loop // those that the sessions live on, in the same order
 	Limits   Limits
-	Hosts    []string // see SetHosts
-	Origins  []string // beside the server's own
+	Gate     *origin.Gate
 	Logger   logrus.FieldLogger
 	Now      func() time.Time
-	// ClientOf returns the address of who has made a request, by the address of the
-	// connection and the request's header. Without it that is the connection's.
-	ClientOf func(peer netip.Addr, h http.Header) netip.Addr
 	// Idle returns the handler of a connection of HTTP/1.1 whose poll was answered,
 	// and which waits for its next request. Without one it is closed.
 	Idle func(*reactor.Conn) reactor.Handler
@@ -76,17 +68,15 @@ type Options struct {
 
 // A Server serves orbit.v1 on all transports.
 type Server struct {
-	broker  *broker.Broker
-	limits  Limits
-	wire    protocol.Limits
-	hosts   atomic.Pointer[[]string]
-	origins atomic.Pointer[[]string]
-	log     logrus.FieldLogger
-	now     func() time.Time
-	idle    func(*reactor.Conn) reactor.Handler
-	client  func(peer netip.Addr, h http.Header) netip.Addr
-	parts   []*part
-	open    atomic.Int64 // connections
+	broker *broker.Broker
+	limits Limits
+	wire   protocol.Limits
+	gate   *origin.Gate
+	log    logrus.FieldLogger
+	now    func() time.Time
+	idle   func(*reactor.Conn) reactor.Handler
+	parts  []*part
+	open   atomic.Int64 // connections
 
 	sessions *session.Manager
 }
@@ -112,18 +102,13 @@ type client interface {
 
 // New returns a server whose connections live on the loops.
 func New(o Options) (*Server, error) {
-	if o.Broker == nil || o.Sessions == nil || o.Logger == nil || o.Now == nil || len(o.Loops) == 0 {
-		return nil, errors.New("transport: broker, sessions, loops, logger and clock are required")
+	if o.Broker == nil || o.Sessions == nil || o.Gate == nil || o.Logger == nil || o.Now == nil || len(o.Loops) == 0 {
+		return nil, errors.New("transport: broker, sessions, loops, gate, logger and clock are required")
 	}
 	s := &Server{
-		broker: o.Broker, limits: o.Limits.withDefaults(), log: o.Logger, now: o.Now, idle: o.Idle, client: o.ClientOf, sessions: o.Sessions,
+		broker: o.Broker, limits: o.Limits.withDefaults(), log: o.Logger, now: o.Now, idle: o.Idle, gate: o.Gate, sessions: o.Sessions,
 		wire: protocol.Limits{MaxMessage: o.Broker.MaxMessage()},
 	}
-	if s.client == nil {
-		s.client = func(peer netip.Addr, _ http.Header) netip.Addr { return peer }
-	}
-	s.SetHosts(o.Hosts)
-	s.SetOrigins(o.Origins)
 	for i, sessions := range o.Sessions.Parts() {
 		p := &part{server: s, loop: o.Loops[i], sessions: sessions, streams: map[*down]struct{}{}}
 		p.loop.OnTurn(p.flush)
@@ -131,59 +116,6 @@ func New(o Options) (*Server, error) {
 		s.parts = append(s.parts, p)
 	}
 	return s, nil
-}
-
-// SetHosts replaces the names by which this server may be called; none: any.
-func (s *Server) SetHosts(hosts []string) {
-	allowed := slices.Clone(hosts)
-	s.hosts.Store(&allowed)
-}
-
-// HostAllowed reports whether a request may call this server by host, the value
-// of Host, with or without a port. A site whose name was made to resolve to this
-// server's address, so that its pages are of the server's own origin (DNS
-// rebinding), calls by that name; never by an address or as localhost.
-func (s *Server) HostAllowed(host string) bool {
-	hosts := *s.hosts.Load()
-	if len(hosts) == 0 {
-		return true
-	}
-	u := url.URL{Host: strings.ToLower(host)}
-	name := strings.TrimSuffix(u.Hostname(), ".")
-	if _, err := netip.ParseAddr(name); err == nil || name == "localhost" {
-		return true
-	}
-	return slices.Contains(hosts, name)
-}
-
-// SetOrigins replaces the origins that browsers may come from, beside the
-// server's own.
-func (s *Server) SetOrigins(origins []string) {
-	allowed := slices.Clone(origins)
-	s.origins.Store(&allowed)
-}
-
-// OriginAllowed reports whether a page of that origin may connect to a server
-// that it reached as host. Origins are compared as browsers serialize them (RFC
-// 6454, section 6.2); anything that is not exactly allowed is refused.
-func (s *Server) OriginAllowed(origin, host string) bool {
-	if slices.Contains(*s.origins.Load(), origin) {
-		return true
-	}
-	u, err := url.Parse(origin)
-	return err == nil && u.Host != "" && u.User == nil && (u.Scheme == "http" || u.Scheme == "https") &&
-		u.Scheme+"://"+u.Host == strings.ToLower(origin) && sameHost(u, host)
-}
-
-// sameHost compares an origin's host with that of a request, in which the
-// default port may stand or not.
-func sameHost(u *url.URL, host string) bool {
-	host = strings.ToLower(host)
-	if u.Host == host {
-		return true
-	}
-	port := map[string]string{"http": "80", "https": "443"}[u.Scheme]
-	return u.Port() == "" && net.JoinHostPort(u.Hostname(), port) == host
 }
 
 // refusedLogin tells operators who has come with what proves nothing: for those

@@ -7,11 +7,13 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 
 	"github.com/gobwas/ws"
 
+	"github.com/orbitd/orbitd/pkg/origin"
 	"github.com/orbitd/orbitd/pkg/reactor"
 )
 
@@ -30,6 +32,9 @@ const maxHead = 16 << 10
 // A handshake gathers what a request says that decides about it.
 type handshake struct {
 	server             *Server
+	peer               netip.Addr
+	secure             bool // the connection has TLS
+	source             origin.Source
 	origin, host       string
 	offered, negotiate bool
 	cookies            []string
@@ -47,7 +52,7 @@ func (s *Server) Upgrade(conn *reactor.Conn, head []byte) (next reactor.Handler,
 		return nil, false
 	}
 	var answer bytes.Buffer
-	h := handshake{server: s, forwarded: http.Header{}}
+	h := handshake{server: s, peer: conn.RemoteAddr().Addr(), secure: conn.Secured(), forwarded: http.Header{}}
 	_, err := h.upgrader().Upgrade(struct {
 		io.Reader
 		io.Writer
@@ -56,7 +61,7 @@ func (s *Server) Upgrade(conn *reactor.Conn, head []byte) (next reactor.Handler,
 		conn.Write(declined(err))
 		return nil, false
 	}
-	w := p.newWebsocket(conn, h.token(), s.client(conn.RemoteAddr().Addr(), h.forwarded))
+	w := p.newWebsocket(conn, h.token(), h.source.Client)
 	w.send(answer.Bytes()) // in one write with the replies to what stands behind the handshake
 	return w, true
 }
@@ -70,7 +75,7 @@ func declined(why error) []byte {
 		status = refusal.StatusCode()
 	}
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "HTTP/1.1 %d %s\r\nConnection: close\r\n", status, http.StatusText(status))
+	fmt.Fprintf(&b, "HTTP/1.1 %d %s\r\nConnection: close\r\nCache-Control: no-store\r\n", status, http.StatusText(status))
 	if status == http.StatusUpgradeRequired { // RFC 6455, section 4.2.2, and RFC 9110, section 15.5.22
 		b.WriteString("Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n")
 	}
@@ -97,7 +102,7 @@ func (h *handshake) upgrader() ws.Upgrader {
 				h.origin = string(value)
 			case bytes.EqualFold(key, []byte("Cookie")):
 				h.cookies = append(h.cookies, string(value))
-			case bytes.EqualFold(key, []byte("X-Forwarded-For")), bytes.EqualFold(key, []byte("Forwarded")):
+			case bytes.EqualFold(key, []byte("Forwarded")), len(key) > 12 && bytes.EqualFold(key[:12], []byte("X-Forwarded-")):
 				h.forwarded.Add(string(key), string(value))
 			}
 			return nil
@@ -118,10 +123,12 @@ var (
 )
 
 func (h *handshake) judge() error {
+	gate := h.server.gate
+	h.source = gate.Source(h.peer, h.secure, h.forwarded)
 	switch {
-	case !h.server.HostAllowed(h.host):
+	case !gate.HostAllowed(h.host):
 		return errHost
-	case h.origin != "" && !h.server.OriginAllowed(h.origin, h.host):
+	case h.origin != "" && !gate.Allowed(h.origin, h.host, h.source.Secure):
 		return errOrigin
 	case h.offered && !h.negotiate:
 		return errSubprotocol
@@ -152,6 +159,7 @@ func TokenOf(r *http.Request) string {
 // that came there: the way of a request behind others on a connection, and of one
 // that is written in some unusual way.
 func (s *Server) serveWebSocket(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Cache-Control", "no-store")
 	switch {
 	case r.Method != http.MethodGet:
 		w.Header().Set("Allow", http.MethodGet)

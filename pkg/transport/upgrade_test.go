@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/gobwas/ws"
+
+	"github.com/orbitd/orbitd/pkg/origin"
 )
 
 const plain = "GET " + Path + " HTTP/1.1\r\nHost: here\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
@@ -56,7 +58,7 @@ func raw(t *testing.T, address, text string) (net.Conn, *bufio.Reader, *http.Res
 // connection's end.
 func TestDeclined(t *testing.T) {
 	r := newRig(t, rigOptions{})
-	r.server.SetHosts([]string{"here"})
+	r.gate.Set(origin.Rules{Hosts: []string{"here"}})
 	frames := string(ws.MustCompileFrame(ws.MaskFrame(ws.NewTextFrame(make([]byte, 1000)))))
 	for door, address := range r.doors() {
 		for name, c := range map[string]struct {
