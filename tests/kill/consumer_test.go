@@ -13,6 +13,7 @@ import (
 
 	"github.com/orbitd/orbitd/pkg/channel"
 	"github.com/orbitd/orbitd/pkg/message"
+	"github.com/orbitd/orbitd/tests/scene"
 )
 
 // A consumer is a witness that is "orbitd sub", one process after the other. If
@@ -21,7 +22,7 @@ import (
 // comes again then, marked, and is passed over as an application would do that
 // knows what it has processed; any other repeat is a fault.
 type consumer struct {
-	*witness
+	*scene.Witness
 	name        string // of its durable session; without one it is never killed
 	lives       int
 	redelivered int
@@ -34,16 +35,16 @@ type consumer struct {
 }
 
 func newConsumer(name string) *consumer {
-	c := &consumer{witness: &witness{who: "orbitd sub"}, name: name, done: map[channel.Name]message.Offset{}}
+	c := &consumer{Witness: &scene.Witness{Who: "orbitd sub"}, name: name, done: map[channel.Name]message.Offset{}}
 	if name != "" {
-		c.who += " --client " + name
+		c.Who += " --client " + name
 	}
 	return c
 }
 
 // run starts one process after the other until ctx ends.
 func (c *consumer) run(ctx context.Context, binary, url string) {
-	for ctx.Err() == nil && c.failed == nil {
+	for ctx.Err() == nil && c.Failed == nil {
 		c.lives++
 		c.live(ctx, c.command(ctx, binary, url))
 	}
@@ -53,16 +54,16 @@ func (c *consumer) run(ctx context.Context, binary, url string) {
 func (c *consumer) command(ctx context.Context, binary, url string) *exec.Cmd {
 	args := []string{"sub", "--url", url}
 	if c.name != "" {
-		args = append(args, "--user", user, "--client", c.name)
+		args = append(args, "--user", scene.User, "--client", c.name)
 	}
 	if !c.placed.Load() {
 		args = append(args, "--from-start")
 	}
-	for _, ch := range channels {
+	for _, ch := range scene.Channels {
 		args = append(args, string(ch))
 	}
 	cmd := exec.CommandContext(ctx, binary, args...)
-	cmd.Env = append(os.Environ(), "ORBITD_PASSWORD="+password)
+	cmd.Env = append(os.Environ(), "ORBITD_PASSWORD="+scene.Password)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	return cmd
 }
@@ -76,7 +77,7 @@ func (c *consumer) live(ctx context.Context, cmd *exec.Cmd) {
 		err = cmd.Start()
 	}
 	if err != nil {
-		c.failed = err
+		c.Failed = err
 		return
 	}
 	c.setProcess(cmd.Process)
@@ -90,7 +91,7 @@ func (c *consumer) live(ctx context.Context, cmd *exec.Cmd) {
 	killed := c.name != "" && status.Signal() == syscall.SIGKILL
 	stopped := ctx.Err() != nil && cmd.ProcessState.ExitCode() == 0
 	if !killed && !stopped {
-		c.failed = fmt.Errorf("%s: %v", c.who, cmd.ProcessState)
+		c.Failed = fmt.Errorf("%s: %v", c.Who, cmd.ProcessState)
 	}
 }
 
@@ -119,17 +120,17 @@ func (c *consumer) line(text []byte) {
 	}
 	switch err := json.Unmarshal(text, &l); {
 	case err != nil:
-		c.failed = fmt.Errorf("%s printed %s: %w", c.who, text, err)
+		c.Failed = fmt.Errorf("%s printed %s: %w", c.Who, text, err)
 	case l.Gap != nil:
-		c.gap(l.Channel, l.Gap.After, l.Gap.To)
+		c.Gap(l.Channel, l.Gap.After, l.Gap.To)
 	case l.Offset <= c.seen[l.Channel]:
-		c.failed = fmt.Errorf("%s: one process was given %d of %s behind %d", c.who, l.Offset, l.Channel, c.seen[l.Channel])
+		c.Failed = fmt.Errorf("%s: one process was given %d of %s behind %d", c.Who, l.Offset, l.Channel, c.seen[l.Channel])
 	case l.Again && l.Offset <= c.done[l.Channel]:
 		c.seen[l.Channel] = l.Offset
 		c.redelivered++
 	default:
 		c.seen[l.Channel], c.done[l.Channel] = l.Offset, l.Offset
-		c.placed.Store(len(c.done) == len(channels))
-		c.delivered(l.Channel, l.Offset, l.Data)
+		c.placed.Store(len(c.done) == len(scene.Channels))
+		c.Delivered(l.Channel, l.Offset, l.Data)
 	}
 }

@@ -1,4 +1,4 @@
-package kill
+package scene
 
 import (
 	"bufio"
@@ -16,13 +16,13 @@ import (
 	"github.com/orbitd/orbitd/pkg/message"
 )
 
-// The ways of clients, by turns. A source is an EventSource without a library.
-var ways = []string{"websocket", "stream", "sse", "poll", "source"}
+// Ways are those of clients, by turns. A source is an EventSource without a library.
+var Ways = []string{"websocket", "stream", "sse", "poll", "source"}
 
 // A web is a client over plain HTTP: it names where it stands and hands on all that
 // it is sent, so that what comes twice is seen.
 type web struct {
-	*witness
+	*Witness
 	base   string
 	client *http.Client
 
@@ -44,12 +44,12 @@ type answer struct {
 	Error                  *struct{ Code, Message string }
 }
 
-// browse runs a client until ctx ends.
-func (w *witness) browse(ctx context.Context, way string, to door, cut *cutter) {
-	transport := &http.Transport{DialContext: cut.dial, TLSClientConfig: to.trusts, ForceAttemptHTTP2: to.second}
+// Browse runs a client until ctx ends.
+func (w *Witness) Browse(ctx context.Context, way string, to Door, cut *Cutter) {
+	transport := &http.Transport{DialContext: cut.Dial, TLSClientConfig: to.Trusts, ForceAttemptHTTP2: to.Second}
 	defer transport.CloseIdleConnections()
-	c := &web{witness: w, base: to.url, client: &http.Client{Transport: transport}, last: map[string]uint64{}}
-	for _, ch := range channels {
+	c := &web{Witness: w, base: to.URL, client: &http.Client{Transport: transport}, last: map[string]uint64{}}
+	for _, ch := range Channels {
 		c.last[string(ch)] = 0
 	}
 	connect := map[string]func(context.Context) error{
@@ -58,7 +58,7 @@ func (w *witness) browse(ctx context.Context, way string, to door, cut *cutter) 
 		"poll":   func(ctx context.Context) error { return c.follow(ctx, "/v1/poll?wait=5") },
 		"source": c.source,
 	}[way]
-	for ctx.Err() == nil && w.failed == nil {
+	for ctx.Err() == nil && w.Failed == nil {
 		if err := connect(ctx); err != nil && ctx.Err() == nil {
 			time.Sleep(time.Duration(20+rand.IntN(50)) * time.Millisecond) // as every client waits
 		}
@@ -145,13 +145,13 @@ func (c *web) take(a *answer, epoch string) error {
 	case a.Error != nil:
 		return fmt.Errorf("%s: %s", a.Error.Code, a.Error.Message)
 	case a.O > 0:
-		c.delivered(channel.Name(a.Ch), message.Offset(a.O), a.D)
+		c.Delivered(channel.Name(a.Ch), message.Offset(a.O), a.D)
 		c.last[a.Ch], c.epoch = a.O, epoch
 		c.unacked++
 	case a.At > 0:
 		c.last[a.Ch], c.epoch = max(c.last[a.Ch], a.At), epoch
 	case a.Gap != nil:
-		c.gap(channel.Name(a.Ch), message.Offset(a.Gap.After), message.Offset(a.Gap.To))
+		c.Gap(channel.Name(a.Ch), message.Offset(a.Gap.After), message.Offset(a.Gap.To))
 		c.last[a.Ch], c.epoch = a.Gap.To, epoch
 	}
 	return nil
@@ -169,7 +169,7 @@ func (c *web) ack(ctx context.Context) {
 // source is one connection of an EventSource: it has nothing but the last id.
 func (c *web) source(ctx context.Context) error {
 	query := url.Values{"after": {"0"}}
-	for _, ch := range channels {
+	for _, ch := range Channels {
 		query.Add("channel", string(ch))
 	}
 	var header []string

@@ -1,4 +1,4 @@
-package kill
+package scene
 
 import (
 	"bytes"
@@ -24,6 +24,7 @@ http    = "%[1]s"
 https   = "%[2]s"
 ops     = ""
 control = ""
+%[3]s
 
 [tls]
 certificate = "cert.pem"
@@ -51,10 +52,10 @@ subscribe = ["*"]
 publish   = ["*"]
 `
 
-// The user whose named sessions are tested.
+// The user that every daemon knows.
 const (
-	user     = "durable"
-	password = "only here"
+	User     = "durable"
+	Password = "only here"
 )
 
 // build compiles the real binary.
@@ -68,30 +69,33 @@ func build(t *testing.T) string {
 	return binary
 }
 
-// A daemon is orbitd in a folder of its own, run after run. The test's goroutine
+// A Daemon is orbitd in a folder of its own, run after run. The test's goroutine
 // owns it.
-type daemon struct {
+type Daemon struct {
+	Binary  string
+	Address string
+	Secure  string // the address with TLS
+	Trusts  *tls.Config
+
 	t       *testing.T
-	binary  string
 	folder  string
-	address string
-	secure  string // with TLS
-	trusts  *tls.Config
 	log     *os.File
 	process *exec.Cmd
 }
 
-func newDaemon(t *testing.T, binary string) *daemon {
+// NewDaemon builds orbitd and makes its folder. It does not start it. more is put
+// into the configuration's section server.
+func NewDaemon(t *testing.T, more string) *Daemon {
 	t.Helper()
-	d := &daemon{t: t, binary: binary, folder: t.TempDir(), address: freeAddress(t), secure: freeAddress(t)}
+	d := &Daemon{t: t, Binary: build(t), folder: t.TempDir(), Address: FreeAddress(t), Secure: FreeAddress(t)}
 	authority := tlstest.NewAuthority()
 	tlstest.Write(t, d.folder, authority.Certificate())
-	d.trusts = authority.Client()
-	err := os.WriteFile(d.file("orbitd.toml"), fmt.Appendf(nil, config, d.address, d.secure), 0o600)
+	d.Trusts = authority.Client()
+	err := os.WriteFile(d.File("orbitd.toml"), fmt.Appendf(nil, config, d.Address, d.Secure, more), 0o600)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d.log, err = os.Create(d.file("log")); err != nil {
+	if d.log, err = os.Create(d.File("log")); err != nil {
 		t.Fatal(err)
 	}
 	d.addUser()
@@ -108,16 +112,17 @@ func newDaemon(t *testing.T, binary string) *daemon {
 	return d
 }
 
-func (d *daemon) addUser() {
+func (d *Daemon) addUser() {
 	d.t.Helper()
-	cmd := exec.Command(d.binary, "passwd", "--file", d.file("users"), user)
-	cmd.Stdin = strings.NewReader(password + "\n")
+	cmd := exec.Command(d.Binary, "passwd", "--file", d.File("users"), User)
+	cmd.Stdin = strings.NewReader(Password + "\n")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		d.t.Fatalf("orbitd passwd: %v\n%s", err, out)
 	}
 }
 
-func freeAddress(t *testing.T) string {
+// FreeAddress returns an address of the loopback on which nobody listens.
+func FreeAddress(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -127,36 +132,40 @@ func freeAddress(t *testing.T) string {
 	return l.Addr().String()
 }
 
-func (d *daemon) file(name string) string { return filepath.Join(d.folder, name) }
-func (d *daemon) url() string             { return "http://" + d.address }
+// File returns the path of one of its files.
+func (d *Daemon) File(name string) string { return filepath.Join(d.folder, name) }
 
-// A door is how a client reaches the daemon.
-type door struct {
-	url    string
-	trusts *tls.Config // with https
-	second bool        // by HTTP/2, which WebSockets are not
+// URL is where it is reached without TLS.
+func (d *Daemon) URL() string { return "http://" + d.Address }
+
+// A Door is how a client reaches the daemon.
+type Door struct {
+	URL    string
+	Trusts *tls.Config // with https
+	Second bool        // by HTTP/2, which WebSockets are not
 }
 
-// door returns that of client i: every second one comes with TLS, and every second
+// Door returns that of client i: every second one comes with TLS, and every second
 // of these by HTTP/2.
-func (d *daemon) door(i int) door {
+func (d *Daemon) Door(i int) Door {
 	if i%2 == 0 {
-		return door{url: d.url()}
+		return Door{URL: d.URL()}
 	}
-	return door{"https://" + d.secure, d.trusts.Clone(), i%4 == 3}
+	return Door{"https://" + d.Secure, d.Trusts.Clone(), i%4 == 3}
 }
 
-func (d *daemon) logTail() []byte {
-	text, err := os.ReadFile(d.file("log"))
+func (d *Daemon) logTail() []byte {
+	text, err := os.ReadFile(d.File("log"))
 	if err != nil {
 		return []byte(err.Error())
 	}
 	return text[max(0, len(text)-8<<10):]
 }
 
-func (d *daemon) start() {
+// Start runs it.
+func (d *Daemon) Start() {
 	d.t.Helper()
-	d.process = exec.Command(d.binary, "serve", "-c", "orbitd.toml")
+	d.process = exec.Command(d.Binary, "serve", "-c", "orbitd.toml")
 	d.process.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	d.process.Dir = d.folder
 	d.process.Stdout, d.process.Stderr = d.log, d.log
@@ -165,11 +174,11 @@ func (d *daemon) start() {
 	}
 }
 
-// ready waits until the daemon answers.
-func (d *daemon) ready(ctx context.Context) {
+// Ready waits until the daemon answers.
+func (d *Daemon) Ready(ctx context.Context) {
 	d.t.Helper()
 	for {
-		res, err := http.Get(d.url() + "/v1/history/kill/ready")
+		res, err := http.Get(d.URL() + "/v1/history/kill/ready")
 		if err == nil {
 			res.Body.Close()
 			return
@@ -182,9 +191,9 @@ func (d *daemon) ready(ctx context.Context) {
 	}
 }
 
-// kill ends the daemon as a crash would. Anything but death by that signal means
+// Kill ends the daemon as a crash would. Anything but death by that signal means
 // that it had ended before.
-func (d *daemon) kill() {
+func (d *Daemon) Kill() {
 	d.t.Helper()
 	d.process.Process.Kill()
 	err := d.process.Wait()
@@ -194,15 +203,15 @@ func (d *daemon) kill() {
 	d.process = nil
 }
 
-// stop ends the daemon as an operator would.
-func (d *daemon) stop() {
+// Stop ends the daemon as an operator would.
+func (d *Daemon) Stop() {
 	d.t.Helper()
 	d.process.Process.Signal(syscall.SIGTERM)
 	if err := d.process.Wait(); err != nil {
 		d.t.Errorf("after SIGTERM: %v", err)
 	}
 	d.process = nil
-	if text, err := os.ReadFile(d.file("log")); err != nil || bytes.Contains(text, []byte("panic")) {
+	if text, err := os.ReadFile(d.File("log")); err != nil || bytes.Contains(text, []byte("panic")) {
 		d.t.Errorf("the daemon's log tells of a panic (%v)", err)
 	}
 }

@@ -1,0 +1,73 @@
+package scene
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/orbitd/orbitd/pkg/channel"
+	"github.com/orbitd/orbitd/pkg/client"
+	"github.com/orbitd/orbitd/pkg/message"
+	"github.com/orbitd/orbitd/tests/checker"
+)
+
+// Channels are those that all publish to and subscribe.
+var Channels = []channel.Name{"/kill/a", "/kill/b", "/kill/c"}
+
+type body struct {
+	N   int64  `json:"n"`
+	Pad string `json:"pad,omitempty"`
+}
+
+// A Witness is one subscriber of all channels and what it was given. Its
+// handlers run on one goroutine, which owns the history until the witness ended.
+type Witness struct {
+	Who    string
+	Got    atomic.Int64 // deliveries so far
+	Failed error        // what went wrong beside the messages
+
+	history checker.History
+}
+
+// Delivered notes a message.
+func (w *Witness) Delivered(ch channel.Name, offset message.Offset, data []byte) {
+	var b body
+	if err := json.Unmarshal(data, &b); err != nil {
+		w.Failed = fmt.Errorf("%s: payload %s: %w", w.Who, data, err)
+	}
+	w.history.Deliveries = append(w.history.Deliveries, checker.Delivery{Who: w.Who, Channel: string(ch), N: b.N, Offset: uint64(offset)})
+	w.Got.Add(1)
+}
+
+// Gap notes that it was told of one.
+func (w *Witness) Gap(ch channel.Name, after, to message.Offset) {
+	w.history.Gaps = append(w.history.Gaps, checker.Gap{Who: w.Who, Channel: string(ch), After: uint64(after), To: uint64(to)})
+}
+
+// Listen runs a Go client until ctx ends. cut is given its connections.
+func (w *Witness) Listen(ctx context.Context, to Door, cut *Cutter) {
+	c, err := client.New(client.Options{URL: to.URL, TLS: to.Trusts, Dial: cut.Dial})
+	if err != nil {
+		w.Failed = err
+		return
+	}
+	for _, ch := range Channels {
+		err := c.Subscribe(client.Subscription{
+			Channel: ch,
+			From:    &message.Position{}, // from the oldest
+			OnMessage: func(m *message.Message, _ message.Epoch, _ bool) {
+				w.Delivered(m.Channel, m.Offset, m.Data)
+			},
+			OnGap: func(g client.Gap) { w.Gap(g.Channel, g.After, g.To) },
+			OnEnd: func(e *message.Error) { w.Failed = e },
+		})
+		if err != nil {
+			w.Failed = err
+		}
+	}
+	if err := c.Run(ctx); !errors.Is(err, context.Canceled) {
+		w.Failed = fmt.Errorf("%s: %w", w.Who, err)
+	}
+}
