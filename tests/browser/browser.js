@@ -1,36 +1,85 @@
-// A real Chromium, and a page of an origin of its own for it.
+// Real browsers, Debian's own: Chromium and Firefox ESR behind one driver, and a page of an origin of
+// its own for them. What a test does it does in each of them, by the same code.
 import { once } from 'node:events';
 import { mkdirSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
-import { chromium } from 'playwright-core';
+import { test } from 'node:test';
+import puppeteer from 'puppeteer-core';
 import { root } from './daemon.js';
 
 /** Nothing but this machine is to be reached, also not by what a browser does in the background. */
-const flags = [
-  '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-  '--disable-component-update', '--disable-sync', '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1',
-];
+const launch = {
+  chromium: {
+    browser: 'chrome',
+    executablePath: process.env.ORBITD_CHROMIUM || '/usr/bin/chromium',
+    args: [
+      '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
+      '--disable-component-update', '--disable-sync', '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1',
+    ],
+  },
+  firefox: {
+    browser: 'firefox',
+    executablePath: process.env.ORBITD_FIREFOX || '/usr/bin/firefox-esr',
+    extraPrefsFirefox: {
+      'network.proxy.type': 1, // a proxy that is not there, for all but this machine
+      'network.proxy.http': '127.0.0.1', 'network.proxy.http_port': 9,
+      'network.proxy.ssl': '127.0.0.1', 'network.proxy.ssl_port': 9,
+      'network.proxy.no_proxies_on': 'localhost, 127.0.0.1',
+      'network.captive-portal-service.enabled': false, 'network.connectivity-service.enabled': false,
+      'browser.safebrowsing.malware.enabled': false, 'browser.safebrowsing.phishing.enabled': false,
+    },
+  },
+};
 
-/** @param {import('node:test').TestContext} t */
-export async function openBrowser(t) {
-  const executablePath = process.env.ORBITD_CHROMIUM || '/usr/bin/chromium';
-  const browser = await chromium.launch({ executablePath, args: flags });
+/** Those to test in: $ORBITD_BROWSERS, or both. */
+export const browsers = (process.env.ORBITD_BROWSERS || Object.keys(launch).join(' ')).split(' ');
+
+/**
+ * A test in each browser: `body` gets the test's context and the browser's name.
+ *
+ * @param {string} what
+ * @param {import('node:test').TestOptions} options
+ * @param {(t: import('node:test').TestContext, name: string) => Promise<void>} body
+ */
+export function inEach(what, options, body) {
+  for (const name of browsers) test(`${name}: ${what}`, options, t => body(t, name));
+}
+
+/**
+ * @param {import('node:test').TestContext} t
+ * @param {string} name
+ */
+export async function openBrowser(t, name) {
+  const browser = await puppeteer.launch({ headless: true, protocolTimeout: 300_000, ...launch[name] });
   t.after(() => browser.close());
   return browser;
 }
 
-/** A page whose mistakes fail the test: they are in `page.mistakes`. */
+/** What a browser says of a connection that it does not get is no mistake of the page. */
+const network = /ERR_|WebSocket connection to|NetworkError|can.t establish a connection|was interrupted while the page/;
+
+/**
+ * A page whose mistakes fail the test: they are in `page.mistakes`.
+ *
+ * @param {import('puppeteer-core').Browser | import('puppeteer-core').BrowserContext} context
+ * @param {string} url
+ */
 export async function openPage(context, url) {
   const page = await context.newPage();
   page.mistakes = [];
-  page.on('pageerror', error => page.mistakes.push(String(error)));
-  page.on('console', message => {
-    if (message.type() === 'error' && !/ERR_|WebSocket connection to/.test(message.text())) page.mistakes.push(message.text());
-  });
+  const note = text => network.test(text) || page.mistakes.push(text);
+  page.on('pageerror', error => note(String(error)));
+  page.on('console', message => message.type() === 'error' && note(message.text()));
   await page.goto(url);
   return page;
 }
+
+/**
+ * Waits until the function, which runs in the page, says so. A page in the background paints
+ * nothing, so it is asked by the clock.
+ */
+export const until = (page, condition, ...args) => page.waitForFunction(condition, { polling: 30, timeout: 30_000 }, ...args);
 
 /** Serves a page that has nothing in it, from another origin than the daemon's. */
 export async function emptyPage(t) {
@@ -39,7 +88,7 @@ export async function emptyPage(t) {
     response.end('<!DOCTYPE html><title>test</title><link rel="icon" href="data:,">');
   }).listen(0, '127.0.0.1');
   await once(server, 'listening');
-  t.after(() => server.close());
+  t.after(() => { server.close(); server.closeAllConnections(); });
   return `http://localhost:${server.address().port}`;
 }
 

@@ -1,7 +1,6 @@
 // The demo page, as a visitor sees it: two pages talk, the daemon goes away and comes back.
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
-import { openBrowser, openPage, out } from './browser.js';
+import { inEach, openBrowser, openPage, out, until } from './browser.js';
 import { Daemon } from './daemon.js';
 
 const rules = `
@@ -15,38 +14,49 @@ subscribe = ["*"]
 publish   = ["group:editors"]
 `;
 
-const panel = (page, channel) => page.locator(`[data-channel="${channel}"]`);
-const state = (page, wanted) => page.locator(`#state[data-state="${wanted}"]`).waitFor();
-const fact = (page, channel, name) => panel(page, channel).locator(`[data-fact="${name}"]`).innerText();
+const panel = channel => `[data-channel="${channel}"]`;
+const state = (page, wanted) => page.waitForSelector(`#state[data-state="${wanted}"]`);
+const fact = (page, channel, name) => page.$eval(`${panel(channel)} [data-fact="${name}"]`, element => element.textContent);
+
+/** Waits for an element that has the text. */
+const shows = (page, selector, text) => until(page,
+  (selector, text) => [...document.querySelectorAll(selector)].some(element => element.textContent.includes(text)), selector, text);
+
+async function fill(page, selector, text) {
+  await page.$eval(selector, element => { element.value = ''; });
+  await page.type(selector, text);
+}
 
 async function say(page, channel, text) {
-  await panel(page, channel).locator('input').fill(text);
-  await panel(page, channel).locator('button').click();
+  await fill(page, `${panel(channel)} input`, text);
+  await page.click(`${panel(channel)} button`);
 }
 
 /** Waits for a message with an offset: one that has arrived. */
-async function see(page, channel, text) {
-  await panel(page, channel).locator('.message[data-offset]', { hasText: text }).waitFor({ timeout: 20_000 });
-}
+const see = (page, channel, text) => shows(page, `${panel(channel)} .message[data-offset]`, text);
 
 /** The offsets that a panel shows: each once, in order. */
 async function offsets(page, channel) {
-  const shown = await panel(page, channel).locator('.message[data-offset]').evaluateAll(
-    entries => entries.map(entry => Number(entry.dataset.offset)));
+  const shown = await page.$$eval(`${panel(channel)} .message[data-offset]`, entries => entries.map(entry => Number(entry.dataset.offset)));
   assert.deepEqual(shown, [...new Set(shown)].sort((a, b) => a - b));
   return shown;
 }
 
 /** Two visitors, each with a browser profile of its own. */
-async function visitors(t, daemon) {
-  const browser = await openBrowser(t);
-  const open = async options => openPage(await browser.newContext({ viewport: { width: 1360, height: 800 }, ...options }), daemon.url + '/');
-  return [await open({ colorScheme: 'light' }), await open({ colorScheme: 'dark' })];
+async function visitors(t, name, daemon) {
+  const browser = await openBrowser(t, name);
+  const open = async scheme => {
+    const page = await openPage(await browser.createBrowserContext(), daemon.url + '/');
+    await page.setViewport({ width: 1360, height: 800 });
+    if (name === 'chromium') await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: scheme }]);
+    return page;
+  };
+  return [await open('light'), await open('dark')];
 }
 
-test('two pages of the demo chat across a killed daemon', { timeout: 180_000 }, async t => {
+inEach('two pages of the demo chat across a killed daemon', { timeout: 180_000 }, async (t, name) => {
   const daemon = await Daemon.start(t, { channels: rules });
-  const [ann, ben] = await visitors(t, daemon);
+  const [ann, ben] = await visitors(t, name, daemon);
   for (const page of [ann, ben]) await state(page, 'open');
 
   await say(ann, '/chat/lobby', 'Hello, is anybody here?');
@@ -55,28 +65,28 @@ test('two pages of the demo chat across a killed daemon', { timeout: 180_000 }, 
   await see(ann, '/chat/lobby', '<img src=x');
 
   await say(ann, '/news/board', 'I am no editor');
-  await panel(ann, '/news/board').locator('.failed', { hasText: 'forbidden' }).waitFor();
-  await ben.fill('#login [name=user]', 'alice');
-  await ben.fill('#login [name=password]', 'wrong');
+  await shows(ann, `${panel('/news/board')} .failed`, 'forbidden');
+  await fill(ben, '#login [name=user]', 'alice');
+  await fill(ben, '#login [name=password]', 'wrong');
   await ben.click('#login button');
-  await ben.locator('#log', { hasText: 'login:' }).waitFor();
-  await ben.fill('#login [name=password]', 'demo');
+  await shows(ben, '#log', 'login:');
+  await fill(ben, '#login [name=password]', 'demo');
   await ben.click('#login button');
-  await ben.locator('#user', { hasText: 'alice' }).waitFor();
+  await shows(ben, '#user', 'alice');
   await say(ben, '/news/board', 'orbitd 0.1 is out');
   await see(ann, '/news/board', 'orbitd 0.1 is out');
 
   await daemon.kill();
   await state(ann, 'waiting');
   await say(ann, '/chat/lobby', 'Said while the daemon was dead');
-  await panel(ann, '/chat/lobby').locator('.pending').waitFor();
-  await ann.screenshot({ path: out('demo-down.png') });
+  await ann.waitForSelector(`${panel('/chat/lobby')} .pending`);
+  await ann.screenshot({ path: out(`demo-${name}-down.png`) });
   await daemon.start();
   for (const page of [ann, ben]) {
     await see(page, '/chat/lobby', 'Said while the daemon was dead');
     await state(page, 'open');
   }
-  await panel(ann, '/chat/lobby').locator('.pending').waitFor({ state: 'detached' });
+  await until(ann, selector => !document.querySelector(selector), `${panel('/chat/lobby')} .pending`);
 
   await daemon.kill('SIGTERM');
   await daemon.start();
@@ -90,12 +100,12 @@ test('two pages of the demo chat across a killed daemon', { timeout: 180_000 }, 
   assert.deepEqual(await offsets(ben, '/chat/lobby'), shown);
   assert.equal(await fact(ann, '/chat/lobby', 'offset'), String(shown.at(-1)));
   assert.equal(await fact(ann, '/chat/lobby', 'gaps'), '0');
-  await ann.screenshot({ path: out('demo-light.png') });
-  await ben.screenshot({ path: out('demo-dark.png') });
+  await ann.screenshot({ path: out(`demo-${name}-light.png`) });
+  await ben.screenshot({ path: out(`demo-${name}-dark.png`) });
 
   await ben.reload();
   await see(ben, '/chat/lobby', 'Hello, is anybody here?');
-  await ben.locator('#user', { hasText: 'alice' }).waitFor();
+  await shows(ben, '#user', 'alice');
   assert.deepEqual(await offsets(ben, '/chat/lobby'), shown);
   assert.equal(await ann.title(), 'orbitd · demo');
   assert.deepEqual([...ann.mistakes, ...ben.mistakes].filter(text => !/status of 401/.test(text)), []);

@@ -1,16 +1,15 @@
 // A page and a daemon that is killed: every accepted message reaches the page's handlers once, in
 // order. QUICK=1 makes it short; ORBITD_MESSAGES and ORBITD_KILLS set the counts.
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
-import { emptyPage, openBrowser, openPage } from './browser.js';
+import { emptyPage, inEach, openBrowser, openPage } from './browser.js';
 import { chaos } from './chaos.js';
 import { Daemon } from './daemon.js';
 import { check } from './history.js';
 import { Publisher } from './publisher.js';
 
 const quick = Boolean(process.env.QUICK);
-const messages = Number(process.env.ORBITD_MESSAGES ?? (quick ? 1500 : 10_000));
-const kills = Number(process.env.ORBITD_KILLS ?? (quick ? 4 : 20));
+const messages = Number(process.env.ORBITD_MESSAGES ?? (quick ? 1500 : 5000));
+const kills = Number(process.env.ORBITD_KILLS ?? (quick ? 4 : 10));
 const channels = ['/load/handler', '/load/promise', '/load/loop'];
 const rules = `
 [[channel]]
@@ -23,10 +22,10 @@ const numbers = count => Array.from({ length: count }, (_, i) => i + 1);
 const share = i => Math.floor(messages / channels.length) + (i < messages % channels.length ? 1 : 0);
 
 /** A daemon and a page of another origin that may use it. */
-async function world(t) {
+async function world(t, name) {
   const origin = await emptyPage(t);
   const daemon = await Daemon.start(t, { channels: rules, origins: [origin] });
-  const browser = await openBrowser(t);
+  const browser = await openBrowser(t, name);
   return { daemon, browser, origin };
 }
 
@@ -85,8 +84,8 @@ function counts(events) {
   return [...by].map(([type, count]) => `${count} × ${type}`).join(', ');
 }
 
-test(`${messages} messages, ${kills} kills: once and in order`, { timeout: 600_000 }, async t => {
-  const { daemon, browser, origin } = await world(t);
+inEach(`${messages} messages, ${kills} kills: once and in order`, { timeout: 600_000 }, async (t, name) => {
+  const { daemon, browser, origin } = await world(t, name);
   const page = await openPage(browser, origin);
   await page.evaluate(subscribe, { url: daemon.url, channels, who: 'browser' });
 
@@ -99,7 +98,7 @@ test(`${messages} messages, ${kills} kills: once and in order`, { timeout: 600_0
   await settled(page, messages);
 
   const { deliveries, events } = await page.evaluate(() => ({ deliveries: window.seen.deliveries, events: window.seen.events }));
-  const verdict = check('kill', { accepted: publisher.accepted, deliveries });
+  const verdict = check(`kill-${name}`, { accepted: publisher.accepted, deliveries });
   t.diagnostic(verdict);
   t.diagnostic(`retries that found their message stored: ${publisher.duplicates}; in the page: ${counts(events)}`);
   assert.equal(verdict, `accepted=${messages} delivered=${messages} lost=0 repeated=0 reordered=0`);
@@ -111,7 +110,7 @@ test(`${messages} messages, ${kills} kills: once and in order`, { timeout: 600_0
   const late = await openPage(browser, origin);
   await late.evaluate(subscribe, { url: daemon.url, channels, who: 'late' });
   await settled(late, messages);
-  const replayed = check('late', { accepted: publisher.accepted, deliveries: await late.evaluate(() => window.seen.deliveries) });
+  const replayed = check(`late-${name}`, { accepted: publisher.accepted, deliveries: await late.evaluate(() => window.seen.deliveries) });
   t.diagnostic(`a late page: ${replayed}`);
   assert.equal(replayed, verdict);
 });
@@ -127,8 +126,8 @@ async function publishAll({ url, channels, count, by }) {
   })));
 }
 
-test('what a page publishes is stored once and in order, too', { timeout: 300_000 }, async t => {
-  const { daemon, browser, origin } = await world(t);
+inEach('what a page publishes is stored once and in order, too', { timeout: 300_000 }, async (t, name) => {
+  const { daemon, browser, origin } = await world(t, name);
   const count = quick ? 300 : 1000;
   const reader = await openPage(browser, origin);
   const writer = await openPage(browser, origin);
@@ -146,7 +145,7 @@ test('what a page publishes is stored once and in order, too', { timeout: 300_00
 
   const accepted = await writer.evaluate(() => window.accepted);
   const { deliveries } = await reader.evaluate(() => ({ deliveries: window.seen.deliveries }));
-  const verdict = check('page', { accepted, deliveries });
+  const verdict = check(`page-${name}`, { accepted, deliveries });
   t.diagnostic(verdict);
   const all = channels.length * count;
   assert.equal(verdict, `accepted=${all} delivered=${all} lost=0 repeated=0 reordered=0`);
