@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -13,7 +14,7 @@ import (
 
 func checkCommand() *cobra.Command {
 	var file, export string
-	var asJSON, engine bool
+	var asJSON, engine, unit bool
 	c := &cobra.Command{
 		Use:   "check",
 		Short: "look for mistakes in the configuration, or for damage in what is stored",
@@ -27,6 +28,10 @@ reading the disk does, and names every damaged place. The daemon must not run.
 With --export as well, what is intact is written to a new file as lines that
 POST /v1/publish takes: the way out where a log is damaged and there is no backup.
 
+With --unit it is what the daemon's unit runs before it starts: mistakes in an
+application's own file, which disable that application alone, are warnings then, and
+where there are others it waits a moment before it exits.
+
 Exit status: 0 without mistakes, 1 with; damage counts as one.`,
 		Example: "  orbitd check -c /etc/orbitd/orbitd.toml\n  orbitd check --engine --export messages.ndjson",
 		Args:    cobra.NoArgs,
@@ -37,35 +42,43 @@ Exit status: 0 without mistakes, 1 with; damage counts as one.`,
 			if engine {
 				return checkEngine(c, file, export)
 			}
-			problems, warnings, err := check(file)
+			problems, warnings, err := check(file, unit)
 			if err != nil {
 				return failed(err)
 			}
 			for _, w := range warnings {
 				fmt.Fprintln(c.ErrOrStderr(), "warning:", w.Error())
 			}
+			if unit && len(problems) == 0 {
+				return nil
+			}
 			if asJSON {
 				err = json.NewEncoder(c.OutOrStdout()).Encode(problems)
 			} else {
 				err = printProblems(c, file, problems)
 			}
-			if err == nil && len(problems) > 0 {
-				err = &exitError{code: exitFailure}
+			if err != nil || len(problems) == 0 {
+				return err
 			}
-			return err
+			if unit {
+				time.Sleep(startPause)
+			}
+			return &exitError{code: exitFailure}
 		},
 	}
 	configFlag(c, &file)
 	c.Flags().BoolVar(&asJSON, "json", false, "print the mistakes as a JSON array")
 	c.Flags().BoolVar(&engine, "engine", false, "read all that the engine stored, and name what is damaged")
 	c.Flags().StringVar(&export, "export", "", "write what is intact to a new `FILE`; with --engine")
+	c.Flags().BoolVar(&unit, "unit", false, "for ExecStartPre= of the unit: only what keeps the daemon from starting counts")
 	c.MarkFlagsMutuallyExclusive("engine", "json")
+	c.MarkFlagsMutuallyExclusive("engine", "unit")
 	return c
 }
 
 // check returns the mistakes of the configuration and of what it names, and what
-// is set in vain.
-func check(file string) (problems, warnings config.Problems, err error) {
+// is set in vain. For a unit, what is wrong with one application is a warning.
+func check(file string, unit bool) (problems, warnings config.Problems, err error) {
 	problems = config.Problems{}
 	c, err := config.Load(file)
 	if err != nil {
@@ -74,10 +87,15 @@ func check(file string) (problems, warnings config.Problems, err error) {
 		}
 		return nil, nil, err
 	}
+	warnings = c.NoEffect
 	for _, app := range c.Disabled {
-		problems = append(problems, app.Err...)
+		if unit {
+			warnings = append(warnings, app.Err...)
+		} else {
+			problems = append(problems, app.Err...)
+		}
 	}
-	return append(problems, daemon.CheckRights(c)...), c.NoEffect, nil
+	return append(problems, daemon.CheckRights(c)...), warnings, nil
 }
 
 func printProblems(c *cobra.Command, file string, problems config.Problems) error {

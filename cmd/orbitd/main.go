@@ -81,7 +81,7 @@ and reaches every subscriber once and in order, whatever happens in between.`,
 	}
 	root.AddCommand(
 		serveCommand(), checkCommand(), aclCommand(), passwdCommand(),
-		pubCommand(), subCommand(), versionCommand(),
+		pubCommand(), subCommand(), reloadCommand(), statusCommand(), versionCommand(),
 	)
 	return root
 }

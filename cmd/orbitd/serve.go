@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -28,10 +27,11 @@ in place of the configured addresses.
 SIGTERM and SIGINT drain: clients are told to come back, cursors are saved; a
 second one ends the process at once.
 SIGHUP reloads rules, users, keys, hosts, origins and the log's level, and keeps every
-connection; a configuration with mistakes leaves the old one in force.`,
+connection; a configuration with mistakes leaves the old one in force. "orbitd
+reload" does the same, and waits for what becomes of it.`,
 		Example: "  orbitd serve -c /etc/orbitd/orbitd.toml",
 		Args:    cobra.NoArgs,
-		RunE:    func(*cobra.Command, []string) error { return failed(serve(file)) },
+		RunE:    func(*cobra.Command, []string) error { return serve(file) },
 	}
 	configFlag(c, &file)
 	return c
@@ -43,69 +43,81 @@ const drainTimeout = 8 * time.Second
 func serve(file string) error {
 	thrift()
 	log := logrus.New()
-	listeners, err := systemd.Listeners()
-	if err != nil {
-		return err
-	}
+	journaled := systemd.UseJournal(log)
 	stopped, release := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer release()
 	// One place: what is asked for while a reload runs is one more reload.
 	reloads := make(chan os.Signal, 1)
 	signal.Notify(reloads, syscall.SIGHUP)
 	defer signal.Stop(reloads)
-	d, err := daemon.Start(daemon.Options{
-		Load:      func() (*config.Config, error) { return config.Load(file) },
-		Listeners: listeners, Logger: log, Version: version,
-	})
+	d, err := start(file, log)
+	if err != nil && journaled {
+		daemon.Report(log, "not started", err)
+		holdOff(stopped)
+		return &exitError{code: exitFailure}
+	}
 	if err != nil {
-		return err
+		return failed(err)
 	}
 	giveBack()
 	settled := time.After(settleTime)
-	tell(log, systemd.Ready())
-	log.WithFields(inForce(d)).WithField("version", version).Info("orbitd serves")
+	if err := (systemd.Manager{}).Ready(); err != nil {
+		log.WithError(err).Warn("the service manager was not told")
+	}
+	log.WithFields(daemon.InForce(d.Config())).WithField("version", version).Info("orbitd serves")
 	for {
 		select {
 		case <-settled:
 			giveBack()
 		case <-reloads:
 			if stopped.Err() == nil {
-				reload(stopped, d, log)
+				reload(stopped, d)
 			}
 		case <-stopped.Done():
 			release() // who asks twice does not want to wait; nothing is lost by it
-			return stop(d, log)
+			return failed(stop(d, log))
 		}
+	}
+}
+
+func start(file string, log *logrus.Logger) (*daemon.Daemon, error) {
+	listeners, err := systemd.Listeners()
+	if err != nil {
+		return nil, err
+	}
+	watchdog, err := systemd.Manager{}.Watchdog()
+	if err != nil {
+		return nil, err
+	}
+	return daemon.Start(daemon.Options{
+		Load:      func() (*config.Config, error) { return config.Load(file) },
+		Listeners: listeners, Logger: log, Version: version,
+		Manager: systemd.Manager{}, Watchdog: watchdog,
+	})
+}
+
+// startPause is how long a service that cannot start waits before it says so: it
+// is started again at once, for who was killed should be back at once, and would
+// fill the log.
+const startPause = 3 * time.Second
+
+// holdOff waits, but for who does not want to.
+func holdOff(stopped context.Context) {
+	select {
+	case <-time.After(startPause):
+	case <-stopped.Done():
 	}
 }
 
 // reload waits until the configuration is in force everywhere, unless the daemon
-// is to stop.
-func reload(ctx context.Context, d *daemon.Daemon, log *logrus.Logger) {
-	tell(log, systemd.Reloading())
-	defer func() { tell(log, systemd.Ready()) }()
+// is to stop. What becomes of it, the daemon tells.
+func reload(ctx context.Context, d *daemon.Daemon) {
 	ctx, cancel := context.WithTimeout(ctx, drainTimeout)
 	defer cancel()
-	if err := d.Reload(ctx); err != nil {
-		meaning := "not reloaded; the old configuration stays in force"
-		if errors.Is(err, daemon.ErrNotRechecked) {
-			meaning = "reloaded, but not wholly applied"
-		}
-		daemon.Report(log, meaning, err)
-		return
-	}
-	log.WithFields(inForce(d)).Info("reloaded")
-}
-
-// inForce says in numbers what the configuration came to.
-func inForce(d *daemon.Daemon) logrus.Fields {
-	c := d.Config()
-	return logrus.Fields{"config": c.File, "authenticators": len(c.Auth), "rules": len(c.Rules), "disabled_apps": len(c.Disabled)}
+	_ = d.Reload(ctx)
 }
 
 func stop(d *daemon.Daemon, log *logrus.Logger) error {
-	tell(log, systemd.Stopping())
-	log.WithField("clients", d.Clients()).Info("draining")
 	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
 	defer cancel()
 	if err := d.Stop(ctx); err != nil {
@@ -113,12 +125,4 @@ func stop(d *daemon.Daemon, log *logrus.Logger) error {
 	}
 	log.Info("stopped")
 	return nil
-}
-
-// tell logs that the service manager could not be told something: it is no
-// reason to serve nobody.
-func tell(log *logrus.Logger, err error) {
-	if err != nil {
-		log.WithError(err).Warn("the service manager was not told")
-	}
 }

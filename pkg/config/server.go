@@ -13,13 +13,15 @@ import (
 	"strings"
 )
 
+// DefaultControl is where the control socket is where nothing is said.
+const DefaultControl = "/run/orbitd/control.sock"
+
 // The addresses that are listened on where nothing is said, and the longest
 // path that a Unix socket can have.
 const (
-	defaultHTTP    = "127.0.0.1:8080"
-	defaultOps     = "127.0.0.1:8090"
-	defaultControl = "/run/orbitd/control.sock"
-	maxSocketPath  = 107
+	defaultHTTP   = "127.0.0.1:8080"
+	defaultOps    = "127.0.0.1:8090"
+	maxSocketPath = 107
 )
 
 func readServer(t *table) Server {
@@ -29,7 +31,7 @@ func readServer(t *table) Server {
 		STOMP:          t.address("stomp", ""),
 		STOMPS:         t.address("stomps", ""),
 		Ops:            t.address("ops", defaultOps),
-		Control:        t.doc.absolute(t.text("control", defaultControl, defaultControl)),
+		Control:        t.doc.absolute(t.text("control", DefaultControl, DefaultControl)),
 		TrustedProxies: t.prefixes("trusted_proxies"),
 	}
 	s.Hosts = t.hosts("hosts")
@@ -49,9 +51,6 @@ func (t *table) serverNoEffect(s Server) {
 		if address != "" {
 			t.noEffect(key, "remove it until a later version listens there", "this version listens on http and https alone")
 		}
-	}
-	if t.has("control") && s.Control != "" {
-		t.noEffect("control", "remove it until a later version has control commands", "this version has no control socket")
 	}
 }
 

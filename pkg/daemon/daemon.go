@@ -14,6 +14,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"github.com/orbitd/orbitd/pkg/admin"
 	"github.com/orbitd/orbitd/pkg/broker"
 	"github.com/orbitd/orbitd/pkg/config"
 	"github.com/orbitd/orbitd/pkg/engine"
@@ -42,28 +43,49 @@ type Options struct {
 	Logger    *logrus.Logger
 	Version   string
 	Now       func() time.Time // default time.Now
+	Manager   Manager          // default none
+	// Watchdog is how often Manager wants to hear that the daemon is alive; 0 is
+	// never.
+	Watchdog time.Duration
+}
+
+// A Manager is told what the daemon does: [systemd.Manager].
+type Manager interface {
+	Ready() error // behind Reloading
+	Reloading() error
+	Stopping() error
+	Status(text string) error
+	Alive() error
 }
 
 // A Daemon is a running orbitd. Start makes it, Stop ends it. Reload and Stop
 // may be called from any goroutine.
 type Daemon struct {
-	log    *logrus.Logger
-	now    func() time.Time
-	load   func() (*config.Config, error)
-	stop   steps
-	issuer atomic.Pointer[httpapi.Issuer]
-	gate   *origin.Gate
+	log     *logrus.Logger
+	now     func() time.Time
+	load    func() (*config.Config, error)
+	manager Manager
+	version string
+	started time.Time
+	life    context.Context // ends when Stop is called
+	end     context.CancelFunc
+	stop    steps
+	issuer  atomic.Pointer[httpapi.Issuer]
+	gate    *origin.Gate
 
 	engine    engine.Engine
 	broker    *broker.Broker
 	sessions  *session.Manager
 	transport *transport.Server
 	front     *httpserver.Server
+	hub       *hub.Hub
 	reactor   *reactor.Reactor
 	tls       *tlsconf.Server // nil without a certificate
 
+	config  atomic.Pointer[config.Config]
+	verdict atomic.Pointer[admin.Verdict] // of the last reload
+
 	mu          sync.Mutex // held by Reload and Stop
-	config      *config.Config
 	directories []*directory
 	rounds      *rounds
 	addrs       map[string][]net.Addr
@@ -78,9 +100,15 @@ func Start(o Options) (*Daemon, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	d := &Daemon{log: o.Logger, now: o.Now, load: o.Load, addrs: map[string][]net.Addr{}}
+	if o.Manager == nil {
+		o.Manager = nobody{}
+	}
+	d := &Daemon{log: o.Logger, now: o.Now, load: o.Load, manager: o.Manager, version: o.Version, addrs: map[string][]net.Addr{}}
+	d.started = d.now()
+	d.life, d.end = context.WithCancel(context.Background())
 	d.stop.log = o.Logger
 	if err := d.start(o); err != nil {
+		d.end()
 		ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 		defer cancel()
 		return nil, errors.Join(err, d.stop.run(ctx))
@@ -96,7 +124,7 @@ func (d *Daemon) start(o Options) error {
 	if err != nil {
 		return err
 	}
-	d.config = c
+	d.config.Store(c)
 	setLogging(d.log, c.Log)
 	d.warn(c)
 	listeners, err := d.listen(c, o.Listeners)
@@ -167,10 +195,10 @@ func (d *Daemon) startSessions(c *config.Config) (err error) {
 	for _, loop := range loops {
 		hubLoops, sessionLoops = append(hubLoops, loop), append(sessionLoops, loop)
 	}
-	h := hub.New(hubLoops)
+	d.hub = hub.New(hubLoops)
 	d.gate = origin.NewGate(gateRules(c.Server))
 	d.sessions, err = session.NewManager(session.Options{
-		Broker: d.broker, Hub: h, Loops: sessionLoops, Limits: sessionLimits(c.Session), Logger: d.log, Now: d.now,
+		Broker: d.broker, Hub: d.hub, Loops: sessionLoops, Limits: sessionLimits(c.Session), Logger: d.log, Now: d.now,
 	})
 	if err != nil {
 		return err
@@ -183,7 +211,7 @@ func (d *Daemon) startSessions(c *config.Config) (err error) {
 	if err != nil {
 		return err
 	}
-	stopTail := d.engine.Tail(h.Commit)
+	stopTail := d.engine.Tail(d.hub.Commit)
 	d.stop.add("delivery", func(context.Context) error { stopTail(); return nil })
 	return nil
 }
@@ -198,7 +226,7 @@ func (d *Daemon) startDoors(c *config.Config, o Options, listeners map[string][]
 		return err
 	}
 	d.front, err = httpserver.New(httpserver.Options{
-		Reactor: d.reactor, Handler: doors(d.gate, d.transport, api, pages()), UpgradePath: transport.Path, Upgrade: d.transport.Upgrade,
+		Reactor: d.reactor, Handler: doors(d.gate, d.transport, api, pages(d.hasDemo)), UpgradePath: transport.Path, Upgrade: d.transport.Upgrade,
 		Logger: d.log, Now: d.now,
 	})
 	if err != nil {
@@ -210,7 +238,9 @@ func (d *Daemon) startDoors(c *config.Config, o Options, listeners map[string][]
 	if err := d.serve(listeners); err != nil {
 		return err
 	}
-	d.startOps(o, listeners["ops"])
+	d.attend("ops", ops(d.engine, o.Version, func() (int, int) { return d.reactor.Len(), d.sessions.Count() }), 10*time.Second, listeners["ops"])
+	d.attend("control", admin.NewHandler(d), 0, listeners["control"])
+	d.startPulse(o.Watchdog)
 	return nil
 }
 
@@ -260,23 +290,23 @@ func misdirected(w http.ResponseWriter) {
 	_, _ = w.Write(append(protocol.AppendError(nil, 0, e), '\n')) // a peer that has gone does not read it
 }
 
-// startOps serves operators on their own listeners, so that no public port has
-// what is theirs.
-func (d *Daemon) startOps(o Options, listeners []net.Listener) {
+// attend serves operators on their own listeners, so that no public port has what
+// is theirs. writing bounds how long an answer may take, 0 not at all.
+func (d *Daemon) attend(name string, h http.Handler, writing time.Duration, listeners []net.Listener) {
 	server := &http.Server{
-		Handler:           ops(d.engine, o.Version, func() (int, int) { return d.reactor.Len(), d.sessions.Count() }),
-		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second,
+		Handler:           h,
+		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: writing,
 		MaxHeaderBytes: 16 << 10,
 	}
 	var serving sync.WaitGroup
 	for _, l := range listeners {
 		serving.Go(func() {
 			if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-				d.log.WithError(err).Error("the ops listener has failed")
+				d.log.WithError(err).Errorf("the %s listener has failed", name)
 			}
 		})
 	}
-	d.stop.add("ops", func(ctx context.Context) error {
+	d.stop.add(name, func(ctx context.Context) error {
 		err := d.within(ctx, opsTime, server.Shutdown, server.Close)
 		serving.Wait()
 		return err
@@ -333,11 +363,7 @@ const (
 func (d *Daemon) Addrs(name string) []net.Addr { return d.addrs[name] }
 
 // Config returns the configuration in force.
-func (d *Daemon) Config() *config.Config {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.config
-}
+func (d *Daemon) Config() *config.Config { return d.config.Load() }
 
 // Clients returns how many connections there are.
 func (d *Daemon) Clients() int { return d.transport.Len() }
@@ -346,13 +372,26 @@ func (d *Daemon) Clients() int { return d.transport.Len() }
 // certificate and the log's level in force, without touching a connection but for subscriptions
 // that are allowed no more. When it returns, no message is delivered that the
 // new rules forbid. On an error everything is as it was, but for
-// [ErrNotRechecked].
+// [ErrNotRechecked]. The log and the service manager are told what became of it.
 func (d *Daemon) Reload(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(d.life, cancel)()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.stopping {
 		return errors.New("the daemon is stopping")
 	}
+	d.tell(d.manager.Reloading())
+	before := d.Config()
+	err := d.reload(ctx)
+	d.judge(before, err)
+	d.tell(d.manager.Status(d.summary()))
+	d.tell(d.manager.Ready())
+	return err
+}
+
+func (d *Daemon) reload(ctx context.Context) error {
 	c, err := d.load()
 	if err != nil {
 		return err
@@ -366,8 +405,8 @@ func (d *Daemon) Reload(ctx context.Context) error {
 		return err
 	}
 	d.warn(c)
-	for _, section := range needRestart(d.config, c) {
-		d.log.WithField("section", section).Warn("this change takes effect at the next restart")
+	for _, section := range needRestart(d.Config(), c) {
+		d.log.WithField("section", section).Warn(atRestart)
 	}
 	setLogging(d.log, c.Log)
 	d.broker.SetRights(rights.Rights)
@@ -376,7 +415,7 @@ func (d *Daemon) Reload(ctx context.Context) error {
 		d.tls.Use(identity)
 	}
 	d.gate.Set(gateRules(c.Server))
-	d.config = c
+	d.config.Store(c)
 	d.useDirectories(rights)
 	renewAll(ctx, rights.members, d.sessions, d.log)
 	if err := d.sessions.Recheck(ctx); err != nil {
@@ -401,8 +440,13 @@ var ErrNotRechecked = errors.New("not all clients have been looked at again in t
 // Stop drains and stops all parts, each whatever became of the others. It is
 // idempotent.
 func (d *Daemon) Stop(ctx context.Context) error {
+	d.end() // a reload that waits for something waits no more
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if !d.stopping {
+		d.tell(d.manager.Stopping())
+		d.log.WithField("clients", d.Clients()).Info("draining")
+	}
 	d.stopping = true
 	return d.stop.run(ctx)
 }

@@ -37,7 +37,7 @@ func TestDoors(t *testing.T) {
 		{"http", "/orbit.js", 200, "export"},
 		{"http", "/demo/", 200, "<html"},
 		{"http", "/demo/../orbit/", 307, ""},
-		{"http", "/", 302, ""},
+		{"http", "/", 200, "orbitd works"},
 		{"http", "/nothing", 404, ""},
 	} {
 		answer, body := s.do("GET", test.door, test.path, "")
@@ -69,6 +69,19 @@ func TestPages(t *testing.T) {
 	}
 }
 
+// TestRoot: the demo is shown where it works, as soon as it does.
+func TestRoot(t *testing.T) {
+	s := newSite(t, server+small+open)
+	if answer, body := s.do("GET", "http", "/", ""); answer.StatusCode != 200 || !strings.Contains(answer.Header.Get("Content-Security-Policy"), "default-src 'none'") {
+		t.Errorf("%d %s", answer.StatusCode, body)
+	}
+	s.write("orbitd.toml", server+small+strings.ReplaceAll(open, "/open/", "/chat/"))
+	must(t, s.Reload(t.Context()))
+	if answer, _ := s.do("GET", "http", "/", ""); answer.StatusCode != 302 || answer.Header.Get("Location") != "/demo/" {
+		t.Errorf("%d %v", answer.StatusCode, answer.Header)
+	}
+}
+
 func TestInheritedListeners(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
@@ -91,7 +104,7 @@ func TestUnknownSocketName(t *testing.T) {
 	s := &site{t: t, folder: t.TempDir()}
 	s.write("orbitd.toml", server+small)
 	err = s.start(map[string][]net.Listener{"hhtp": {l}})
-	if err == nil || !strings.Contains(err.Error(), `a socket named "hhtp"`) || !strings.Contains(err.Error(), "FileDescriptorName=") {
+	if err == nil || !strings.Contains(err.Error(), "FileDescriptorName=hhtp, on "+l.Addr().String()) || !strings.Contains(err.Error(), "FileDescriptorName=") {
 		t.Fatalf("got %v", err)
 	}
 	if _, err := l.Accept(); !errors.Is(err, net.ErrClosed) {

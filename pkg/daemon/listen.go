@@ -6,10 +6,13 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"os"
 	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/orbitd/orbitd/pkg/config"
+	"github.com/orbitd/orbitd/pkg/systemd"
 )
 
 // listen returns the listeners of every front door, by name: those that were
@@ -17,14 +20,15 @@ import (
 // last step of the stop.
 func (d *Daemon) listen(c *config.Config, inherited map[string][]net.Listener) (map[string][]net.Listener, error) {
 	d.stop.add("inherited listeners", func(context.Context) error { return closeAll(inherited) })
-	doors := map[string]string{"http": c.Server.HTTP, "https": c.Server.HTTPS, "ops": c.Server.Ops}
+	doors := map[string]string{"http": c.Server.HTTP, "https": c.Server.HTTPS, "ops": c.Server.Ops, "control": c.Server.Control}
 	for _, name := range slices.Sorted(maps.Keys(inherited)) {
 		if _, ok := doors[name]; !ok {
-			return nil, fmt.Errorf("the service manager hands over a socket named %q, for which there is no front door; correct FileDescriptorName= in its socket unit", name)
+			return nil, fmt.Errorf("%s, on %s, fits no front door\nhint: write FileDescriptorName= with one of %s in that unit, or disable it",
+				systemd.Describe(name), inherited[name][0].Addr(), strings.Join(slices.Sorted(maps.Keys(doors)), ", "))
 		}
 	}
 	if len(inherited["https"]) > 0 && c.TLS.Certificate == "" {
-		return nil, errors.New("the service manager hands over a socket for https, and there is no certificate; write certificate and key in [tls]")
+		return nil, errors.New("the service manager hands over a socket for https, and there is no certificate\nhint: write certificate and key in [tls], or disable that socket unit")
 	}
 	open := map[string][]net.Listener{}
 	d.stop.add("listeners", func(context.Context) error { return closeAll(open) })
@@ -36,7 +40,11 @@ func (d *Daemon) listen(c *config.Config, inherited map[string][]net.Listener) (
 		if doors[name] == "" {
 			continue
 		}
-		l, err := net.Listen("tcp", doors[name])
+		l, err := listenOn(name, doors[name])
+		if err != nil && doors[name] == config.DefaultControl {
+			d.log.WithError(err).Info("there is no control socket; server.control says where, and \"\" that none is wanted")
+			continue
+		}
 		if err != nil {
 			return nil, fmt.Errorf("server.%s: %w%s", name, err, listenHint(err))
 		}
@@ -54,13 +62,50 @@ func (d *Daemon) listen(c *config.Config, inherited map[string][]net.Listener) (
 	return open, nil
 }
 
+func listenOn(name, address string) (net.Listener, error) {
+	if name == "control" {
+		return listenControl(address)
+	}
+	return net.Listen("tcp", address)
+}
+
+// controlMode lets the owner and the group of the socket control the daemon.
+const controlMode = 0o660
+
+// listenControl makes the control socket. A daemon that was killed leaves its own
+// behind, on which nobody answers: that is replaced.
+func listenControl(path string) (net.Listener, error) {
+	l, err := net.Listen("unix", path)
+	if errors.Is(err, syscall.EADDRINUSE) && abandoned(path) {
+		if err := os.Remove(path); err != nil {
+			return nil, err
+		}
+		l, err = net.Listen("unix", path)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Chmod(path, controlMode); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return l, nil
+}
+
+func abandoned(path string) bool {
+	c, err := net.Dial("unix", path)
+	if err == nil {
+		_ = c.Close() // somebody is there; that was to be known
+	}
+	return errors.Is(err, syscall.ECONNREFUSED)
+}
+
 // listenHint returns what to do about the common reasons.
 func listenHint(err error) string {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return "\nhint: another process listens there, maybe another orbitd; stop it, or choose another port"
+		return "\nhint: another process listens there, maybe another orbitd; stop it, or choose another address"
 	case errors.Is(err, syscall.EACCES):
-		return "\nhint: ports below 1024 are root's: let systemd open it, in a socket unit"
+		return "\nhint: ports below 1024 are root's: let systemd open it, in a socket unit; a Unix socket needs a folder to write to"
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
 		return "\nhint: write the address of one of this host's interfaces"
 	}

@@ -3,9 +3,11 @@ package daemon
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/sirupsen/logrus"
 
+	"github.com/orbitd/orbitd/pkg/admin"
 	"github.com/orbitd/orbitd/pkg/config"
 )
 
@@ -28,6 +30,52 @@ func Report(log logrus.FieldLogger, meaning string, err error) {
 		return
 	}
 	log.WithError(err).Error(meaning)
+}
+
+// atRestart is said of what a reload does not apply.
+const atRestart = "this change takes effect at the next restart"
+
+// judge logs what became of a reload, and keeps it for who asks.
+func (d *Daemon) judge(before *config.Config, err error) {
+	c := d.Config()
+	v := &admin.Verdict{At: d.now(), InForce: c != before, Warnings: slices.Clone(c.NoEffect)}
+	switch found, wrong := errors.AsType[config.Problems](err); {
+	case wrong:
+		v.Problems = found
+		v.Warnings = nil
+	case err != nil:
+		v.Error = err.Error()
+	}
+	switch {
+	case err == nil:
+		d.log.WithFields(InForce(c)).Info("reloaded")
+	case v.InForce:
+		Report(d.log, "reloaded, but not wholly applied", err)
+	default:
+		Report(d.log, "not reloaded; the old configuration stays in force", err)
+	}
+	if v.InForce {
+		for _, app := range c.Disabled {
+			v.Problems = append(v.Problems, app.Err...)
+		}
+		for _, section := range needRestart(before, c) {
+			v.Warnings = append(v.Warnings, config.Problem{File: c.File, Text: section + ": " + atRestart})
+		}
+	}
+	d.verdict.Store(v)
+}
+
+// InForce says in numbers what a configuration came to.
+func InForce(c *config.Config) logrus.Fields {
+	return logrus.Fields{"config": c.File, "authenticators": len(c.Auth), "rules": len(c.Rules), "disabled_apps": len(c.Disabled)}
+}
+
+// tell logs that the service manager could not be told something: it is no
+// reason to serve nobody.
+func (d *Daemon) tell(err error) {
+	if err != nil {
+		d.log.WithError(err).Warn("the service manager was not told")
+	}
 }
 
 func place(p config.Problem) string {

@@ -124,7 +124,7 @@ func TestSocketWithoutCertificate(t *testing.T) {
 	s := &site{t: t, folder: t.TempDir()}
 	s.write("orbitd.toml", server+small)
 	err = s.start(map[string][]net.Listener{"https": {l}})
-	if err == nil || !strings.Contains(err.Error(), "there is no certificate; write certificate and key in [tls]") {
+	if err == nil || !strings.Contains(err.Error(), "there is no certificate\nhint: write certificate and key in [tls]") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -47,6 +47,15 @@ func New(loops []Loop) *Hub {
 // Shards returns the hub's shards, in the order of their loops.
 func (h *Hub) Shards() []*Shard { return h.shards }
 
+// Lagging returns how many subscriptions of connected clients were not live a
+// second ago: they catch up, or take no more for now.
+func (h *Hub) Lagging() (n int) {
+	for _, s := range h.shards {
+		n += int(s.lagging.Load())
+	}
+	return n
+}
+
 // Commit posts a committed batch, whole and shared, to every shard that has a
 // topic for one of its messages. It is an engine's Tail.
 func (h *Hub) Commit(b engine.Batch) {

@@ -99,6 +99,10 @@ func TestRefusedRunIsBacklog(t *testing.T) {
 	}
 	fast.want(1, 2, 3, 4, 5)
 	slow.want()
+	w.shard().Tick()
+	if n := w.hub.Lagging(); n != 1 {
+		t.Errorf("%d lag, want the slow one", n)
+	}
 	if slow.Live() || slow.shard.Resume(&slow.Subscription) {
 		t.Fatal("it is live and lacks messages")
 	}
@@ -110,6 +114,10 @@ func TestRefusedRunIsBacklog(t *testing.T) {
 	w.commit(10, "/a")
 	w.turn()
 	slow.want(1, 2, 3, 4, 5, 6, 7)
+	w.shard().Tick()
+	if n := w.hub.Lagging(); n != 0 {
+		t.Errorf("%d lag, want none", n)
+	}
 	fast.want(1, 2, 3, 4, 5, 6, 7)
 }
 

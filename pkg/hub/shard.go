@@ -2,6 +2,7 @@ package hub
 
 import (
 	"slices"
+	"sync/atomic"
 
 	"github.com/orbitd/orbitd/pkg/channel"
 	"github.com/orbitd/orbitd/pkg/engine"
@@ -18,6 +19,9 @@ type Shard struct {
 	dirty  []*topic                  // have messages that their live subscribers lack
 	served int                       // of dirty: how many a round is through with
 	made   int                       // topics, ever
+	// lagging is how many subscriptions were not live at the last tick; read by
+	// anybody.
+	lagging atomic.Int64
 }
 
 // A topic is one channel in one format, as its subscribers on one shard need it.
@@ -259,17 +263,20 @@ func (s *Shard) deliver(t *topic) {
 // many there are.
 const ageTicks = 15
 
-// Tick gives back the memory of frames that have grown old. It is called about
-// once a second.
+// Tick gives back the memory of frames that have grown old, and counts who lags.
+// It is called about once a second.
 func (s *Shard) Tick() {
+	lagging := 0
 	for _, topics := range s.topics {
 		for _, t := range topics {
+			lagging += t.members - len(t.live)
 			if t.ticks++; t.ticks >= ageTicks {
 				t.ticks = 0
 				t.age()
 			}
 		}
 	}
+	s.lagging.Store(int64(lagging))
 }
 
 func (t *topic) age() {

@@ -7,10 +7,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/orbitd/orbitd/pkg/systemd"
 )
@@ -99,7 +101,29 @@ func TestNotAListener(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	if out, err := handOver(t, "self", "http", f); err == nil || !strings.Contains(out, `socket "http" from systemd is not one`) {
+	if out, err := handOver(t, "self", "http", f); err == nil || !strings.Contains(out, "FileDescriptorName=http from systemd is not one") {
+		t.Errorf("%v, %s", err, out)
+	}
+}
+
+// TestConnected: a unit with Accept=yes hands over a connection.
+func TestConnected(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	c, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	f, err := c.(*net.TCPConn).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if out, err := handOver(t, "self", "orbitd@1.socket", f); err == nil || !strings.Contains(out, "unit orbitd@1.socket") || !strings.Contains(out, "Accept=yes") {
 		t.Errorf("%v, %s", err, out)
 	}
 }
@@ -110,36 +134,70 @@ func TestNone(t *testing.T) {
 	}
 }
 
-func TestNotifications(t *testing.T) {
+// manager listens as systemd does and returns what it is told.
+func manager(t *testing.T) (told func() string) {
+	t.Helper()
 	path := filepath.Join(t.TempDir(), "notify")
-	manager, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	socket, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer manager.Close()
+	t.Cleanup(func() { socket.Close() })
 	t.Setenv("NOTIFY_SOCKET", path)
+	return func() string {
+		b := make([]byte, 200)
+		n, err := socket.Read(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b[:n])
+	}
+}
+
+func TestNotifications(t *testing.T) {
+	told := manager(t)
+	var m systemd.Manager
 	for want, tell := range map[string]func() error{
-		"READY=1": systemd.Ready, "RELOADING=1": systemd.Reloading, "STOPPING=1": systemd.Stopping,
-		"STATUS=fine": func() error { return systemd.Status("fine") },
+		"READY=1": m.Ready, "STOPPING=1": m.Stopping, "WATCHDOG=1": m.Alive,
+		"STATUS=fine": func() error { return m.Status("fine") },
 	} {
 		if err := tell(); err != nil {
 			t.Fatal(err)
 		}
-		b := make([]byte, 100)
-		n, err := manager.Read(b)
-		if err != nil || string(b[:n]) != want {
-			t.Errorf("%v, %q, want %s", err, b[:n], want)
+		if got := told(); got != want {
+			t.Errorf("%q, want %s", got, want)
+		}
+	}
+	if err := m.Reloading(); err != nil {
+		t.Fatal(err)
+	}
+	if got := told(); !regexp.MustCompile(`^RELOADING=1\nMONOTONIC_USEC=[1-9][0-9]*\n?$`).MatchString(got) {
+		t.Errorf("%q", got)
+	}
+}
+
+func TestWatchdog(t *testing.T) {
+	var m systemd.Manager
+	if every, err := m.Watchdog(); every != 0 || err != nil {
+		t.Errorf("without a manager: %v, %v", every, err)
+	}
+	t.Setenv("WATCHDOG_PID", strconv.Itoa(os.Getpid()))
+	for text, want := range map[string]time.Duration{"30000000": 30 * time.Second, "soon": 0} {
+		t.Setenv("WATCHDOG_USEC", text)
+		if every, err := m.Watchdog(); every != want || (err == nil) != (want > 0) {
+			t.Errorf("%s: %v, %v", text, every, err)
 		}
 	}
 }
 
 func TestNobodyListens(t *testing.T) {
+	var m systemd.Manager
 	t.Setenv("NOTIFY_SOCKET", "")
-	if err := systemd.Ready(); err != nil {
+	if err := m.Ready(); err != nil {
 		t.Error(err)
 	}
 	t.Setenv("NOTIFY_SOCKET", filepath.Join(t.TempDir(), "none"))
-	if err := systemd.Ready(); err == nil {
+	if err := m.Ready(); err == nil {
 		t.Error("nobody was told, and that is not said")
 	}
 }

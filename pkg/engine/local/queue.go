@@ -196,6 +196,10 @@ func (e *Engine) MoveCursors(moves []engine.CursorMove) {
 	_ = e.queue.put(op{moves: own, at: e.time()})
 }
 
+// Probe returns nil once the sequencer, which alone writes the log, has had its
+// turn: it neither hangs in the disk nor anywhere else.
+func (e *Engine) Probe(ctx context.Context) error { return e.call(ctx, func() {}) }
+
 // call runs f in the sequencer, after all that was asked for before.
 func (e *Engine) call(ctx context.Context, f func()) error {
 	ran := make(chan struct{})

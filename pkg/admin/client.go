@@ -1,0 +1,64 @@
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/http"
+	"syscall"
+)
+
+// A Client asks a daemon over its control socket.
+type Client struct {
+	Socket string
+}
+
+// Status asks how the daemon is.
+func (c Client) Status(ctx context.Context) (s Status, err error) {
+	return s, c.do(ctx, http.MethodGet, "/status", &s)
+}
+
+// Reload has the daemon read its configuration again, and waits for the verdict.
+func (c Client) Reload(ctx context.Context) (v Verdict, err error) {
+	return v, c.do(ctx, http.MethodPost, "/reload", &v)
+}
+
+func (c Client) do(ctx context.Context, method, path string, into any) error {
+	transport := &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "unix", c.Socket)
+		},
+	}
+	r, err := http.NewRequestWithContext(ctx, method, "http://orbitd"+path, nil)
+	if err != nil {
+		return err
+	}
+	answer, err := transport.RoundTrip(r)
+	if err != nil {
+		return c.explain(err)
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK && answer.StatusCode != http.StatusUnprocessableEntity {
+		return fmt.Errorf("%s: the daemon answers %s to %s; is it of another version?", c.Socket, answer.Status, path)
+	}
+	if err := json.NewDecoder(answer.Body).Decode(into); err != nil {
+		return fmt.Errorf("%s: the daemon's answer: %w", c.Socket, err)
+	}
+	return nil
+}
+
+// explain says what to do about the common reasons.
+func (c Client) explain(err error) error {
+	hint := ""
+	switch {
+	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED):
+		hint = "\nhint: no daemon listens there; start it, or name its server.control with --socket"
+	case errors.Is(err, fs.ErrPermission):
+		hint = "\nhint: root and the members of the socket's group may"
+	}
+	return fmt.Errorf("ask the daemon: %w%s", err, hint)
+}

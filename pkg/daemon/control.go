@@ -1,0 +1,102 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/orbitd/orbitd/pkg/admin"
+	"github.com/orbitd/orbitd/pkg/config"
+	"github.com/orbitd/orbitd/pkg/message"
+)
+
+var _ admin.Controlled = (*Daemon)(nil)
+
+// applyTime bounds a reload that was asked for over the control socket: by then,
+// whoever could be judged again has been.
+const applyTime = 30 * time.Second
+
+// Apply implements admin.Controlled.
+func (d *Daemon) Apply(ctx context.Context) admin.Verdict {
+	ctx, cancel := context.WithTimeout(ctx, applyTime)
+	defer cancel()
+	before := d.verdict.Load()
+	err := d.Reload(ctx)
+	if v := d.verdict.Load(); v != nil && v != before {
+		return *v
+	}
+	return admin.Verdict{At: d.now(), Error: fmt.Sprint(err)} // it stops
+}
+
+// Status implements admin.Controlled.
+func (d *Daemon) Status() admin.Status {
+	c, e := d.Config(), d.engine.Status()
+	s := admin.Status{
+		Version: d.version, PID: os.Getpid(), Started: d.started, Summary: d.summary(),
+		Clients: d.Clients(), Connections: d.reactor.Len(), Sessions: d.sessions.Count(),
+		Apps: countApps(c), Lagging: d.hub.Lagging(),
+		Listeners: map[string][]string{},
+		Engine:    admin.Engine{Type: c.Engine.Type, Epoch: e.Epoch.String(), Offset: uint64(e.Visible)},
+		Config:    admin.Config{File: c.File, Authenticators: len(c.Auth), Rules: len(c.Rules)},
+		Reload:    d.verdict.Load(),
+	}
+	if c.Engine.Type == config.LocalEngine {
+		s.Engine.Path = c.Engine.Path
+	}
+	if e.Refusing != nil {
+		s.Engine.Refusing = message.AsError(e.Refusing).Text
+	}
+	for name, addrs := range d.addrs {
+		for _, a := range addrs {
+			s.Listeners[name] = append(s.Listeners[name], a.String())
+		}
+	}
+	for _, app := range c.Disabled {
+		s.Config.Disabled = append(s.Config.Disabled, app.Name)
+	}
+	return s
+}
+
+// summary is how the daemon is, in one line: what is wrong first.
+func (d *Daemon) summary() string {
+	text := fmt.Sprintf("%s, %s, %s lagging", count(d.Clients(), "client"), count(countApps(d.Config()), "app"), grouped(d.hub.Lagging()))
+	if v := d.verdict.Load(); v != nil && !v.InForce && len(v.Problems) > 0 {
+		text = fmt.Sprintf("reload refused: %s: %s; %s", place(v.Problems[0]), v.Problems[0].Text, text)
+	}
+	if e := d.engine.Status(); e.Refusing != nil {
+		text = fmt.Sprintf("refusing publishes: %s; %s", message.AsError(e.Refusing).Text, text)
+	}
+	return text
+}
+
+// countApps returns how many applications the rules and tables name.
+func countApps(c *config.Config) int {
+	names := map[string]bool{}
+	for _, r := range c.Rules {
+		if name, ok := r.Match.App(); ok {
+			names[name] = true
+		}
+	}
+	for _, app := range c.Apps {
+		names[app.Name] = true
+	}
+	return len(names)
+}
+
+func count(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return grouped(n) + " " + what
+}
+
+// grouped returns a number as people read it: 10,412.
+func grouped(n int) string {
+	text := strconv.Itoa(n)
+	for i := len(text) - 3; i > 0; i -= 3 {
+		text = text[:i] + "," + text[i:]
+	}
+	return text
+}
