@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/orbitd/orbitd/pkg/channel"
@@ -79,6 +80,22 @@ type Engine interface {
 	// releases everything. It is idempotent.
 	Close(ctx context.Context) error
 }
+
+// A Meter is an engine that counts what each application has stored, and bounds it.
+type Meter interface {
+	// Stored returns the bytes, of message.Message.Size, that the channels of an
+	// application hold and retention still covers, or a little more.
+	Stored(app string) int64
+	// SetQuotas replaces the bounds of applications that have one. A Submit that
+	// would exceed one is refused as message.Unavailable, with ErrQuota in its
+	// chain and Index at a message of that application, unless all of it is stored
+	// already. The map is not to be changed any more.
+	SetQuotas(bytes map[string]int64)
+}
+
+// ErrQuota is the cause of errors by which one application is refused what others
+// may do.
+var ErrQuota = errors.New("the quota of the application is used up")
 
 // A Receipt tells a publisher what became of one message.
 type Receipt struct {

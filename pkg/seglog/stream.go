@@ -59,6 +59,13 @@ func (s *Stream) Extent() (floor uint64, count int) {
 	return s.floor, s.count
 }
 
+// Bytes returns the sum of Size of the records that are left.
+func (s *Stream) Bytes() int64 {
+	s.log.mu.RLock()
+	defer s.log.mu.RUnlock()
+	return s.bytes
+}
+
 // Limits say what Trim leaves. Zero is no limit.
 type Limits struct {
 	Count  int

@@ -34,6 +34,7 @@ func invariants() []invariant {
 		{"7_errors_are_definite", definiteErrors},
 		{"8_all_or_none", allOrNone},
 		{"9_sessions_survive_a_crash", sessionsSurvive},
+		{"quotas", quotas},
 		{"tail_before_done", tailBeforeDone},
 		{"closed", closed},
 	}

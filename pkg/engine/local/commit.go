@@ -29,6 +29,8 @@ type commit struct {
 	then     []func() // run once it is durable, in order
 	cursors  []*session
 
+	staged map[string]int64 // bytes of bounded applications
+
 	keys int // the key table's length before, to go back to
 	from message.Offset
 }
@@ -67,6 +69,7 @@ func (c *commit) reset(time int64) {
 	clear(c.then)
 	c.channels, c.inMemory, c.answers, c.then, c.cursors = c.channels[:0], c.inMemory[:0], c.answers[:0], c.then[:0], nil
 	c.from = 0
+	clear(c.staged)
 }
 
 // run does what was to be done once the batch is durable.
@@ -134,7 +137,7 @@ func (e *Engine) judge(c *commit, s *submit) *message.Error {
 	if e.seq.next+message.Offset(len(s.msgs)) > message.MaxOffset {
 		return message.Errorf(message.Unavailable, "all offsets are used up")
 	}
-	return nil
+	return e.judgeQuotas(c, s)
 }
 
 func (e *Engine) judgeKey(c *commit, s *submit, i int) *message.Error {
@@ -301,6 +304,11 @@ func (e *Engine) show(c *commit) {
 			ch.ring.trim(ch.rule, 0)
 		} else {
 			ch.stored = ch.last
+		}
+	}
+	if len(e.meter.bounds) > 0 {
+		for _, ch := range c.channels {
+			e.count(ch)
 		}
 	}
 	e.visible = c.messages[len(c.messages)-1].Offset

@@ -38,6 +38,7 @@ type Engine struct {
 	channels  map[channel.Name]*channelState
 	rules     func(channel.Name) engine.Rule
 	visible   message.Offset
+	meter     meter
 	forgotten message.Offset // channels that end at or before this may be unknown
 
 	// latest is the greatest time that was stored, or may be. Any goroutine
@@ -54,15 +55,16 @@ var _ engine.Engine = (*Engine)(nil)
 // A channelState is what is known of one channel. Engine.mu guards it, but for
 // tip and toDisk, which are the sequencer's.
 type channelState struct {
-	name   channel.Name
-	rule   engine.Rule
-	stream *seglog.Stream // its messages on disk
-	ring   *ring          // those in memory; nil if it never had any
-	last   message.Offset // newest visible
-	stored message.Offset // newest visible on disk
-	gone   message.Offset // everything up to here is gone, besides what the stream says
-	tip    message.Offset // newest that has an offset
-	toDisk message.Offset // newest of these that goes to the disk, or see before
+	name    channel.Name
+	rule    engine.Rule
+	stream  *seglog.Stream // its messages on disk
+	ring    *ring          // those in memory; nil if it never had any
+	last    message.Offset // newest visible
+	stored  message.Offset // newest visible on disk
+	counted int64          // of what is stored, in the application's sum
+	gone    message.Offset // everything up to here is gone, besides what the stream says
+	tip     message.Offset // newest that has an offset
+	toDisk  message.Offset // newest of these that goes to the disk, or see before
 }
 
 // before is what the next record on disk has as the one before it: nothing up to

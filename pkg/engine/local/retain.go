@@ -14,7 +14,7 @@ import (
 // trim applies a channel's rule: what it does not cover is not readable any more.
 func (e *Engine) trim(c *channelState) {
 	e.mu.RLock()
-	rule, inMemory := c.rule, c.ring != nil
+	rule, inMemory, counted := c.rule, c.ring != nil, len(e.meter.bounds) > 0
 	e.mu.RUnlock()
 	lim := seglog.Limits{Before: before(rule, e.now())}
 	if !rule.Memory {
@@ -25,12 +25,15 @@ func (e *Engine) trim(c *channelState) {
 			e.log.WithError(err).WithField("channel", c.name).Warn("a channel could not be trimmed; it will be tried again")
 		}
 	}
-	if !inMemory {
+	if !inMemory && !counted {
 		return
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	c.ring.trim(rule, lim.Before)
+	if inMemory {
+		c.ring.trim(rule, lim.Before)
+	}
+	e.count(c)
 }
 
 // before returns the time before which a rule covers nothing; 0 if there is none.

@@ -24,6 +24,7 @@ type Engine struct {
 	clock   int64 // greatest time seen, Unix milliseconds: expiry is never taken back
 	tails   map[*tail]struct{}
 	refuses error
+	quotas  map[string]int64 // see SetQuotas
 	closed  bool
 }
 
@@ -101,6 +102,9 @@ func (e *Engine) store(msgs []message.Message) ([]engine.Receipt, engine.Batch, 
 	e.state.Keys.Forget(now, e.options.KeyWindow, e.options.KeyCount)
 	receipts, repeats, err := e.state.Keys.Judge(msgs, now, e.options.KeyWindow)
 	if err != nil {
+		return nil, engine.Batch{}, err
+	}
+	if err := e.judgeQuotas(msgs, receipts); err != nil {
 		return nil, engine.Batch{}, err
 	}
 	if e.state.visible+message.Offset(len(msgs)) > message.MaxOffset {
