@@ -31,6 +31,10 @@ type Rights struct {
 	Auth   Authenticator
 	// Storage says how a channel's messages are stored.
 	Storage func(channel.Name) engine.Rule
+	// Page reports whether pages of an origin may use an application; nil: all may.
+	Page func(app, origin string) bool
+	// Quotas are the bounds of applications that have any.
+	Quotas map[string]Quota
 }
 
 // Options are what a broker is made of. Engine and Rights are required.
@@ -41,6 +45,7 @@ type Options struct {
 	Workers    int           // goroutines for what may block; 0: 16
 	Askers     int           // goroutines for what asks authenticators; 0: 32
 	AuthTime   time.Duration // bound of one authentication; 0: 8 s
+	Now        func() time.Time
 }
 
 // A Broker decides and carries out. All methods may be called concurrently. It
@@ -48,6 +53,7 @@ type Options struct {
 type Broker struct {
 	engine     engine.Engine
 	rights     atomic.Pointer[Rights]
+	quotas     *quotas
 	maxMessage int
 	authTime   time.Duration
 	workers    *workers
@@ -59,7 +65,11 @@ func New(o Options) (*Broker, error) {
 	if o.Engine == nil || o.Rights.Policy == nil || o.Rights.Auth == nil || o.Rights.Storage == nil {
 		return nil, errors.New("broker: engine and rights are required")
 	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
 	b := &Broker{
+		quotas:     newQuotas(o.Now),
 		engine:     o.Engine,
 		maxMessage: orDefault(o.MaxMessage, 64<<10),
 		authTime:   orDefault(o.AuthTime, 8*time.Second),
@@ -82,7 +92,11 @@ func orDefault[T comparable](v, otherwise T) T {
 // they have until they are rechecked.
 func (b *Broker) SetRights(r Rights) {
 	b.rights.Store(&r)
+	b.quotas.set(r.Quotas)
 	b.engine.SetRules(r.Storage)
+	if m, ok := b.engine.(engine.Meter); ok {
+		m.SetQuotas(stored(r.Quotas))
+	}
 }
 
 // Close waits for the work that was given to Go and Ask.
@@ -123,8 +137,9 @@ func (b *Broker) Authenticate(ctx context.Context, c auth.Credentials) (*auth.Id
 }
 
 // Refresh returns who the client is by what the authenticators say now. It may
-// block. The error is Unauthorized if one of the identities has ended, and
-// another if that could not be found out.
+// block. The error is Unauthorized if the client's identity has ended, and another
+// if that could not be found out. An identity of one application that has ended, or
+// of which nobody can tell, is gone in the result.
 func (b *Broker) Refresh(ctx context.Context, who *Who) (*Who, error) {
 	if who == nil {
 		return nil, nil
@@ -146,9 +161,16 @@ func (b *Broker) May(who *Who, action acl.Action, name channel.Name) error {
 // decide returns the user that the client is on the channel.
 func (b *Broker) decide(who *Who, action acl.Action, name channel.Name) (user string, err error) {
 	rights := b.rights.Load()
-	s := subject(who.in(name.App(), rights.Auth.Vouches))
+	if page := who.Page(); page != "" && rights.Page != nil && !rights.Page(name.App(), page) {
+		return "", message.Errorf(message.Forbidden, "pages of %s may not use the application %s; add it to app.%[2]s.origins", page, name.App())
+	}
+	id := who.in(name.App(), rights.Auth.Vouches)
+	s := subject(id)
 	if rights.Policy.Decide(s, action, name).Allowed {
 		return s.User, nil
+	}
+	if id == ended {
+		return "", message.Errorf(message.Unauthorized, "the login to the application %s has ended; log in to it again (auth)", name.App())
 	}
 	if s.User == "" {
 		return "", message.Errorf(message.Forbidden, "%s to %s is not allowed without a login that may do so", action, name)
@@ -167,6 +189,10 @@ func (b *Broker) Publish(who *Who, msgs []message.Message, done func([]engine.Re
 			done(nil, &refused)
 			return
 		}
+	}
+	if err := b.quotas.publish(msgs); err != nil {
+		done(nil, err)
+		return
 	}
 	b.engine.Submit(msgs, done)
 }

@@ -239,8 +239,8 @@ func TestReloadDuringALogin(t *testing.T) {
 }
 
 func TestRefresh(t *testing.T) {
-	d := &directory{realm: "names"}
-	b, _ := newBroker(t, broker.Options{Rights: rights(t, d)})
+	d := &directory{realm: "names", apps: []string{"chat", "news"}}
+	b, _ := newBroker(t, broker.Options{Rights: rights(t, d, [3]string{"/**", "@authenticated", "@authenticated"})})
 	if w, err := b.Refresh(t.Context(), nil); w != nil || err != nil {
 		t.Errorf("anonymous is %v, %v", w, err)
 	}
@@ -251,11 +251,13 @@ func TestRefresh(t *testing.T) {
 		t.Errorf("got %v", now)
 	}
 	d.remove("bob")
-	_, err = b.Refresh(t.Context(), both)
-	wantCode(t, err, message.Unauthorized)
-	_, err = b.Refresh(t.Context(), who("alice"))
+	now, err = b.Refresh(t.Context(), both)
 	must(t, err)
-	_, err = b.Refresh(t.Context(), (*broker.Who)(nil).With("chat", identity("bob")))
+	wantCode(t, b.May(now, acl.Subscribe, "/chat/a"), message.Unauthorized)
+	must(t, b.May(now, acl.Subscribe, "/news/a"))
+	must(t, b.May(now.With("chat", identity("bea")), acl.Subscribe, "/chat/a"))
+	d.remove("alice")
+	_, err = b.Refresh(t.Context(), who("alice"))
 	wantCode(t, err, message.Unauthorized)
 }
 
@@ -296,14 +298,14 @@ func TestOwnerAndExpires(t *testing.T) {
 		{broker.NewWho(nil), "", time.Time{}},
 		{who("alice"), "alice", time.Time{}},
 		{broker.NewWho(until(late)), "alice", late},
-		{who("alice").With("chat", until(soon)), "alice", soon},
-		{broker.NewWho(until(late)).With("chat", until(soon)), "alice", soon},
+		{who("alice").With("chat", until(soon)), "alice", time.Time{}},
+		{broker.NewWho(until(late)).With("chat", until(soon)), "alice", late},
 		{broker.NewWho(until(soon)).With("chat", until(late)), "alice", soon},
-		{nobody.With("chat", until(soon)), "", soon},
+		{nobody.With("chat", until(soon)), "", time.Time{}},
 	} {
 		realm, user := c.who.Owner()
-		if user != c.user || (realm == "") != (user == "") || !c.who.Expires().Equal(c.ends) {
-			t.Errorf("%q of %q until %v, want %q until %v", user, realm, c.who.Expires(), c.user, c.ends)
+		if user != c.user || (realm == "") != (user == "") || c.ends.IsZero() == c.who.Expired(late.Add(1)) || !c.ends.IsZero() && (c.who.Expired(c.ends.Add(-1)) || !c.who.Expired(c.ends)) {
+			t.Errorf("%q of %q, want %q until %v", user, realm, c.user, c.ends)
 		}
 	}
 }

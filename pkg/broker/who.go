@@ -10,11 +10,12 @@ import (
 )
 
 // A Who is everything a client has proven about who it is: one identity for all
-// applications, and more for single ones. It is immutable. The nil Who is
-// anonymous everywhere.
+// applications, and more for single ones; and of a browser the origin of its page.
+// It is immutable. The nil Who is anonymous everywhere.
 type Who struct {
 	base *auth.Identity
 	apps map[string]*auth.Identity
+	page string
 }
 
 // NewWho returns the Who of one identity, which may be nil.
@@ -25,32 +26,73 @@ func NewWho(id *auth.Identity) *Who {
 	return &Who{base: id}
 }
 
+// On returns w as the user of a page of another origin than the server's own; an
+// empty one is no page, or the server's.
+func (w *Who) On(page string) *Who {
+	switch {
+	case w.Page() == page:
+		return w
+	case w == nil:
+		return &Who{page: page}
+	}
+	on := *w
+	on.page = page
+	return &on
+}
+
+// Page returns the origin that was given to On.
+func (w *Who) Page() string {
+	if w == nil {
+		return ""
+	}
+	return w.page
+}
+
 // With returns w with an identity that counts in one application.
 func (w *Who) With(app string, id *auth.Identity) *Who {
 	next := &Who{apps: map[string]*auth.Identity{}}
 	if w != nil {
-		next.base = w.base
+		next.base, next.page = w.base, w.page
 		maps.Copy(next.apps, w.apps)
 	}
 	next.apps[app] = id
 	return next
 }
 
-// each returns w with every identity replaced by what f makes of it.
+// each returns w with every identity replaced by what f makes of it. Where f fails
+// for the one of an application, that application alone has none any more.
 func (w *Who) each(f func(*auth.Identity) (*auth.Identity, error)) (*Who, error) {
-	next := &Who{apps: make(map[string]*auth.Identity, len(w.apps))}
+	next := &Who{page: w.page}
 	var err error
 	if w.base != nil {
 		if next.base, err = f(w.base); err != nil {
 			return nil, err
 		}
 	}
-	for app, id := range w.apps {
-		if next.apps[app], err = f(id); err != nil {
-			return nil, err
+	next.apps = w.mapApps(func(id *auth.Identity) *auth.Identity {
+		now, err := f(id)
+		if err != nil {
+			return ended
 		}
-	}
+		return now
+	})
 	return next, nil
+}
+
+// ended stands for the identity of an application that has one no more. There the
+// client is anonymous, and not who it is elsewhere: it must not say with another
+// name what it meant to say with that one.
+var ended = &auth.Identity{}
+
+func (w *Who) mapApps(f func(*auth.Identity) *auth.Identity) map[string]*auth.Identity {
+	apps := make(map[string]*auth.Identity, len(w.apps))
+	for app, id := range w.apps {
+		if id != ended {
+			id = f(id)
+		}
+		apps[app] = id
+	}
+	return apps
 }
 
 // Identities returns all that the client has proven to be.
@@ -60,7 +102,7 @@ func (w *Who) Identities() iter.Seq[*auth.Identity] {
 			return
 		}
 		for _, id := range w.apps {
-			if !yield(id) {
+			if id != ended && !yield(id) {
 				return
 			}
 		}
@@ -76,27 +118,33 @@ func (w *Who) Owner() (realm, user string) {
 	return w.base.Realm, w.base.User
 }
 
-// Expires returns when the first of the identities ends; zero is never.
-func (w *Who) Expires() time.Time {
-	var first time.Time
-	for id := range w.Identities() {
-		if !id.Expires.IsZero() && (first.IsZero() || id.Expires.Before(first)) {
-			first = id.Expires
+// Expired reports whether the proof of who the client is has ended. That of one
+// application may end before: see At.
+func (w *Who) Expired(now time.Time) bool { return w != nil && w.base.Expired(now) }
+
+// At returns w without those identities of single applications that have ended by
+// now: w itself, if there is none.
+func (w *Who) At(now time.Time) *Who {
+	if w == nil {
+		return nil
+	}
+	for _, id := range w.apps {
+		if id.Expired(now) {
+			next := *w
+			next.apps = w.mapApps(func(id *auth.Identity) *auth.Identity {
+				if id.Expired(now) {
+					return ended
+				}
+				return id
+			})
+			return &next
 		}
 	}
-	return first
+	return w
 }
 
-// Expired reports whether the first of the identities has ended.
-func (w *Who) Expired(now time.Time) bool {
-	if w == nil {
-		return false
-	}
-	expires := w.Expires()
-	return !expires.IsZero() && !now.Before(expires)
-}
-
-// in returns the identity that counts in an application, or nil.
+// in returns the identity that counts in an application: nil if there is none, and
+// ended if there was one.
 func (w *Who) in(app string, vouches func(realm, app string) bool) *auth.Identity {
 	if w == nil {
 		return nil

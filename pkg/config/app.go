@@ -47,19 +47,17 @@ func readApp(t *table, name string, c *Config) App {
 	if a.Origins = origins; !ok {
 		a.Origins = c.Server.Origins
 	}
-	q := t.sub("quota", t.label+"quota.", `{ connections = 50_000, publish_rate = 5_000, stored = "10GiB" }`)
+	q := t.sub("quota", t.label+"quota.", `{ connections = 50_000, sessions = 100_000, publish_rate = 5_000, stored = "10GiB" }`)
 	a.Quota = Quota{
 		Connections: q.number("connections", 0, 1, math.MaxInt32),
+		Sessions:    q.number("sessions", 0, 1, math.MaxInt32),
 		PublishRate: q.number("publish_rate", 0, 1, math.MaxInt32),
 		Stored:      q.size("stored", 0, mib, 1024*tib),
 	}
 	q.done()
 	t.done()
-	if ok && !slices.Equal(a.Origins, c.Server.Origins) {
-		t.noEffect("origins", "write them all in server.origins, and remove them here", "this version looks at server.origins alone, for all applications")
-	}
-	if a.Quota != (Quota{}) {
-		t.noEffect("quota", "remove it until a later version does", "this version counts nothing by application")
+	if s, n := a.Quota.Sessions, a.Quota.Connections; s > 0 && n > s {
+		q.fail("sessions", "write at least as many as connections: each of them has a session", "%d is less than the %d connections", s, n)
 	}
 	return a
 }

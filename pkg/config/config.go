@@ -2,6 +2,7 @@ package config
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -138,6 +139,7 @@ type App struct {
 // Quota bounds one application. Zero is no bound.
 type Quota struct {
 	Connections int
+	Sessions    int
 	PublishRate int // a second
 	Stored      int64
 }
@@ -168,6 +170,24 @@ func (c *Config) Realm(app string) []string {
 		return realm
 	}
 	return c.everyAuth
+}
+
+// PageAllowed reports whether pages of an origin, other than the server's own, may
+// use an application.
+func (c *Config) PageAllowed(app, origin string) bool {
+	a, _ := c.App(app)
+	return slices.Contains(a.Origins, origin)
+}
+
+// Origins returns the origins of all pages that may use anything, beside the
+// server's own.
+func (c *Config) Origins() []string {
+	all := slices.Clone(c.Server.Origins)
+	for _, a := range c.Apps {
+		all = append(all, a.Origins...)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 // Storage returns how the channel's messages are stored. It depends on no user.

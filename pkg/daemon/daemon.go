@@ -175,7 +175,7 @@ func (d *Daemon) startCore(c *config.Config, r *rights) (err error) {
 	s := d.engine.Status()
 	d.log.WithFields(logrus.Fields{"type": c.Engine.Type, "path": c.Engine.Path, "epoch": s.Epoch.String(), "offset": s.Visible}).
 		Info("the engine is open")
-	d.broker, err = broker.New(broker.Options{Engine: d.engine, Rights: r.Rights, MaxMessage: int(c.Session.MaxMessage)})
+	d.broker, err = broker.New(broker.Options{Engine: d.engine, Rights: r.Rights, MaxMessage: int(c.Session.MaxMessage), Now: d.now})
 	if err != nil {
 		return err
 	}
@@ -196,7 +196,7 @@ func (d *Daemon) startSessions(c *config.Config) (err error) {
 		hubLoops, sessionLoops = append(hubLoops, loop), append(sessionLoops, loop)
 	}
 	d.hub = hub.New(hubLoops)
-	d.gate = origin.NewGate(gateRules(c.Server))
+	d.gate = origin.NewGate(gateRules(c))
 	d.sessions, err = session.NewManager(session.Options{
 		Broker: d.broker, Hub: d.hub, Loops: sessionLoops, Limits: sessionLimits(c.Session), Logger: d.log, Now: d.now,
 	})
@@ -414,7 +414,7 @@ func (d *Daemon) reload(ctx context.Context) error {
 	if d.tls != nil && identity != nil {
 		d.tls.Use(identity)
 	}
-	d.gate.Set(gateRules(c.Server))
+	d.gate.Set(gateRules(c))
 	d.config.Store(c)
 	d.useDirectories(rights)
 	renewAll(ctx, rights.members, d.sessions, d.log)

@@ -187,7 +187,7 @@ func TestReloadWarns(t *testing.T) {
 	must(t, s.Reload(t.Context()))
 	must(t, s.Stop(t.Context()))
 	log := s.log.String()
-	for _, want := range []string{`section="[server]"`, `section="[session]"`, "server.stomp: it has no effect", "quota: it has no effect"} {
+	for _, want := range []string{`section="[server]"`, `section="[session]"`, "server.stomp: it has no effect"} {
 		if !strings.Contains(log, want) {
 			t.Errorf("no %s in the log", want)
 		}

@@ -54,6 +54,12 @@ func newRights(c *config.Config, before []*directory, log logrus.FieldLogger, no
 		s := c.Storage(name)
 		return engine.Rule{Memory: s.Memory, Age: s.Age, Messages: s.Messages, Bytes: s.Bytes}
 	}
+	r.Page, r.Quotas = c.PageAllowed, make(map[string]broker.Quota)
+	for _, a := range c.Apps {
+		if a.Quota != (config.Quota{}) {
+			r.Quotas[a.Name] = broker.Quota(a.Quota)
+		}
+	}
 	return r, nil
 }
 

@@ -39,8 +39,8 @@ func sessionLimits(s config.Session) session.Limits {
 	}
 }
 
-func gateRules(s config.Server) origin.Rules {
-	return origin.Rules{Hosts: s.Hosts, Origins: s.Origins, Proxies: s.TrustedProxies}
+func gateRules(c *config.Config) origin.Rules {
+	return origin.Rules{Hosts: c.Server.Hosts, Origins: c.Origins(), Proxies: c.Server.TrustedProxies}
 }
 
 func transportLimits(s config.Session) transport.Limits {

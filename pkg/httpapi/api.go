@@ -122,7 +122,7 @@ func (a *API) who(r *http.Request) (*broker.Who, error) {
 		return nil, err
 	}
 	id, err := a.Broker.Authenticate(r.Context(), c)
-	return broker.NewWho(id), err
+	return broker.NewWho(id).On(a.Gate.PageOf(r)), err
 }
 
 func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"errors"
 	"net/http"
 	"slices"
 
@@ -94,6 +95,11 @@ func (a *API) storeLines(r *http.Request, who *broker.Who, lines []line) {
 			return
 		}
 		refused := message.AsError(err)
+		if errors.Is(err, engine.ErrQuota) { // of one application; the others are not to suffer
+			app := lines[left[refused.Index]].message.Channel.App()
+			failAll(lines, slices.DeleteFunc(left, func(i int) bool { return lines[i].message.Channel.App() != app }), refused)
+			continue
+		}
 		if !itsOwn(refused.Code) {
 			failAll(lines, left, refused)
 			return

@@ -62,9 +62,25 @@ func (g *Gate) HostAllowed(host string) bool {
 // nothing is at stake, and it is the common case: a proxy that has taken the TLS off
 // and does not say so.
 func (g *Gate) Allowed(origin, host string, secure bool) bool {
-	if slices.Contains(g.rules.Load().Origins, origin) {
-		return true
+	return slices.Contains(g.rules.Load().Origins, origin) || isOwn(origin, host, secure)
+}
+
+// Page returns the origin of a page that may call, for who judges what it may use:
+// none, where there is no page or it is one of the server's own.
+func (g *Gate) Page(origin, host string, secure bool) string {
+	if origin == "" || isOwn(origin, host, secure) {
+		return ""
 	}
+	return origin
+}
+
+// PageOf is Page for a request.
+func (g *Gate) PageOf(r *http.Request) string {
+	return g.Page(r.Header.Get("Origin"), r.Host, g.SourceOf(r).Secure)
+}
+
+// isOwn reports whether an origin is that of the server itself.
+func isOwn(origin, host string, secure bool) bool {
 	u, err := url.Parse(origin)
 	return err == nil && u.Host != "" && u.User == nil && (u.Scheme == "https" || u.Scheme == "http" && !secure) &&
 		u.Scheme+"://"+u.Host == strings.ToLower(origin) && sameHost(u, host)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"slices"
 
+	"github.com/orbitd/orbitd/pkg/broker"
 	"github.com/orbitd/orbitd/pkg/channel"
 	"github.com/orbitd/orbitd/pkg/engine"
 	"github.com/orbitd/orbitd/pkg/hub"
@@ -63,6 +64,9 @@ func (s *Session) Follow(channels []channel.Name, start Start, marker Marker) []
 	for i, name := range channels {
 		results[i].Channel = name
 		if results[i].Err = s.mayFollow(name); results[i].Err == nil {
+			results[i].Err = f.enter(name)
+		}
+		if results[i].Err == nil {
 			visible = f.join(name)
 		}
 	}
@@ -119,6 +123,31 @@ func (f *feed) stop() {
 	for _, l := range f.lanes {
 		f.session.part.shard.Leave(&l.Subscription)
 	}
+	for len(f.lanes) > 0 {
+		last := f.lanes[len(f.lanes)-1]
+		f.lanes = f.lanes[:len(f.lanes)-1]
+		f.leave(last.name)
+	}
+}
+
+// enter takes a place in the application of a lane that is to be, unless there is
+// one.
+func (f *feed) enter(name channel.Name) error {
+	if f.isIn(name.App()) {
+		return nil
+	}
+	return f.session.part.manager.broker.Occupy(name, broker.NoPlace, broker.Connected)
+}
+
+// leave gives back the place of a lane that is no more, unless there are others.
+func (f *feed) leave(name channel.Name) {
+	if !f.isIn(name.App()) {
+		_ = f.session.part.manager.broker.Occupy(name, broker.Connected, broker.NoPlace) // less is never refused
+	}
+}
+
+func (f *feed) isIn(app string) bool {
+	return slices.ContainsFunc(f.lanes, func(l *lane) bool { return l.name.App() == app })
 }
 
 func (f *feed) start() {
@@ -315,7 +344,13 @@ func (f *feed) judge() {
 	if len(kept) == len(f.lanes) {
 		return
 	}
+	before := f.lanes
 	f.lanes = kept
+	for _, l := range before {
+		if !l.Joined() {
+			f.leave(l.name)
+		}
+	}
 	f.life++ // what is being read has what is not allowed
 	f.reading = false
 	if len(kept) == 0 {

@@ -80,6 +80,7 @@ func (p *Part) tick(now time.Time) {
 
 // drop takes out a session that has ended.
 func (p *Part) drop(s *Session) {
+	s.lowerPlaces(broker.NoPlace)
 	end := len(p.sessions) - 1
 	last := p.sessions[end]
 	p.sessions[s.index], last.index = last, s.index

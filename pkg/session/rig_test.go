@@ -166,6 +166,7 @@ type rig struct {
 	users *directory
 	rules []acl.Rule
 
+	quotas   map[string]broker.Quota
 	engine   engine.Engine
 	saves    *saves
 	broker   *broker.Broker
@@ -204,7 +205,7 @@ func (r *rig) rights() broker.Rights {
 	r.t.Helper()
 	policy, err := acl.Compile(r.rules)
 	must(r.t, err)
-	return broker.Rights{Policy: policy, Auth: r.users, Storage: r.storage}
+	return broker.Rights{Policy: policy, Auth: r.users, Storage: r.storage, Quotas: r.quotas}
 }
 
 // start makes all parts, as a daemon does.
@@ -458,7 +459,11 @@ func (c *client) open(part int, q session.Request, marks ...session.Mark) error 
 			c.secret, c.resumed, _ = s.Attach(c.conn, q)
 		}
 		c.session = s
-		c.results = s.Resume(marks)
+		if c.results, err = s.Resume(marks); err != nil {
+			s.Detach(c.conn)
+			saved <- err
+			return
+		}
 		if c.opened != nil {
 			c.opened()
 		}

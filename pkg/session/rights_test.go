@@ -133,14 +133,28 @@ func TestIdentityAddedDuringAReload(t *testing.T) {
 	c.want("bye unavailable")
 }
 
-// The connection ends when an identity does.
+// The connection ends when its identity does. That of one application takes along
+// no more than what it had there, and leaves nothing to who the client is elsewhere.
 func TestIdentityExpires(t *testing.T) {
 	r := newRig(t, rigOptions{})
-	id := &auth.Identity{User: "alice", Realm: "names", Expires: r.clock.now().Add(time.Minute)}
-	c := r.connect(0, session.Request{Who: alice.With("b", id)})
+	until := func(user string, d time.Duration) *auth.Identity {
+		return &auth.Identity{User: user, Realm: "names", Expires: r.clock.now().Add(d)}
+	}
+	r.reload(rule(t, "/b", "@authenticated"), rule(t, "/**", "*"))
+	c := r.connect(0, session.Request{Who: broker.NewWho(until("alice", 2*time.Minute)).With("b", until("bea", time.Minute))})
+	c.now("/a", "/b")
 	r.pass(59 * time.Second)
 	c.silent()
 	r.pass(time.Second)
+	c.want("/b!unauthorized")
+	r.publish("/a", "x")
+	c.want("/a:2")
+	if err := c.subscribe("/b", session.Start{}).Err; message.CodeOf(err) != message.Unauthorized {
+		t.Errorf("got %v", err)
+	}
+	c.do(func(s *session.Session) { s.Become(s.Who().With("b", until("ben", time.Hour))) })
+	must(t, c.subscribe("/b", session.Start{}).Err)
+	r.pass(time.Minute)
 	c.want("bye unauthorized")
 }
 

@@ -127,9 +127,15 @@ func (s *Session) Selects(r Request) bool { return s.known && s.opensFor(r) && s
 // Conn returns the connection that the session has at the moment, or nil.
 func (s *Session) Conn() Conn { return s.conn }
 
-// SetWho changes who the client is. Subscriptions are not judged again; see
-// Manager.Recheck.
+// SetWho changes who the client is. Subscriptions are not judged again; see Become.
 func (s *Session) SetWho(who *broker.Who) { s.who = who }
+
+// Become changes who the client is, and ends the subscriptions that this one may
+// not have.
+func (s *Session) Become(who *broker.Who) {
+	s.SetWho(who)
+	s.judge()
+}
 
 // Detach takes conn away if it is the session's connection: it is lost, or the
 // client has closed it. What is not acknowledged will be sent again.
@@ -144,6 +150,7 @@ func (s *Session) Detach(conn Conn) {
 	if s.feed != nil {
 		s.feed.stop()
 	}
+	s.lowerPlaces(broker.Away)
 	s.detachedAt = s.part.manager.uptime()
 	s.touch()
 }
@@ -186,6 +193,8 @@ func (s *Session) tick(now time.Time) {
 		}
 	case s.who.Expired(now):
 		s.dismiss(ByeUnauthorized, 0)
+	case s.who.At(now) != s.who:
+		s.Become(s.who.At(now))
 	case s.seen == 0 || up-s.seen >= s.part.manager.limits.DurableTTL/100:
 		s.touch() // or a quiet client's session would expire under it
 	}
@@ -226,8 +235,7 @@ func (s *Session) recheckOnce(more int, done func()) {
 			case err != nil: // nobody knows any more: the client's positions stay its own
 				s.dismiss(string(message.Unavailable), failRetry)
 			default:
-				s.SetWho(now)
-				s.judge()
+				s.Become(now)
 			}
 		})
 	})
@@ -322,6 +330,7 @@ func (s *Session) add(name channel.Name) *subscription {
 func (s *Session) remove(sub *subscription) {
 	sub.stop()
 	if found, at := s.find(sub.name); found == sub {
+		s.leave(sub)
 		s.subs = slices.Delete(s.subs, at, at+1)
 	}
 }

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"github.com/orbitd/orbitd/pkg/broker"
 	"github.com/orbitd/orbitd/pkg/channel"
 	"github.com/orbitd/orbitd/pkg/engine"
 	"github.com/orbitd/orbitd/pkg/message"
@@ -66,7 +67,13 @@ func (s *Session) place(name channel.Name, start Start) Result {
 	if limit := s.part.manager.limits.Channels; sub == nil && len(s.subs) >= limit {
 		return Result{Channel: name, Err: message.Errorf(message.TooLarge, "the session has %d channels already (session.max_channels)", limit)}
 	}
-	sub = s.add(name)
+	if sub == nil {
+		if err := s.enter(name); err != nil {
+			return Result{Channel: name, Err: err}
+		}
+		sub = s.add(name)
+		sub.place = broker.Connected
+	}
 	s.freeing(sub.stop)
 	visible := sub.join()
 	sub.begin(start, visible)
@@ -75,8 +82,13 @@ func (s *Session) place(name channel.Name, start Start) Result {
 
 // Resume subscribes to what the client says it has, and takes up the session's
 // other subscriptions at their cursors. The results are for all subscriptions
-// that the session has or was asked for.
-func (s *Session) Resume(marks []Mark) []Result {
+// that the session has or was asked for. After an error, Unavailable, the session
+// has what it had, and its client has to come back: an application has no place for
+// it at the moment.
+func (s *Session) Resume(marks []Mark) ([]Result, error) {
+	if err := s.connectPlaces(); err != nil {
+		return nil, err
+	}
 	named := make(map[channel.Name]struct{}, len(marks))
 	results := make([]Result, 0, len(s.subs)+len(marks))
 	for _, mark := range marks {
@@ -96,7 +108,7 @@ func (s *Session) Resume(marks []Mark) []Result {
 		}
 	}
 	s.dropRefused(results)
-	return results
+	return results, nil
 }
 
 // takeUp begins a subscription at its cursor: the client has forgotten where it

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/orbitd/orbitd/pkg/broker"
 	"github.com/orbitd/orbitd/pkg/channel"
 	"github.com/orbitd/orbitd/pkg/engine"
 	"github.com/orbitd/orbitd/pkg/hub"
@@ -35,6 +36,10 @@ type subscription struct {
 	stored  bool // was read from the engine: how far it was sent is not known
 	started bool // its reply was queued: messages may follow
 	reading bool // a read of the log is under way
+
+	// place is what the session has in the channel's application. One of its
+	// subscriptions there has it for all of them.
+	place broker.Place
 }
 
 // A past is what a subscription has to know that started in the past, until it has

@@ -121,7 +121,7 @@ func (x *exchange) auth(c *protocol.Command) {
 			case err != nil:
 				x.fail(c.ID, err)
 			default:
-				x.session.SetWho(x.session.Who().With(c.App, id))
+				x.session.Become(x.session.Who().With(c.App, id))
 				x.carrier.object(eventReply, func(dst []byte) []byte { return protocol.AppendAuthenticated(dst, c.ID, id.User) })
 			}
 		}

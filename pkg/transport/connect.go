@@ -63,7 +63,7 @@ func (x *exchange) authenticate(brings auth.Credentials, apps []protocol.Auth) (
 
 // open finds the session that the client asks for, and goes to where it lives.
 func (x *exchange) open(c *protocol.Command) {
-	request := session.Request{Who: x.arrival.who, ID: c.Session, Secret: c.Secret, Name: c.Client, Manual: c.Manual}
+	request := session.Request{Who: x.arrival.who.On(x.arrival.page), ID: c.Session, Secret: c.Secret, Name: c.Client, Manual: c.Manual}
 	x.busy = true
 	x.carrier.home().sessions.Open(request, func(s *session.Session, err error) {
 		if x.closed {
@@ -103,7 +103,11 @@ func (x *exchange) attach(c *protocol.Command, r session.Request, s *session.Ses
 		secret, resumed, _ = s.Attach(x.carrier, r)
 	}
 	x.session, x.arrival = s, nil
-	results := s.Resume(marks(c))
+	results, err := s.Resume(marks(c))
+	if err != nil {
+		x.refuse(c.ID, err)
+		return
+	}
 	s.Save(func(err error) {
 		x.done(func() {
 			if err != nil {

@@ -76,11 +76,13 @@ type proof struct {
 	brings *auth.Credentials // nil: nothing
 	who    *broker.Who
 	asOf   uint64 // rechecks, when it began to be proven
+	page   string // see origin.Gate
 }
 
 // identify proves who has sent a request. It may block. Only an EventSource, which
 // can set no header, may bring a token in its URL.
 func (s *Server) identify(r *http.Request) (p proof, err error) {
+	p.page = s.gate.PageOf(r)
 	c, err := auth.FromRequest(r, TokenOf)
 	if err != nil {
 		return p, err

@@ -170,7 +170,7 @@ func (d *down) openFeed(f *follow) {
 		})
 		return
 	}
-	r := session.Request{Who: x.arrival.who}
+	r := session.Request{Who: x.arrival.who.On(x.arrival.page)}
 	s, err := d.part.sessions.Create(r)
 	if err != nil {
 		d.decline(err)

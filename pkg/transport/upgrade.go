@@ -61,7 +61,7 @@ func (s *Server) Upgrade(conn *reactor.Conn, head []byte) (next reactor.Handler,
 		conn.Write(declined(err))
 		return nil, false
 	}
-	w := p.newWebsocket(conn, h.token(), h.source.Client)
+	w := p.newWebsocket(conn, h.token(), s.gate.Page(h.origin, h.host, h.source.Secure), h.source.Client)
 	w.send(answer.Bytes()) // in one write with the replies to what stands behind the handshake
 	return w, true
 }

@@ -48,11 +48,11 @@ type partial struct {
 }
 
 // newWebsocket makes the handler of a connection that was upgraded. token is
-// that of the request's cookie, from the client's address.
-func (p *part) newWebsocket(conn *reactor.Conn, token string, from netip.Addr) *websocket {
+// that of the request's cookie, page its origin, from the client's address.
+func (p *part) newWebsocket(conn *reactor.Conn, token, page string, from netip.Addr) *websocket {
 	w := &websocket{conn: conn, part: p}
 	p.server.open.Add(1)
-	w.exchange = exchange{carrier: w, arrival: &arrival{began: p.server.now(), from: from}}
+	w.exchange = exchange{carrier: w, arrival: &arrival{proof: proof{page: page}, began: p.server.now(), from: from}}
 	if token != "" {
 		w.exchange.arrival.brings = &auth.Credentials{Token: token}
 	}

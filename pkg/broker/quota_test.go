@@ -1,0 +1,115 @@
+package broker_test
+
+import (
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/orbitd/orbitd/pkg/acl"
+	"github.com/orbitd/orbitd/pkg/auth"
+	"github.com/orbitd/orbitd/pkg/broker"
+	"github.com/orbitd/orbitd/pkg/engine"
+	"github.com/orbitd/orbitd/pkg/message"
+)
+
+// A clock stands still until it is moved.
+type clock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func (c *clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *clock) pass(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
+
+// An application publishes as fast as it may; another one notices nothing.
+func TestPublishRate(t *testing.T) {
+	c := &clock{now: time.Unix(1_790_000_000, 0)}
+	r := rights(t, &directory{}, [3]string{"/**", "*", "*"})
+	r.Quotas = map[string]broker.Quota{"a": {PublishRate: 10}}
+	b, _ := newBroker(t, broker.Options{Rights: r, Now: c.Now})
+	many := func(n int) (msgs []message.Message) {
+		for range n {
+			msgs = append(msgs, text("/a/1", "x"))
+		}
+		return msgs
+	}
+	for range 10 {
+		_, err := publish(b, nil, text("/a/1", "x"))
+		must(t, err)
+	}
+	refused := func(msgs ...message.Message) {
+		t.Helper()
+		_, err := publish(b, nil, msgs...)
+		e := wantCode(t, err, message.RateLimited)
+		if !strings.Contains(e.Text, "app.a.quota.publish_rate") || !errors.Is(err, engine.ErrQuota) || msgs[e.Index].Channel.App() != "a" {
+			t.Error(err)
+		}
+	}
+	refused(text("/b", "x"), text("/a/1", "x"))
+	_, err := publish(b, nil, text("/b", "x"))
+	must(t, err)
+	b.SetRights(r) // a reload forgives nothing
+	refused(text("/a/2", "x"))
+	c.pass(100 * time.Millisecond)
+	_, err = publish(b, nil, many(25)...) // as a whole, however large, and what follows waits for it
+	must(t, err)
+	c.pass(2400 * time.Millisecond)
+	refused(many(1)...)
+	c.pass(100 * time.Millisecond)
+	_, err = publish(b, nil, many(1)...)
+	must(t, err)
+	refused(many(1)...)
+	c.pass(time.Hour)
+	_, err = publish(b, nil, many(10)...)
+	must(t, err)
+	refused(many(1)...)
+	b.SetRights(rights(t, &directory{}, [3]string{"/**", "*", "*"}))
+	_, err = publish(b, nil, many(1)...)
+	must(t, err)
+}
+
+// Stored bytes are the engine's to judge, which knows what is stored already.
+func TestStoredQuota(t *testing.T) {
+	r := rights(t, &directory{}, [3]string{"/**", "*", "*"})
+	r.Quotas = map[string]broker.Quota{"a": {Stored: 1}}
+	b, _ := newBroker(t, broker.Options{Rights: r})
+	_, err := publish(b, nil, text("/a/1", "x"))
+	if e := wantCode(t, err, message.Unavailable); !strings.Contains(e.Text, "app.a.quota.stored") {
+		t.Error(err)
+	}
+	_, err = publish(b, nil, text("/b", "x"))
+	must(t, err)
+}
+
+// A page of an origin uses the applications that list it, whoever its user is; who
+// is no page, or one of the server's own, is not asked for it.
+func TestPages(t *testing.T) {
+	r := rights(t, &directory{realm: "names", apps: []string{"a", "b"}}, [3]string{"/**", "*", "*"})
+	r.Page = func(app, origin string) bool { return app == "a" && origin == "https://a.example" }
+	b, _ := newBroker(t, broker.Options{Rights: r})
+	var nobody *broker.Who
+	for _, w := range []*broker.Who{nobody, who("alice")} {
+		page := w.On("https://a.example")
+		must(t, b.May(page, acl.Subscribe, "/a/1"))
+		must(t, b.May(w.On(""), acl.Publish, "/b/1"))
+		for _, other := range []*broker.Who{page, page.With("b", &auth.Identity{User: "bea", Realm: "names"})} {
+			if e := wantCode(t, b.May(other, acl.Publish, "/b/1"), message.Forbidden); !strings.Contains(e.Text, "app.b.origins") {
+				t.Error(e)
+			}
+		}
+		now, err := b.Refresh(t.Context(), page)
+		must(t, err)
+		wantCode(t, b.May(now, acl.Subscribe, "/b/1"), message.Forbidden)
+	}
+}
