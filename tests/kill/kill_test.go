@@ -35,7 +35,7 @@ func TestEveryAcceptedMessageArrivesOnceAndInOrder(t *testing.T) {
 	for _, name := range []string{"", "one", "two", "three"} {
 		p.consume(ctx, newConsumer(name))
 	}
-	p.Publish(ctx)
+	p.Publish(ctx, p.Daemon.Door(0))
 	for range k {
 		p.killOnce()
 	}

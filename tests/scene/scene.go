@@ -77,9 +77,10 @@ func (s *Scene) Client(ctx context.Context, who, way string, to Door) {
 	})
 }
 
-// Publish starts the publisher. It publishes all but the last round, in bursts.
-func (s *Scene) Publish(ctx context.Context) {
-	c, err := client.New(client.Options{URL: s.Daemon.URL(), MaxPending: 64, Dial: s.Cutter.Dial})
+// Publish starts the publisher, which comes by a door. It publishes all but the last
+// round, in bursts.
+func (s *Scene) Publish(ctx context.Context, by Door) {
+	c, err := client.New(client.Options{URL: by.URL, TLS: by.Trusts, MaxPending: 64, Dial: s.Cutter.Dial})
 	if err != nil {
 		s.t.Fatal(err)
 	}
