@@ -23,12 +23,14 @@ type Scene struct {
 	Cutter    Cutter
 	Witnesses []*Witness
 	Random    *rand.Rand
+	Slowly    bool // publish for seconds rather than for moments: for clients that are slow to come back
 
 	t         *testing.T
 	seed      uint64
 	rounds    int64 // messages of each channel
 	actors    sync.WaitGroup
 	publisher *publisher
+	followed  int64  // what had been accepted at the last Follow
 	gaveUp    string // what is wrong, if anything: wait for nothing any more
 }
 
@@ -55,10 +57,16 @@ func New(t *testing.T, messages int, seed uint64, more string) *Scene {
 // Go runs f, for which Finish waits.
 func (s *Scene) Go(f func()) { s.actors.Go(f) }
 
+// Witness adds one that the test itself feeds, by what it runs with Go.
+func (s *Scene) Witness(who string) *Witness {
+	w := &Witness{Who: who}
+	s.Witnesses = append(s.Witnesses, w)
+	return w
+}
+
 // Client starts a witness that comes by a way (one of Ways) and a door.
 func (s *Scene) Client(ctx context.Context, who, way string, to Door) {
-	w := &Witness{Who: who + ", " + way}
-	s.Witnesses = append(s.Witnesses, w)
+	w := s.Witness(who + ", " + way)
 	late := time.Duration(0)
 	if len(s.Witnesses)%7 == 0 { // not all have been there from the start
 		late = time.Duration(s.Random.IntN(3000)) * time.Millisecond
@@ -92,8 +100,8 @@ func (s *Scene) Publish(ctx context.Context, by Door) {
 			if s.publisher.publish(ctx, n, strings.Repeat("x", pauses.IntN(300))) != nil {
 				return
 			}
-			if pauses.IntN(20) == 0 {
-				time.Sleep(time.Duration(pauses.IntN(20)) * time.Millisecond)
+			if s.Slowly || pauses.IntN(20) == 0 {
+				time.Sleep(time.Duration(pauses.IntN(30)) * time.Millisecond)
 			}
 		}
 	})
@@ -154,6 +162,14 @@ func (s *Scene) history() *checker.History {
 		}
 	}
 	return h
+}
+
+// Follow waits until everybody has had something of what is new since the last time.
+func (s *Scene) Follow() {
+	for _, w := range s.Witnesses {
+		s.Await(w.Who, w.Got.Load, min(s.followed+1, s.publisher.accepted.Load()))
+	}
+	s.followed = s.publisher.accepted.Load()
 }
 
 // awaitAll waits until everybody has as much as was published.

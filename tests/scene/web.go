@@ -181,11 +181,20 @@ func (c *web) source(ctx context.Context) error {
 		return err
 	}
 	defer in.Close()
+	c.id, err = c.ReadEvents(in, c.id)
+	return err
+}
+
+// ReadEvents reads an event stream until it ends, and returns the last event's id,
+// which is id where there is none. An error tells what was wrong with an event, not
+// that there is an end.
+func (w *Witness) ReadEvents(in io.Reader, id string) (last string, err error) {
+	last = id
 	id, data, name := "", "", ""
 	for lines := bufio.NewReader(in); ; {
-		line, err := lines.ReadString('\n')
-		if err != nil {
-			return err // an event that is not all there is none
+		line, end := lines.ReadString('\n')
+		if end != nil {
+			return last, nil // an event that is not all there is none
 		}
 		field, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), ": ")
 		switch field {
@@ -197,23 +206,31 @@ func (c *web) source(ctx context.Context) error {
 			name = value
 		case "":
 			if id != "" {
-				c.id = id
+				last = id
 			}
-			if err := c.dispatch(name, data); err != nil {
-				return err
+			if data != "" && name != "open" {
+				if err := w.Object([]byte(data)); err != nil {
+					return last, err
+				}
 			}
 			id, data, name = "", "", ""
 		}
 	}
 }
 
-func (c *web) dispatch(name, data string) error {
-	if data == "" || name == "open" {
-		return nil
-	}
+// Object notes a message or a gap, as the server wrote it; anything else is nothing.
+func (w *Witness) Object(text []byte) error {
 	var a answer
-	if err := json.Unmarshal([]byte(data), &a); err != nil {
+	if err := json.Unmarshal(text, &a); err != nil {
 		return err
 	}
-	return c.take(&a, "")
+	switch {
+	case a.Error != nil:
+		return fmt.Errorf("%s: %s", a.Error.Code, a.Error.Message)
+	case a.O > 0:
+		w.Delivered(channel.Name(a.Ch), message.Offset(a.O), a.D)
+	case a.Gap != nil:
+		w.Gap(channel.Name(a.Ch), message.Offset(a.Gap.After), message.Offset(a.Gap.To))
+	}
+	return nil
 }
