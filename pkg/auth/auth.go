@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"time"
 
 	"github.com/orbitd/orbitd/pkg/message"
@@ -16,6 +17,8 @@ type Credentials struct {
 	// App is the application that the login is for; only its realm may vouch.
 	// Empty: any authenticator may.
 	App string
+	// From is the address of who logs in, for a Guard; none: it is not guarded.
+	From netip.Addr
 }
 
 // Empty reports whether nothing is offered at all.

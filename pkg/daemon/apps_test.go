@@ -230,3 +230,27 @@ func TestMistakeOfOneApplication(t *testing.T) {
 		}
 	}
 }
+
+// lines are those of an answer that goes on.
+type lines struct{ *bufio.Reader }
+
+func newLines(answer *http.Response) lines { return lines{bufio.NewReader(answer.Body)} }
+
+// until reads up to a line that has text in it.
+func (l lines) until(t *testing.T, text string) {
+	t.Helper()
+	for {
+		line, err := l.ReadString('\n')
+		must(t, err)
+		if strings.Contains(line, text) {
+			return
+		}
+	}
+}
+
+// rest reads to the end.
+func (l lines) rest() string {
+	var all strings.Builder
+	_, _ = l.WriteTo(&all) // it may end by a reset
+	return all.String()
+}

@@ -15,6 +15,8 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/orbitd/orbitd/pkg/admin"
+	"github.com/orbitd/orbitd/pkg/auth"
+	"github.com/orbitd/orbitd/pkg/auth/fileauth"
 	"github.com/orbitd/orbitd/pkg/broker"
 	"github.com/orbitd/orbitd/pkg/config"
 	"github.com/orbitd/orbitd/pkg/engine"
@@ -72,6 +74,7 @@ type Daemon struct {
 	stop    steps
 	issuer  atomic.Pointer[httpapi.Issuer]
 	gate    *origin.Gate
+	guard   *auth.Guard
 
 	engine    engine.Engine
 	broker    *broker.Broker
@@ -87,6 +90,7 @@ type Daemon struct {
 
 	mu          sync.Mutex // held by Reload and Stop
 	directories []*directory
+	members     []auth.Named
 	rounds      *rounds
 	addrs       map[string][]net.Addr
 	stopping    bool
@@ -104,7 +108,7 @@ func Start(o Options) (*Daemon, error) {
 		o.Manager = nobody{}
 	}
 	d := &Daemon{log: o.Logger, now: o.Now, load: o.Load, manager: o.Manager, version: o.Version, addrs: map[string][]net.Addr{}}
-	d.started = d.now()
+	d.started, d.guard = d.now(), auth.NewGuard(d.now)
 	d.life, d.end = context.WithCancel(context.Background())
 	d.stop.log = o.Logger
 	if err := d.start(o); err != nil {
@@ -138,11 +142,11 @@ func (d *Daemon) start(o Options) error {
 	if identity != nil {
 		d.tls = tlsconf.NewServer(identity)
 	}
-	rights, err := newRights(c, nil, d.log, d.now)
+	rights, err := newRights(c, nil, d.guard, d.log, d.now)
 	if err != nil {
 		return err
 	}
-	d.directories = rights.directories
+	d.directories, d.members = rights.directories, rights.members
 	d.stop.add("directories", func(context.Context) error {
 		closeDirectories(d.directories, nil)
 		return nil
@@ -396,12 +400,13 @@ func (d *Daemon) reload(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	rights, err := newRights(c, d.directories, d.log, d.now)
+	rights, err := newRights(c, d.directories, d.guard, d.log, d.now)
 	if err != nil {
 		return err
 	}
 	identity, err := d.identity(c)
 	if err != nil {
+		rights.discard()
 		return err
 	}
 	d.warn(c)
@@ -417,7 +422,30 @@ func (d *Daemon) reload(ctx context.Context) error {
 	d.gate.Set(gateRules(c))
 	d.config.Store(c)
 	d.useDirectories(rights)
-	renewAll(ctx, rights.members, d.sessions, d.log)
+	return d.recheck(ctx)
+}
+
+// Recheck looks up again what is true of all users who are connected, in
+// directories and users' files, and judges their rights, without reading the
+// configuration. When it returns, no message is delivered that is not allowed. A
+// users' file that is not right leaves the users as they were.
+func (d *Daemon) Recheck(ctx context.Context) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.stopping {
+		return errors.New("the daemon is stopping")
+	}
+	var errs []error
+	for _, m := range d.members {
+		if file, ok := m.Authenticator.(*fileauth.Authenticator); ok {
+			errs = append(errs, file.Reload())
+		}
+	}
+	return errors.Join(append(errs, d.recheck(ctx))...)
+}
+
+func (d *Daemon) recheck(ctx context.Context) error {
+	renewAll(ctx, d.members, d.sessions, d.log)
 	if err := d.sessions.Recheck(ctx); err != nil {
 		return fmt.Errorf("%w: %w", ErrNotRechecked, err)
 	}
@@ -429,7 +457,7 @@ func (d *Daemon) reload(ctx context.Context) error {
 func (d *Daemon) useDirectories(r *rights) {
 	d.rounds.stop()
 	closeDirectories(d.directories, r.directories)
-	d.directories = r.directories
+	d.directories, d.members = r.directories, r.members
 	d.rounds = startRounds(r.members, d.sessions, d.log)
 }
 

@@ -34,7 +34,7 @@ type rights struct {
 // files and keys, and changes nothing that is in force. Directories of those in
 // force are used on. Its error is of type [config.Problems] where it is about what
 // is written there.
-func newRights(c *config.Config, before []*directory, log logrus.FieldLogger, now func() time.Time) (*rights, error) {
+func newRights(c *config.Config, before []*directory, guard *auth.Guard, log logrus.FieldLogger, now func() time.Time) (*rights, error) {
 	r := &rights{before: before}
 	var problems config.Problems
 	for _, a := range c.Auth {
@@ -46,10 +46,11 @@ func newRights(c *config.Config, before []*directory, log logrus.FieldLogger, no
 		r.members = append(r.members, auth.Named{Name: a.Name, Authenticator: member})
 	}
 	if len(problems) > 0 {
+		r.discard()
 		return nil, problems
 	}
 	r.Policy = c.Policy
-	r.Auth = auth.NewChain(r.members, c.Realm)
+	r.Auth = auth.NewChain(r.members, c.Realm).Guard(guard)
 	r.Storage = func(name channel.Name) engine.Rule {
 		s := c.Storage(name)
 		return engine.Rule{Memory: s.Memory, Age: s.Age, Messages: s.Messages, Bytes: s.Bytes}
@@ -62,6 +63,9 @@ func newRights(c *config.Config, before []*directory, log logrus.FieldLogger, no
 	}
 	return r, nil
 }
+
+// discard closes what was made for rights that do not come into force.
+func (r *rights) discard() { closeDirectories(r.directories, r.before) }
 
 func (r *rights) authenticator(c *config.Config, a config.Auth, log logrus.FieldLogger, now func() time.Time) (auth.Authenticator, error) {
 	switch a.Type {

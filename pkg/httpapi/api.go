@@ -82,6 +82,7 @@ const (
 	publishManyPath = "/v1/publish"
 	historyPath     = "/v1/history/"
 	loginPath       = "/v1/login"
+	logoutPath      = "/v1/logout"
 )
 
 // route finds the call by the path as it is: an http.ServeMux would redirect
@@ -93,6 +94,8 @@ func (a *API) route(w http.ResponseWriter, r *http.Request) {
 		post(a.publishMany)
 	case path == loginPath:
 		post(a.login)
+	case path == logoutPath:
+		post(a.logout)
 	case strings.HasPrefix(path, publishPath):
 		post(a.publish)
 	case strings.HasPrefix(path, historyPath):
@@ -121,6 +124,7 @@ func (a *API) who(r *http.Request) (*broker.Who, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.From = a.Gate.SourceOf(r).Client
 	id, err := a.Broker.Authenticate(r.Context(), c)
 	return broker.NewWho(id).On(a.Gate.PageOf(r)), err
 }
@@ -134,6 +138,7 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 		a.refused(r)
 		w.Header().Set("WWW-Authenticate", challenge(r))
 	}
+	protocol.SetRetryAfter(w.Header(), e)
 	reply(w, protocol.Status(e.Code), protocol.AppendError(nil, 0, e))
 }
 

@@ -64,7 +64,16 @@ func (a *API) identify(w http.ResponseWriter, r *http.Request) (*auth.Identity, 
 	if user == "" || password == "" {
 		return nil, message.Errorf(message.Unauthorized, "send a user and a password, by Basic authentication or as a form")
 	}
-	return a.Broker.Authenticate(r.Context(), auth.Credentials{User: user, Password: password})
+	return a.Broker.Authenticate(r.Context(), auth.Credentials{User: user, Password: password, From: a.Gate.SourceOf(r).Client})
+}
+
+// logout takes the cookie away from a browser, whose scripts cannot. The gate has
+// refused pages that may not call, so no foreign page logs anybody out.
+func (a *API) logout(w http.ResponseWriter, r *http.Request) {
+	gone := a.cookie(r, "", time.Unix(1, 0))
+	gone.MaxAge = -1
+	http.SetCookie(w, gone)
+	w.WriteHeader(http.StatusNoContent)
 }
 
 // cookie is for https alone where the page came over it, also if a proxy in front

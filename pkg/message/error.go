@@ -3,6 +3,7 @@ package message
 import (
 	"errors"
 	"fmt"
+	"time"
 )
 
 // A Code names an error for peers. All but Unknown and Internal are definite:
@@ -34,6 +35,8 @@ type Error struct {
 	Cause error
 	// Index is which message of a batch was refused, where that is known.
 	Index int
+	// RetryAfter is how long a peer is to wait, where that is known: whole seconds.
+	RetryAfter time.Duration
 }
 
 // Errorf returns an Error whose text is formatted from format and args.

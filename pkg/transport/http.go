@@ -93,6 +93,7 @@ func (s *Server) identify(r *http.Request) (p proof, err error) {
 	if c.Empty() {
 		return p, nil
 	}
+	c.From = s.gate.SourceOf(r).Client
 	p.brings, p.asOf = &c, s.sessions.Rechecks()
 	id, err := s.broker.Authenticate(r.Context(), c)
 	p.who = broker.NewWho(id)
@@ -125,6 +126,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if e.Code == message.Unauthorized {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="orbitd"`)
 	}
+	protocol.SetRetryAfter(w.Header(), e)
 	reply(w, protocol.Status(e.Code), e)
 }
 

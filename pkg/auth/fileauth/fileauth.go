@@ -29,10 +29,9 @@ type Options struct {
 // An Authenticator checks passwords against a file. It may be used
 // concurrently; Reload swaps the users as a whole.
 type Authenticator struct {
-	o       Options
-	turns   chan struct{}
-	waiting atomic.Int32
-	state   atomic.Pointer[state]
+	o     Options
+	turns *auth.Turns
+	state atomic.Pointer[state]
 }
 
 var (
@@ -62,7 +61,7 @@ func New(o Options) (*Authenticator, error) {
 		logger.SetLevel(logrus.PanicLevel)
 		o.Logger = logger
 	}
-	a := &Authenticator{o: o, turns: make(chan struct{}, o.Concurrency)}
+	a := &Authenticator{o: o, turns: auth.NewTurns(o.Concurrency, maxWaiting)}
 	if err := a.Reload(); err != nil {
 		return nil, err
 	}
@@ -105,10 +104,11 @@ func (a *Authenticator) Authenticate(ctx context.Context, c auth.Credentials) (*
 	case c.Password == "" || len(c.Password) > MaxPassword:
 		return nil, fmt.Errorf("%w: a password of %d bytes", auth.ErrDenied, len(c.Password))
 	}
-	if err := a.takeTurn(ctx); err != nil {
-		return nil, err
+	end, err := a.turns.Take(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("check password: %w", err)
 	}
-	defer func() { <-a.turns }()
+	defer end()
 	s := a.state.Load()
 	u, known := s.users[c.User]
 	if !known {
@@ -129,20 +129,4 @@ func (a *Authenticator) Refresh(_ context.Context, name string) (*auth.Identity,
 		return nil, fmt.Errorf("%w: no user %q any more", auth.ErrDenied, name)
 	}
 	return &auth.Identity{User: u.name, Groups: u.groups}, nil
-}
-
-func (a *Authenticator) takeTurn(ctx context.Context) error {
-	if a.waiting.Add(1) > maxWaiting {
-		a.waiting.Add(-1)
-		return fmt.Errorf("check password: %d logins are waiting already", maxWaiting)
-	}
-	defer a.waiting.Add(-1)
-	if ctx.Err() == nil { // of two ready cases select takes either
-		select {
-		case a.turns <- struct{}{}:
-			return nil
-		case <-ctx.Done():
-		}
-	}
-	return fmt.Errorf("check password: %w", context.Cause(ctx))
 }

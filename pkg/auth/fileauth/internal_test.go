@@ -1,51 +1,14 @@
 package fileauth
 
 import (
-	"errors"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
-	"testing/synctest"
 
 	"github.com/orbitd/orbitd/pkg/auth"
 )
-
-// TestTurns: no more passwords are hashed at a time than may be, so many wait,
-// and who comes then is told that it could not be found out.
-func TestTurns(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "users")
-	if err := os.WriteFile(path, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	synctest.Test(t, func(t *testing.T) {
-		a, err := New(Options{Path: path, Concurrency: 1})
-		if err != nil {
-			t.Fatal(err)
-		}
-		a.turns <- struct{}{} // somebody is being hashed
-		answers := make(chan error, maxWaiting)
-		for range maxWaiting {
-			go func() { answers <- a.takeTurn(t.Context()) }()
-		}
-		synctest.Wait()
-		_, err = a.Authenticate(t.Context(), auth.Credentials{User: "alice", Password: "x"})
-		if err == nil || errors.Is(err, auth.ErrPass) || errors.Is(err, auth.ErrDenied) || !strings.Contains(err.Error(), "waiting") {
-			t.Errorf("one too many: %v", err)
-		}
-		for range maxWaiting {
-			<-a.turns
-			if err := <-answers; err != nil {
-				t.Error(err)
-			}
-		}
-		<-a.turns
-		if n := a.waiting.Load(); n != 0 {
-			t.Errorf("%d are waiting at the end", n)
-		}
-	})
-}
 
 // TestNobodyCostsTheMost: the time of an answer does not tell who exists.
 func TestNobodyCostsTheMost(t *testing.T) {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"iter"
 	"strings"
-	"sync/atomic"
 	"time"
 	"unicode"
 
@@ -33,8 +32,7 @@ type Authenticator struct {
 	away      map[string]*directory // by the host of a configured URL
 	groupBase string                // folded
 
-	turns   chan struct{}
-	waiting atomic.Int32
+	turns *auth.Turns
 
 	passwords *memory
 	known     known
@@ -58,7 +56,7 @@ func New(o Options) (*Authenticator, error) {
 		return nil, err
 	}
 	a := &Authenticator{
-		o: o, away: make(map[string]*directory), turns: make(chan struct{}, MaxLogins),
+		o: o, away: make(map[string]*directory), turns: auth.NewTurns(MaxLogins, maxWaiting),
 		passwords: newMemory(o.Remember, o.RememberWrong, o.Now),
 	}
 	if o.GroupBase != "" {
@@ -121,10 +119,11 @@ func (a *Authenticator) Authenticate(ctx context.Context, c auth.Credentials) (*
 	defer cancel()
 	ctx, end := a.within(ctx)
 	defer end()
-	if err := a.takeTurn(ctx); err != nil {
+	over, err := a.turns.Take(ctx)
+	if err != nil {
 		return nil, err
 	}
-	defer func() { <-a.turns }()
+	defer over()
 	d := a.passwords.digest(c.User, c.Password)
 	if user, ok := a.passwords.isRight(d); ok {
 		return a.Refresh(ctx, user)
@@ -161,22 +160,6 @@ func check(c auth.Credentials) error {
 		return errors.New("the password has control characters")
 	}
 	return nil
-}
-
-func (a *Authenticator) takeTurn(ctx context.Context) error {
-	if a.waiting.Add(1) > maxWaiting {
-		a.waiting.Add(-1)
-		return fmt.Errorf("%d logins are waiting already", maxWaiting)
-	}
-	defer a.waiting.Add(-1)
-	if ctx.Err() == nil { // of two ready cases select takes either
-		select {
-		case a.turns <- struct{}{}:
-			return nil
-		case <-ctx.Done():
-		}
-	}
-	return fmt.Errorf("wait for other logins: %w", context.Cause(ctx))
 }
 
 // prove returns who has proven to be c.User.
