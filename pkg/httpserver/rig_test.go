@@ -53,6 +53,7 @@ type rig struct {
 	client   *tls.Config   // nil without TLS
 	wait     chan struct{} // requests for /wait are answered when it is closed
 	waiting  chan struct{} // and send here when they have come
+	flooded  chan error    // how answers to /flood have ended
 
 	mu   sync.Mutex
 	seen []string // METHOD PATH of each request that was served
@@ -70,18 +71,22 @@ func newRig(t testing.TB) *rig {
 	return makeRig(t, overTLS(t))
 }
 
-func makeRig(t testing.TB, secured bool) *rig {
+func makeRig(t testing.TB, secured bool, options ...func(*httpserver.Options)) *rig {
 	t.Helper()
-	r := &rig{t: t, clock: &clock{t: time.Unix(1_790_000_000, 0)}, wait: make(chan struct{}), waiting: make(chan struct{}, 100)}
+	r := &rig{t: t, clock: &clock{t: time.Unix(1_790_000_000, 0)}, wait: make(chan struct{}), waiting: make(chan struct{}, 100), flooded: make(chan error, 1)}
 	log := logrus.New()
 	log.SetOutput(t.Output())
 	log.SetLevel(logrus.DebugLevel)
 	var err error
 	r.reactor, err = reactor.New(reactor.Options{Loops: 2, Logger: log, Tick: time.Millisecond, Now: r.clock.now})
 	must(t, err)
-	r.server, err = httpserver.New(httpserver.Options{
+	o := httpserver.Options{
 		Reactor: r.reactor, Handler: r.handler(), UpgradePath: upgradePath, Upgrade: upgrade, Logger: log, Now: r.clock.now,
-	})
+	}
+	for _, set := range options {
+		set(&o)
+	}
+	r.server, err = httpserver.New(o)
 	must(t, err)
 	r.listener, err = net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
@@ -141,6 +146,13 @@ func (r *rig) handler() http.Handler {
 			io.WriteString(w, "waited")
 		case <-q.Context().Done():
 		}
+	})
+	mux.HandleFunc("/flood", func(w http.ResponseWriter, _ *http.Request) {
+		var err error
+		for b := make([]byte, 1<<16); err == nil; {
+			_, err = w.Write(b)
+		}
+		r.flooded <- err
 	})
 	mux.HandleFunc("/parked", r.park)
 	mux.HandleFunc("/keep", func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Connection", "keep-alive") })

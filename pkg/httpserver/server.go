@@ -2,6 +2,7 @@ package httpserver
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -27,6 +28,10 @@ const (
 	idleTimeout   = 2 * time.Minute
 	bodyTimeout   = time.Minute                  // for the body to come
 	answerTimeout = bodyTimeout + 10*time.Second // and the answer to be taken
+
+	// Of HTTP/2, where answerTimeout ends a stream, which is of no use while the
+	// connection takes nothing: for that to take a byte.
+	stallTimeout = 30 * time.Second
 )
 
 // Options are what a server is made of. All are required.
@@ -45,6 +50,8 @@ type Options struct {
 	Logger  logrus.FieldLogger
 	// Now is the reactor's clock.
 	Now func() time.Time
+
+	stall time.Duration // for tests: another stallTimeout
 }
 
 // A Server serves HTTP/1.1 on any number of listeners, and HTTP/2 on those with
@@ -75,6 +82,7 @@ func New(o Options) (*Server, error) {
 		Handler: http.HandlerFunc(s.serve), Protocols: protocols,
 		ReadHeaderTimeout: headTimeout, ReadTimeout: bodyTimeout, WriteTimeout: answerTimeout, IdleTimeout: idleTimeout,
 		MaxHeaderBytes: maxHead - 4096,
+		HTTP2:          &http.HTTP2Config{WriteByteTimeout: cmp.Or(o.stall, stallTimeout)},
 		// Else a request "OPTIONS *" would pass by serve, and with it the end of
 		// a connection that is not followed any more.
 		DisableGeneralOptionsHandler: true,

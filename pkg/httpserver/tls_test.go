@@ -8,6 +8,9 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/orbitd/orbitd/pkg/httpserver"
 )
 
 // TestOverTLS has tests of connections run with TLS; see newRig.
@@ -122,6 +125,28 @@ func TestTLSShutdown(t *testing.T) {
 	must(t, <-stopped)
 	parked.send("still there")
 	parked.wantText("still there")
+}
+
+// TestTLSStalled: a peer that asks by HTTP/2 and then reads nothing does not hold
+// its handler for ever.
+func TestTLSStalled(t *testing.T) {
+	t.Parallel()
+	r := makeRig(t, true, func(o *httpserver.Options) { o.SetStall(100 * time.Millisecond) })
+	p := tls.Client(dial(t, r.listener.Addr().String()).conn, second(r.client))
+	// RFC 9113: the preface; SETTINGS and a WINDOW_UPDATE that leave all flow control
+	// to the socket; GET /flood as HEADERS that end the stream, of indexed fields
+	// (RFC 7541, appendix A) and one literal.
+	_, err := io.WriteString(p, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"+
+		"\x00\x00\x06\x04\x00\x00\x00\x00\x00"+"\x00\x04\x7f\xff\xff\xff"+
+		"\x00\x00\x04\x08\x00\x00\x00\x00\x00"+"\x7f\xff\x00\x00"+
+		"\x00\x00\x0d\x01\x05\x00\x00\x00\x01"+"\x82\x87\x04\x06/flood\x41\x01x")
+	must(t, err)
+	select {
+	case err := <-r.flooded:
+		t.Log(err)
+	case <-time.After(patience):
+		t.Error("the handler still writes")
+	}
 }
 
 func second(c *tls.Config) *tls.Config {
