@@ -34,7 +34,7 @@ func (l *Loop) listenerOf(fd int32) *listener {
 			return ln
 		}
 	}
-	return nil // the wake-up descriptor
+	return nil // it was taken away meanwhile
 }
 
 // accept takes what is waiting.

@@ -135,7 +135,8 @@ func (h *handshake) establish(c *Conn) {
 	c.ResumeRead()
 	l.call(c, h.ln.begin)
 	if c.state&(mute|moving) == 0 {
-		l.unseal(c, s.in)
+		l.takeUnsealed(c) // what came behind the handshake
+		l.offerKept(c)
 	}
 }
 

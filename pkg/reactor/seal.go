@@ -189,7 +189,7 @@ func (l *Loop) unseal(c *Conn, received []byte) {
 	plain := l.decrypt(c.tls, received)
 	l.respond(c)
 	switch {
-	case len(plain) == 0 || c.state&(mute|moving) != 0:
+	case len(plain) == 0 || c.state&mute != 0:
 	case c.x != nil && len(c.x.in) > 0:
 		c.x.in = append(c.x.in, plain...)
 		l.offer(c, c.x.in, true)
@@ -199,10 +199,10 @@ func (l *Loop) unseal(c *Conn, received []byte) {
 	l.endSealed(c)
 }
 
-// takeUnsealed keeps what crypto/tls has read of an adopted connection and not
-// passed on: epoll knows nothing of that.
+// takeUnsealed keeps what was received, by the handshake or while the connection was
+// detached, and not passed on: epoll knows nothing of that.
 func (l *Loop) takeUnsealed(c *Conn) {
-	if c.tls == nil || c.state&deaf != 0 {
+	if c.tls == nil || c.state&(mute|moving) != 0 {
 		return
 	}
 	if plain := l.decrypt(c.tls, c.tls.in); len(plain) > 0 {

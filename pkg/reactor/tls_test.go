@@ -236,6 +236,47 @@ func TestTLSPipelined(t *testing.T) {
 	}
 }
 
+// TestTLSPipelinedToOneThatWaits: such input is also kept for a handler that at
+// first takes none, here or on another loop.
+func TestTLSPipelinedToOneThatWaits(t *testing.T) {
+	for name, begin := range map[string]func(*reactor.Conn, *reactor.Reactor, func(*reactor.Conn)){
+		"Paused": func(c *reactor.Conn, _ *reactor.Reactor, ready func(*reactor.Conn)) { c.PauseRead(); ready(c) },
+		"Moved": func(c *reactor.Conn, r *reactor.Reactor, ready func(*reactor.Conn)) {
+			c.PauseRead()
+			c.Move(r.Loops()[1-c.Loop().Index()], ready)
+		},
+		"MovedNowhere": func(c *reactor.Conn, _ *reactor.Reactor, ready func(*reactor.Conn)) {
+			c.Move(c.Loop(), func(c *reactor.Conn) { c.PauseRead(); ready(c) })
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := start(t, reactor.Options{Loops: 2})
+			waits := make(chan *reactor.Conn, 1)
+			released := false
+			addr := listenTLS(t, r, func(c *reactor.Conn) reactor.Handler {
+				begin(c, r, func(c *reactor.Conn) { waits <- c })
+				return &handler{data: func(c *reactor.Conn, b []byte) int {
+					if !released {
+						t.Error("input came too early")
+					}
+					return echo(c, b)
+				}}
+			})
+			g := &gather{Conn: dial(t, addr)}
+			nc := tls.Client(flushing{g}, newPair().client)
+			if err := nc.Handshake(); err != nil {
+				t.Fatal(err)
+			}
+			send(t, nc, "behind the handshake")
+			g.flush()
+			c := get(t, waits)
+			on(t, c.Loop(), func() {})
+			on(t, c.Loop(), func() { released = true; c.ResumeRead() })
+			expect(t, nc, "behind the handshake")
+		})
+	}
+}
+
 func TestTLSDetachAndAdopt(t *testing.T) {
 	r := start(t, reactor.Options{Loops: 2})
 	type detached struct {

@@ -184,6 +184,7 @@ func (l *Loop) stay(c *Conn) {
 		l.call(c, then)
 	}
 	if c.state&gone == 0 {
+		l.takeUnsealed(c)
 		l.offerKept(c)
 	}
 }
