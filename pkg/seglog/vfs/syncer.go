@@ -6,6 +6,7 @@ import (
 	"os"
 	"sync"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -64,6 +65,10 @@ func newSyncer() (*syncer, error) {
 		return nil, fmt.Errorf("eventfd: %w", err)
 	}
 	s.done = os.NewFile(uintptr(fd), "synced")
+	if err = s.done.SetDeadline(time.Time{}); err != nil { // it cannot be waited for
+		s.Close()
+		return nil, fmt.Errorf("watch the eventfd: %w", err)
+	}
 	if s.raw, err = s.done.SyscallConn(); err != nil {
 		s.Close()
 		return nil, err
