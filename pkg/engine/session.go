@@ -44,8 +44,8 @@ type Session struct {
 	Realm string
 	User  string
 	Name  string
-	// Secrets holds the SHA-256 of the secrets that may take the session up:
-	// the newest, then the one before it. Zero is none.
+	// Secrets holds hashes of the secrets that may take the session up, which pkg/session
+	// makes: the newest, then the one before it. Zero is none.
 	Secrets       [2][32]byte
 	TTL           time.Duration
 	Seen          int64 // Unix milliseconds; set by the engine
