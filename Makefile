@@ -6,7 +6,7 @@ SOURCES  := $(shell git ls-files -co --exclude-standard '*.go' 'js/*' 2>/dev/nul
 
 export GOFLAGS += -trimpath
 
-.PHONY: help run build test quick lint fmt fuzz mutants bench profile clean
+.PHONY: help run build test quick lint fmt fuzz long mutants bench profile clean
 
 help: ## list the verbs
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ lint: ## gofmt, vet, staticcheck
 
 fuzz: ## each fuzz target for FUZZTIME (default 10s)
 	@tests/run fuzz
+
+long: ## what takes long: LONG (default 1h) of mixed load without growth
+	@tests/run long
 
 mutants: ## plant bugs, and see that the tests find each; MUTANTS='-run 08' for one
 	@$(GO) run ./tests/mutants $(MUTANTS)

@@ -135,6 +135,9 @@ func FreeAddress(t *testing.T) string {
 // File returns the path of one of its files.
 func (d *Daemon) File(name string) string { return filepath.Join(d.folder, name) }
 
+// PID is that of its process.
+func (d *Daemon) PID() int { return d.process.Process.Pid }
+
 // URL is where it is reached without TLS.
 func (d *Daemon) URL() string { return "http://" + d.Address }
 

@@ -77,11 +77,7 @@ func (s *Scene) Client(ctx context.Context, who, way string, to Door) {
 		case <-ctx.Done():
 			return
 		}
-		if way == "websocket" {
-			w.Listen(ctx, to, &s.Cutter)
-			return
-		}
-		w.Browse(ctx, way, to, &s.Cutter)
+		w.Attend(ctx, way, to, &s.Cutter)
 	})
 }
 

@@ -28,6 +28,9 @@ type Witness struct {
 	Got    atomic.Int64 // deliveries so far
 	Failed error        // what went wrong beside the messages
 
+	// Running, if not nil, counts what is delivered, which then is not kept.
+	Running *Running
+
 	history checker.History
 }
 
@@ -37,13 +40,32 @@ func (w *Witness) Delivered(ch channel.Name, offset message.Offset, data []byte)
 	if err := json.Unmarshal(data, &b); err != nil {
 		w.Failed = fmt.Errorf("%s: payload %s: %w", w.Who, data, err)
 	}
-	w.history.Deliveries = append(w.history.Deliveries, checker.Delivery{Who: w.Who, Channel: string(ch), N: b.N, Offset: uint64(offset)})
 	w.Got.Add(1)
+	if w.Running != nil {
+		w.Running.take(w.Who, ch, b.N)
+		return
+	}
+	w.history.Deliveries = append(w.history.Deliveries, checker.Delivery{Who: w.Who, Channel: string(ch), N: b.N, Offset: uint64(offset)})
 }
 
 // Gap notes that it was told of one.
 func (w *Witness) Gap(ch channel.Name, after, to message.Offset) {
 	w.history.Gaps = append(w.history.Gaps, checker.Gap{Who: w.Who, Channel: string(ch), After: uint64(after), To: uint64(to)})
+	if w.Running != nil {
+		w.Running.skip(ch)
+	}
+}
+
+// Gaps are those that it was told of.
+func (w *Witness) Gaps() []checker.Gap { return w.history.Gaps }
+
+// Attend runs a client by a way (one of Ways) until ctx ends.
+func (w *Witness) Attend(ctx context.Context, way string, to Door, cut *Cutter) {
+	if way == "websocket" {
+		w.Listen(ctx, to, cut)
+		return
+	}
+	w.Browse(ctx, way, to, cut)
 }
 
 // Listen runs a Go client until ctx ends. cut is given its connections.
