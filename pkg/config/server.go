@@ -41,17 +41,7 @@ func readServer(t *table) Server {
 	}
 	t.sameAddress([]string{"http", "https", "stomp", "stomps", "ops"}, []string{s.HTTP, s.HTTPS, s.STOMP, s.STOMPS, s.Ops})
 	t.done()
-	t.serverNoEffect(s)
 	return s
-}
-
-// serverNoEffect notes what this build does not serve yet.
-func (t *table) serverNoEffect(s Server) {
-	for key, address := range map[string]string{"stomp": s.STOMP, "stomps": s.STOMPS} {
-		if address != "" {
-			t.noEffect(key, "remove it until a later version listens there", "this version listens on http and https alone")
-		}
-	}
 }
 
 // sameAddress reports listeners that would take each other's address.

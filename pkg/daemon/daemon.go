@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -30,6 +31,7 @@ import (
 	"github.com/orbitd/orbitd/pkg/seglog"
 	"github.com/orbitd/orbitd/pkg/seglog/vfs"
 	"github.com/orbitd/orbitd/pkg/session"
+	"github.com/orbitd/orbitd/pkg/stomp"
 	"github.com/orbitd/orbitd/pkg/tlsconf"
 	"github.com/orbitd/orbitd/pkg/transport"
 )
@@ -80,6 +82,7 @@ type Daemon struct {
 	broker    *broker.Broker
 	sessions  *session.Manager
 	transport *transport.Server
+	stomp     *stomp.Server
 	front     *httpserver.Server
 	hub       *hub.Hub
 	reactor   *reactor.Reactor
@@ -151,10 +154,10 @@ func (d *Daemon) start(o Options) error {
 		closeDirectories(d.directories, nil)
 		return nil
 	})
-	if err := d.startCore(c, rights); err != nil {
+	if err := d.startCore(c, rights, o.Version); err != nil {
 		return err
 	}
-	d.rounds = startRounds(rights.members, d.sessions, d.log)
+	d.rounds = startRounds(rights.members, d.everybody(), d.log)
 	d.stop.add("rounds", func(context.Context) error { d.rounds.stop(); return nil })
 	return d.startDoors(c, o, listeners)
 }
@@ -171,7 +174,7 @@ func (d *Daemon) warn(c *config.Config) {
 }
 
 // startCore makes engine, broker, loops, hub, sessions and transport.
-func (d *Daemon) startCore(c *config.Config, r *rights) (err error) {
+func (d *Daemon) startCore(c *config.Config, r *rights, version string) (err error) {
 	if d.engine, err = openEngine(c, r, d.log, d.now); err != nil {
 		return err
 	}
@@ -189,10 +192,10 @@ func (d *Daemon) startCore(c *config.Config, r *rights) (err error) {
 	}
 	d.stop.add("reactor", d.reactor.Close)
 	d.stop.add("broker", func(context.Context) error { d.broker.Close(); return nil })
-	return d.startSessions(c)
+	return d.startSessions(c, version)
 }
 
-func (d *Daemon) startSessions(c *config.Config) (err error) {
+func (d *Daemon) startSessions(c *config.Config, version string) (err error) {
 	loops := d.reactor.Loops()
 	var hubLoops []hub.Loop
 	var sessionLoops []session.Loop
@@ -207,9 +210,15 @@ func (d *Daemon) startSessions(c *config.Config) (err error) {
 	if err != nil {
 		return err
 	}
+	d.stomp, err = stomp.New(stomp.Options{
+		Broker: d.broker, Hub: d.hub, Loops: loops, Limits: stompLimits(c.Session), Version: version, Logger: d.log, Now: d.now,
+	})
+	if err != nil {
+		return err
+	}
 	d.transport, err = transport.New(transport.Options{
 		Broker: d.broker, Sessions: d.sessions, Loops: loops, Limits: transportLimits(c.Session),
-		Gate: d.gate, Logger: d.log, Now: d.now,
+		Gate: d.gate, Others: overWebSocket(d.stomp), Logger: d.log, Now: d.now,
 		Idle: func(c *reactor.Conn) reactor.Handler { return d.front.Idle(c) },
 	})
 	if err != nil {
@@ -238,7 +247,13 @@ func (d *Daemon) startDoors(c *config.Config, o Options, listeners map[string][]
 	}
 	d.stop.add("http server", func(ctx context.Context) error { return d.within(ctx, requestTime, d.front.Shutdown, nil) })
 	d.stop.add("connections", d.drain)
-	d.stop.add("accepting", func(context.Context) error { d.front.Unlisten(); return nil })
+	d.stop.add("accepting", func(context.Context) error {
+		d.front.Unlisten()
+		for _, l := range slices.Concat(listeners["stomp"], listeners["stomps"]) {
+			d.reactor.Unlisten(l)
+		}
+		return nil
+	})
 	if err := d.serve(listeners); err != nil {
 		return err
 	}
@@ -249,15 +264,25 @@ func (d *Daemon) startDoors(c *config.Config, o Options, listeners map[string][]
 }
 
 // serve accepts clients. Where there is no certificate there is no listener for
-// https: see listen.
+// https and stomps: see listen.
 func (d *Daemon) serve(listeners map[string][]net.Listener) error {
 	for _, l := range listeners["http"] {
 		if err := d.front.Listen(l); err != nil {
 			return err
 		}
 	}
+	for _, l := range listeners["stomp"] {
+		if err := d.reactor.Listen(l, d.stomp.Accept); err != nil {
+			return err
+		}
+	}
 	if d.tls == nil {
 		return nil
+	}
+	for _, l := range listeners["stomps"] {
+		if err := d.reactor.ListenTLS(l, d.tls.Config(), d.stomp.Accept); err != nil {
+			return err
+		}
 	}
 	secured := d.tls.Config(httpserver.Protocols()...)
 	for _, l := range listeners["https"] {
@@ -340,11 +365,12 @@ func (d *Daemon) within(ctx context.Context, limit time.Duration, shutdown func(
 // drain tells the clients to come back, and waits until they have gone.
 func (d *Daemon) drain(ctx context.Context) error {
 	d.transport.Drain(drainSpread)
+	d.stomp.Drain()
 	every := time.NewTicker(20 * time.Millisecond)
 	defer every.Stop()
 	limit := time.NewTimer(drainTime)
 	defer limit.Stop()
-	for d.transport.Len() > 0 {
+	for d.Clients() > 0 {
 		select {
 		case <-every.C:
 		case <-limit.C:
@@ -370,7 +396,7 @@ func (d *Daemon) Addrs(name string) []net.Addr { return d.addrs[name] }
 func (d *Daemon) Config() *config.Config { return d.config.Load() }
 
 // Clients returns how many connections there are.
-func (d *Daemon) Clients() int { return d.transport.Len() }
+func (d *Daemon) Clients() int { return d.transport.Len() + d.stomp.Len() }
 
 // Reload reads the configuration again and puts rules, users, keys, origins, the
 // certificate and the log's level in force, without touching a connection but for subscriptions
@@ -445,8 +471,8 @@ func (d *Daemon) Recheck(ctx context.Context) error {
 }
 
 func (d *Daemon) recheck(ctx context.Context) error {
-	renewAll(ctx, d.members, d.sessions, d.log)
-	if err := d.sessions.Recheck(ctx); err != nil {
+	renewAll(ctx, d.members, d.everybody(), d.log)
+	if err := d.everybody().RecheckWhere(ctx, anybody); err != nil {
 		return fmt.Errorf("%w: %w", ErrNotRechecked, err)
 	}
 	return nil
@@ -458,7 +484,7 @@ func (d *Daemon) useDirectories(r *rights) {
 	d.rounds.stop()
 	closeDirectories(d.directories, r.directories)
 	d.directories, d.members = r.directories, r.members
-	d.rounds = startRounds(r.members, d.sessions, d.log)
+	d.rounds = startRounds(r.members, d.everybody(), d.log)
 }
 
 // ErrNotRechecked says that a reload has put the new configuration in force, but

@@ -183,11 +183,12 @@ func TestReloadThatFails(t *testing.T) {
 
 func TestReloadWarns(t *testing.T) {
 	s := newSite(t, server+small+open)
-	s.write("orbitd.toml", server+"stomp = \"127.0.0.1:0\"\n"+small+"retain = {}\n[session]\nttl = \"1m\"\n[app.x.quota]\nconnections = 1\n"+open)
+	s.write("ca.pem", "")
+	s.write("orbitd.toml", server+"stomp = \"127.0.0.1:0\"\n[tls]\nclient_ca = \"ca.pem\"\n"+small+"retain = {}\n[session]\nttl = \"1m\"\n[app.x.quota]\nconnections = 1\n"+open)
 	must(t, s.Reload(t.Context()))
 	must(t, s.Stop(t.Context()))
 	log := s.log.String()
-	for _, want := range []string{`section="[server]"`, `section="[session]"`, "server.stomp: it has no effect"} {
+	for _, want := range []string{`section="[server]"`, `section="[session]"`, "tls.client_ca: it has no effect"} {
 		if !strings.Contains(log, want) {
 			t.Errorf("no %s in the log", want)
 		}

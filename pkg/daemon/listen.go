@@ -20,15 +20,17 @@ import (
 // last step of the stop.
 func (d *Daemon) listen(c *config.Config, inherited map[string][]net.Listener) (map[string][]net.Listener, error) {
 	d.stop.add("inherited listeners", func(context.Context) error { return closeAll(inherited) })
-	doors := map[string]string{"http": c.Server.HTTP, "https": c.Server.HTTPS, "ops": c.Server.Ops, "control": c.Server.Control}
+	doors := map[string]string{"http": c.Server.HTTP, "https": c.Server.HTTPS, "stomp": c.Server.STOMP, "stomps": c.Server.STOMPS, "ops": c.Server.Ops, "control": c.Server.Control}
 	for _, name := range slices.Sorted(maps.Keys(inherited)) {
 		if _, ok := doors[name]; !ok {
 			return nil, fmt.Errorf("%s, on %s, fits no front door\nhint: write FileDescriptorName= with one of %s in that unit, or disable it",
 				systemd.Describe(name), inherited[name][0].Addr(), strings.Join(slices.Sorted(maps.Keys(doors)), ", "))
 		}
 	}
-	if len(inherited["https"]) > 0 && c.TLS.Certificate == "" {
-		return nil, errors.New("the service manager hands over a socket for https, and there is no certificate\nhint: write certificate and key in [tls], or disable that socket unit")
+	for _, name := range []string{"https", "stomps"} {
+		if len(inherited[name]) > 0 && c.TLS.Certificate == "" {
+			return nil, fmt.Errorf("the service manager hands over a socket for %s, and there is no certificate\nhint: write certificate and key in [tls], or disable that socket unit", name)
+		}
 	}
 	open := map[string][]net.Listener{}
 	d.stop.add("listeners", func(context.Context) error { return closeAll(open) })
@@ -50,8 +52,8 @@ func (d *Daemon) listen(c *config.Config, inherited map[string][]net.Listener) (
 		}
 		open[name] = append(open[name], l)
 	}
-	if len(open["http"])+len(open["https"]) == 0 {
-		return nil, fmt.Errorf("nothing to listen on: set server.http or server.https")
+	if len(open["http"])+len(open["https"])+len(open["stomp"])+len(open["stomps"]) == 0 {
+		return nil, errors.New("nothing to listen on: set server.http, https, stomp or stomps")
 	}
 	for name, listeners := range open {
 		for _, l := range listeners {

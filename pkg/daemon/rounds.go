@@ -11,7 +11,6 @@ import (
 
 	"github.com/orbitd/orbitd/pkg/auth"
 	"github.com/orbitd/orbitd/pkg/broker"
-	"github.com/orbitd/orbitd/pkg/session"
 )
 
 // roundTimeout bounds one round: a directory is asked by question, and each has a
@@ -23,12 +22,12 @@ const roundTimeout = 10 * time.Minute
 // else is true than they say. stop ends them and waits.
 type rounds struct {
 	log      logrus.FieldLogger
-	sessions *session.Manager
+	sessions everybody
 	cancel   context.CancelFunc
 	running  sync.WaitGroup
 }
 
-func startRounds(members []auth.Named, sessions *session.Manager, log logrus.FieldLogger) *rounds {
+func startRounds(members []auth.Named, sessions everybody, log logrus.FieldLogger) *rounds {
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &rounds{log: log, sessions: sessions, cancel: cancel}
 	for _, m := range members {
@@ -72,7 +71,7 @@ func (r *rounds) round(ctx context.Context, realm string, renewer auth.Renewer) 
 
 // renew looks the connected users of a realm up again and returns what is true of
 // them now.
-func renew(ctx context.Context, realm string, renewer auth.Renewer, sessions *session.Manager, log logrus.FieldLogger) (map[string]*auth.Identity, error) {
+func renew(ctx context.Context, realm string, renewer auth.Renewer, sessions everybody, log logrus.FieldLogger) (map[string]*auth.Identity, error) {
 	connected, err := sessions.Connected(ctx)
 	if err != nil {
 		return nil, err
@@ -108,7 +107,7 @@ func differs(w *broker.Who, realm string, now map[string]*auth.Identity) bool {
 
 // renewAll is one round of all authenticators at a reload, before every client is
 // looked at.
-func renewAll(ctx context.Context, members []auth.Named, sessions *session.Manager, log logrus.FieldLogger) {
+func renewAll(ctx context.Context, members []auth.Named, sessions everybody, log logrus.FieldLogger) {
 	for _, m := range members {
 		if renewer, ok := m.Authenticator.(auth.Renewer); ok {
 			_, _ = renew(ctx, m.Name, renewer, sessions, log) // the recheck says if there was no time

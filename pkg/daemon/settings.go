@@ -15,6 +15,7 @@ import (
 	"github.com/orbitd/orbitd/pkg/hub"
 	"github.com/orbitd/orbitd/pkg/origin"
 	"github.com/orbitd/orbitd/pkg/session"
+	"github.com/orbitd/orbitd/pkg/stomp"
 	"github.com/orbitd/orbitd/pkg/transport"
 )
 
@@ -41,6 +42,12 @@ func sessionLimits(s config.Session) session.Limits {
 
 func gateRules(c *config.Config) origin.Rules {
 	return origin.Rules{Hosts: c.Server.Hosts, Origins: c.Origins(), Proxies: c.Server.TrustedProxies}
+}
+
+func stompLimits(s config.Session) stomp.Limits {
+	return stomp.Limits{
+		LoginTimeout: s.LoginTimeout, Window: s.Window, WindowBytes: int(s.WindowBytes), Subscriptions: s.MaxChannels,
+	}
 }
 
 func transportLimits(s config.Session) transport.Limits {

@@ -52,7 +52,7 @@ const (
 	maxRefusals    = 1000 // commands refused by the rate, until the connection ends
 )
 
-// Options are what a server is made of. All but Limits and Idle are required.
+// Options are what a server is made of. All but Limits, Others and Idle are required.
 type Options struct {
 	Broker   *broker.Broker
 	Sessions *session.Manager
@@ -61,6 +61,8 @@ type Options struct {
 	Gate     *origin.Gate
 	Logger   logrus.FieldLogger
 	Now      func() time.Time
+	// Others take WebSocket connections with other subprotocols, by their names.
+	Others map[string]func(*reactor.Conn, Handshake) reactor.Handler
 	// Idle returns the handler of a connection of HTTP/1.1 whose poll was answered,
 	// and which waits for its next request. Without one it is closed.
 	Idle func(*reactor.Conn) reactor.Handler
@@ -75,6 +77,7 @@ type Server struct {
 	log    logrus.FieldLogger
 	now    func() time.Time
 	idle   func(*reactor.Conn) reactor.Handler
+	others map[string]func(*reactor.Conn, Handshake) reactor.Handler
 	parts  []*part
 	open   atomic.Int64 // connections
 
@@ -106,7 +109,7 @@ func New(o Options) (*Server, error) {
 		return nil, errors.New("transport: broker, sessions, loops, gate, logger and clock are required")
 	}
 	s := &Server{
-		broker: o.Broker, limits: o.Limits.withDefaults(), log: o.Logger, now: o.Now, idle: o.Idle, gate: o.Gate, sessions: o.Sessions,
+		broker: o.Broker, limits: o.Limits.withDefaults(), log: o.Logger, now: o.Now, idle: o.Idle, others: o.Others, gate: o.Gate, sessions: o.Sessions,
 		wire: protocol.Limits{MaxMessage: o.Broker.MaxMessage()},
 	}
 	for i, sessions := range o.Sessions.Parts() {

@@ -29,16 +29,26 @@ const Cookie = "orbit_token"
 // maxHead bounds a handshake's header lines, as the HTTP server does.
 const maxHead = 16 << 10
 
+// A Handshake is what another protocol learns of a WebSocket's request: the answer,
+// which is still to be sent, the token of its cookie, the origin of its page as
+// broker.Who.On takes it, and the address of its client.
+type Handshake struct {
+	Answer      []byte
+	Token, Page string
+	Client      netip.Addr
+}
+
 // A handshake gathers what a request says that decides about it.
 type handshake struct {
-	server             *Server
-	peer               netip.Addr
-	secure             bool // the connection has TLS
-	source             origin.Source
-	origin, host       string
-	offered, negotiate bool
-	cookies            []string
-	forwarded          http.Header // what proxies say of the client
+	server       *Server
+	peer         netip.Addr
+	secure       bool // the connection has TLS
+	source       origin.Source
+	origin, host string
+	offered      bool   // some subprotocol is
+	agreed       string // the one that is spoken
+	cookies      []string
+	forwarded    http.Header // what proxies say of the client
 }
 
 // Upgrade answers a WebSocket handshake that came on conn: head is the whole
@@ -61,7 +71,11 @@ func (s *Server) Upgrade(conn *reactor.Conn, head []byte) (next reactor.Handler,
 		conn.Write(declined(err))
 		return nil, false
 	}
-	w := p.newWebsocket(conn, h.token(), s.gate.Page(h.origin, h.host, h.source.Secure), h.source.Client)
+	page := s.gate.Page(h.origin, h.host, h.source.Secure)
+	if other := s.others[h.agreed]; other != nil {
+		return other(conn, Handshake{answer.Bytes(), h.token(), page, h.source.Client}), true
+	}
+	w := p.newWebsocket(conn, h.token(), page, h.source.Client)
 	w.send(answer.Bytes()) // in one write with the replies to what stands behind the handshake
 	return w, true
 }
@@ -89,8 +103,10 @@ func (h *handshake) upgrader() ws.Upgrader {
 		ReadBufferSize: maxHead,
 		Protocol: func(name []byte) bool {
 			h.offered = true
-			h.negotiate = string(name) == Subprotocol
-			return h.negotiate
+			if _, other := h.server.others[string(name)]; other || string(name) == Subprotocol {
+				h.agreed = string(name)
+			}
+			return h.agreed != ""
 		},
 		OnHost: func(host []byte) error {
 			h.host = string(host)
@@ -130,7 +146,7 @@ func (h *handshake) judge() error {
 		return errHost
 	case h.origin != "" && !gate.Allowed(h.origin, h.host, h.source.Secure):
 		return errOrigin
-	case h.offered && !h.negotiate:
+	case h.offered && h.agreed == "":
 		return errSubprotocol
 	}
 	return nil

@@ -1,0 +1,49 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+
+	"github.com/orbitd/orbitd/pkg/broker"
+	"github.com/orbitd/orbitd/pkg/reactor"
+	"github.com/orbitd/orbitd/pkg/session"
+	"github.com/orbitd/orbitd/pkg/stomp"
+	"github.com/orbitd/orbitd/pkg/transport"
+)
+
+// everybody is the clients of all front doors, to be looked at again.
+type everybody struct {
+	sessions *session.Manager
+	stomp    *stomp.Server
+}
+
+func (d *Daemon) everybody() everybody { return everybody{d.sessions, d.stomp} }
+
+// anybody is for everybody.RecheckWhere.
+func anybody(*broker.Who) bool { return true }
+
+// Connected returns who the connected clients are, without the anonymous ones.
+func (e everybody) Connected(ctx context.Context) ([]*broker.Who, error) {
+	all, err := e.sessions.Connected(ctx)
+	if err != nil {
+		return nil, err
+	}
+	more, err := e.stomp.Connected(ctx)
+	return append(all, more...), err
+}
+
+// RecheckWhere has the clients judged again that concerned reports.
+func (e everybody) RecheckWhere(ctx context.Context, concerned func(*broker.Who) bool) error {
+	return errors.Join(e.sessions.RecheckWhere(ctx, concerned), e.stomp.RecheckWhere(ctx, concerned))
+}
+
+// overWebSocket returns what takes a WebSocket by each of STOMP's subprotocols.
+func overWebSocket(s *stomp.Server) map[string]func(*reactor.Conn, transport.Handshake) reactor.Handler {
+	others := map[string]func(*reactor.Conn, transport.Handshake) reactor.Handler{}
+	for _, name := range stomp.Subprotocols {
+		others[name] = func(c *reactor.Conn, h transport.Handshake) reactor.Handler {
+			return s.Upgraded(c, h.Answer, h.Token, h.Page, h.Client)
+		}
+	}
+	return others
+}

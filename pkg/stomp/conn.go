@@ -1,0 +1,351 @@
+package stomp
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net/netip"
+	"time"
+
+	"github.com/orbitd/orbitd/pkg/acl"
+	"github.com/orbitd/orbitd/pkg/auth"
+	"github.com/orbitd/orbitd/pkg/broker"
+	"github.com/orbitd/orbitd/pkg/message"
+	"github.com/orbitd/orbitd/pkg/reactor"
+	"github.com/orbitd/orbitd/pkg/stomp/frame"
+)
+
+// A conn is one parked STOMP connection: the reactor's handler and the state
+// machine. It is owned by its loop, which it never leaves.
+//
+// SENDs overlap with each other. A frame whose receipt says that everything before
+// it is done waits until they are answered, and holds up what is behind it; the
+// peer's TCP slows it down meanwhile.
+type conn struct {
+	rc      *reactor.Conn
+	part    *part
+	decoder frame.Decoder
+	socket  *websocket       // nil over TCP
+	brings  auth.Credentials // of a WebSocket's request
+	page    string           // from which it came
+	from    netip.Addr       // the client
+	who     *broker.Who
+
+	subs         map[string]*subscription // by id
+	numbered     []*subscription          // by the number in ack; nil once it has ended
+	transactions map[string]*transaction
+	places       map[string]int // subscriptions by application: of each, a place is taken
+	inTx         int            // bytes in all transactions
+	unacked      int            // bytes sent and not acknowledged
+
+	out        [][]byte
+	held       *frame.Frame // waits for what is before it
+	publishing int
+	busy       bool // a frame is being carried out elsewhere
+	connected  bool
+	closed     bool
+	dirty      bool
+	blocked    bool // the socket has not taken everything
+
+	began   time.Time
+	sent    time.Time // the last bytes, by the loop's clock
+	reading time.Time // when reading was last resumed: silence before is ours
+	beat    time.Duration
+	expects time.Duration
+}
+
+// begin makes the handler of a connection.
+func (s *Server) begin(rc *reactor.Conn) *conn {
+	s.open.Add(1)
+	now := s.now()
+	c := &conn{rc: rc, part: s.parts[rc.Loop().Index()], from: rc.RemoteAddr().Addr(), began: now, sent: now, reading: now}
+	c.decoder.Limits = frame.Limits{Headers: maxHeaders, Line: maxLoginHead, Head: maxLoginHead}
+	if c.part.drained {
+		c.fail(errRestart, nil)
+	}
+	return c
+}
+
+func (c *conn) server() *Server { return c.part.server }
+
+// waits reports whether no frames are taken at the moment.
+func (c *conn) waits() bool {
+	return c.busy || c.held != nil || c.blocked || c.publishing >= maxPublishing
+}
+
+// Data reads frames for as long as they are taken.
+func (c *conn) Data(_ *reactor.Conn, b []byte) (consumed int) {
+	if c.socket != nil {
+		consumed = c.socket.read(c, b)
+	} else {
+		consumed = c.feed(b)
+	}
+	switch {
+	case c.closed:
+		return len(b)
+	case c.waits():
+		c.rc.PauseRead()
+	}
+	return consumed
+}
+
+// feed takes bytes of the stream, and returns how many.
+func (c *conn) feed(b []byte) (n int) {
+	for n < len(b) && !c.closed && !c.waits() {
+		f, took, err := c.decoder.Next(b[n:])
+		n += took
+		switch {
+		case errors.Is(err, frame.ErrTooLarge):
+			c.fail(message.Errorf(message.TooLarge, "%v", err), nil)
+		case err != nil:
+			c.fail(message.Errorf(message.BadRequest, "%v", err), nil)
+		case f != nil:
+			c.frame(f)
+		}
+	}
+	return n
+}
+
+// proceed goes on after something that was waited for.
+func (c *conn) proceed() {
+	if f := c.held; f != nil && !c.busy && c.publishing == 0 && !c.closed {
+		c.held = nil
+		c.carryOut(f)
+	}
+	if !c.closed && !c.waits() {
+		c.reading = c.server().now()
+		c.rc.ResumeRead()
+	}
+}
+
+// frame carries out one frame, or has it wait. It is borrowed.
+func (c *conn) frame(f *frame.Frame) {
+	opens := f.Command == frame.Connect || f.Command == frame.Stomp
+	switch {
+	case !c.connected && !opens:
+		c.fail(message.Errorf(message.BadRequest, "send CONNECT first"), f)
+	case c.connected && opens:
+		c.fail(message.Errorf(message.BadRequest, "this connection is connected already"), f)
+	case c.publishing > 0 && settles(f.Command):
+		c.held = clone(f)
+	default:
+		c.carryOut(f)
+	}
+}
+
+// settles reports whether a frame is carried out only when the SENDs before it are.
+func settles(c frame.Command) bool {
+	return c == frame.Subscribe || c == frame.Unsubscribe || c == frame.Disconnect
+}
+
+func clone(f *frame.Frame) *frame.Frame {
+	own := &frame.Frame{Command: f.Command, Body: bytes.Clone(f.Body), Owned: true}
+	for _, h := range f.Headers {
+		own.Headers = append(own.Headers, frame.Header{Name: bytes.Clone(h.Name), Value: bytes.Clone(h.Value)})
+	}
+	return own
+}
+
+func (c *conn) carryOut(f *frame.Frame) {
+	switch f.Command {
+	case frame.Connect, frame.Stomp:
+		c.connect(f)
+	case frame.Send:
+		c.sendFrame(f)
+	case frame.Subscribe:
+		c.subscribe(f)
+	case frame.Unsubscribe:
+		c.unsubscribe(f)
+	case frame.Ack, frame.Nack:
+		c.ack(f)
+	case frame.Begin, frame.Commit, frame.Abort:
+		c.transact(f)
+	case frame.Disconnect:
+		c.receipt(f)
+		c.end()
+	default:
+		c.fail(message.Errorf(message.BadRequest, "%s is a frame of servers", f.Command), f)
+	}
+}
+
+// receipt says that f was carried out, if it asks for that.
+func (c *conn) receipt(f *frame.Frame) {
+	if id, ok := f.Get("receipt"); ok {
+		c.receiptFor(string(id))
+	}
+}
+
+func (c *conn) receiptFor(id string) {
+	c.write(func(dst []byte) []byte { return frame.Append(dst, c.version(), frame.Receipt, nil, "receipt-id", id) })
+}
+
+// version is how frames are written: before there is one, as all can read them.
+func (c *conn) version() frame.Version {
+	if c.decoder.Version == frame.None {
+		return frame.V10
+	}
+	return c.decoder.Version
+}
+
+// fail tells the client what was wrong, and ends the connection. f is the frame
+// that was, if it is known.
+func (c *conn) fail(err error, f *frame.Frame) {
+	id := ""
+	if f != nil {
+		id = f.Text("receipt")
+	}
+	c.failFor(err, id)
+}
+
+func (c *conn) failFor(err error, receipt string) {
+	if c.closed {
+		return
+	}
+	e := message.AsError(err)
+	if e.Cause != nil && e.Code == message.Internal {
+		c.server().log.WithError(err).Error("a STOMP frame failed")
+	}
+	headers := []string{"message", e.Text, "code", string(e.Code), "content-type", "text/plain"}
+	if receipt != "" {
+		headers = append(headers, "receipt-id", receipt)
+	}
+	c.write(func(dst []byte) []byte {
+		return frame.Append(dst, c.version(), frame.Error, []byte(e.Text+"\n"), headers...)
+	})
+	c.end()
+}
+
+// end closes the connection after all that was queued.
+func (c *conn) end() {
+	if c.closed {
+		return
+	}
+	if c.socket != nil {
+		c.socket.farewell(c)
+	}
+	c.flush()
+	c.leave()
+	c.rc.Close()
+}
+
+// leave ends the subscriptions. Nothing more is read or sent.
+func (c *conn) leave() {
+	if c.closed {
+		return
+	}
+	c.closed = true
+	for _, s := range c.subs {
+		s.stop()
+		c.vacate(s)
+	}
+	c.subs, c.transactions, c.out, c.held = nil, nil, nil, nil
+}
+
+// Closed ends the connection's part in everything.
+func (c *conn) Closed(*reactor.Conn, error) {
+	c.server().open.Add(-1)
+	c.leave()
+}
+
+// Writable goes on with what waited for the socket.
+func (c *conn) Writable(*reactor.Conn) {
+	c.blocked = false
+	if c.closed {
+		return
+	}
+	for _, s := range c.numbered {
+		if s != nil {
+			s.pump()
+		}
+	}
+	c.proceed()
+}
+
+// write queues a frame of the connection's own.
+func (c *conn) write(build func([]byte) []byte) {
+	if c.socket != nil {
+		c.queue(c.part.cut(func(dst []byte) []byte { return appendText(dst, build) }))
+		return
+	}
+	c.queue(c.part.cut(build))
+}
+
+// queue queues bytes for the end of the turn.
+func (c *conn) queue(bufs ...[]byte) {
+	if c.closed {
+		return
+	}
+	c.out = append(c.out, bufs...)
+	if !c.dirty {
+		c.dirty = true
+		c.part.dirty = append(c.part.dirty, c)
+	}
+}
+
+func (c *conn) flush() {
+	if len(c.out) == 0 || c.closed {
+		return
+	}
+	c.blocked = c.rc.Write(c.out...)
+	c.sent = c.part.loop.Now()
+	clear(c.out)
+	if c.out = c.out[:0]; cap(c.out) > 64 {
+		c.out = nil
+	}
+}
+
+// tick looks at the connection's times, about once a second.
+func (c *conn) tick(now time.Time) {
+	if c.waits() {
+		c.reading = now
+	}
+	heard := c.rc.LastRead()
+	if c.reading.After(heard) {
+		heard = c.reading
+	}
+	stalled := c.rc.Stalled()
+	switch {
+	case !stalled.IsZero() && now.Sub(stalled) >= stallTimeout:
+		c.leave()
+		c.rc.CloseNow()
+	case !c.connected && !c.busy && now.Sub(c.began) >= c.server().limits.LoginTimeout:
+		c.fail(message.Errorf(message.BadRequest, "no CONNECT in time (session.login_timeout)"), nil)
+	case c.expects > 0 && now.Sub(heard) >= 2*c.expects:
+		c.fail(message.Errorf(message.BadRequest, "no heart-beat for %v, twice what was agreed on", 2*c.expects), nil)
+	case c.who.Expired(now):
+		c.fail(message.Errorf(message.Unauthorized, "the login has expired; connect again"), nil)
+	case c.beat > 0 && stalled.IsZero() && now.Add(3*time.Second/2).Sub(c.sent) >= c.beat:
+		c.write(func(dst []byte) []byte { return append(dst, '\n') })
+	}
+}
+
+// recheck looks up who the client is by now and judges its subscriptions. done is
+// called on the loop when no more is delivered than is allowed.
+func (c *conn) recheck(done func()) {
+	b, who := c.server().broker, c.who
+	b.Ask(func() {
+		now, err := b.Refresh(context.Background(), who)
+		c.part.loop.Post(func() {
+			defer done()
+			switch {
+			case c.closed:
+			case err != nil:
+				c.fail(err, nil)
+			default:
+				c.who = now
+				c.judge()
+			}
+		})
+	})
+}
+
+// judge ends the connection if one of its subscriptions is not allowed any more:
+// STOMP has no other way to say so.
+func (c *conn) judge() {
+	for _, s := range c.subs {
+		if err := c.server().broker.May(c.who, acl.Subscribe, s.name); err != nil {
+			c.fail(err, nil)
+			return
+		}
+	}
+}

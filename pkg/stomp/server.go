@@ -1,0 +1,227 @@
+package stomp
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/orbitd/orbitd/pkg/broker"
+	"github.com/orbitd/orbitd/pkg/hub"
+	"github.com/orbitd/orbitd/pkg/message"
+	"github.com/orbitd/orbitd/pkg/reactor"
+)
+
+// Limits bound one connection. Zero fields take the defaults.
+type Limits struct {
+	LoginTimeout  time.Duration // until CONNECT: 10 s
+	Window        int           // unacknowledged messages of a subscription: 256
+	WindowBytes   int           // unacknowledged bytes of a connection: 1 MiB
+	Subscriptions int           // of a connection: 1,000
+}
+
+func (l Limits) withDefaults() Limits {
+	def := func(v *int, d int) {
+		if *v == 0 {
+			*v = d
+		}
+	}
+	def(&l.Window, 256)
+	def(&l.WindowBytes, 1<<20)
+	def(&l.Subscriptions, 1000)
+	if l.LoginTimeout == 0 {
+		l.LoginTimeout = 10 * time.Second
+	}
+	return l
+}
+
+// Bounds that no configuration changes.
+const (
+	maxHeaders      = 100
+	maxLine         = 8 << 10
+	maxLoginHead    = 4 << 10          // all that a peer may send before it is known
+	stallTimeout    = 30 * time.Second // without a byte taken
+	maxPublishing   = 1024             // SENDs of one connection under way
+	maxTransactions = 16               // of one connection
+	maxTransaction  = 1000             // frames in one
+	leastBeat       = 2 * time.Second  // between heart-beats: what a tick a second can promise
+	wantedBeat      = 10 * time.Second
+)
+
+// Options are what a server is made of. All but Limits and Version are required.
+type Options struct {
+	Broker  *broker.Broker
+	Hub     *hub.Hub
+	Loops   []*reactor.Loop // those that the hub was made for, in the same order
+	Limits  Limits
+	Version string // of the program, for CONNECTED
+	Logger  logrus.FieldLogger
+	Now     func() time.Time
+}
+
+// A Server serves STOMP. Its methods may be called from any goroutine.
+type Server struct {
+	broker   *broker.Broker
+	limits   Limits
+	version  string
+	log      logrus.FieldLogger
+	now      func() time.Time
+	parts    []*part
+	open     atomic.Int64
+	rechecks atomic.Uint64
+}
+
+// A part is what the connections of one loop share. It is owned by that loop.
+type part struct {
+	server  *Server
+	loop    *reactor.Loop
+	shard   *hub.Shard
+	dirty   []*conn         // have something to send at the end of the turn
+	behind  []*subscription // fell behind in this turn
+	arena   []byte          // where small frames are made; only ever appended to
+	drained bool
+}
+
+// New returns a server whose connections live on the loops. It is made after the
+// session manager, whose turn has the hub's round.
+func New(o Options) (*Server, error) {
+	if o.Broker == nil || o.Hub == nil || o.Logger == nil || o.Now == nil || len(o.Loops) == 0 {
+		return nil, errors.New("stomp: broker, hub, loops, logger and clock are required")
+	}
+	s := &Server{broker: o.Broker, limits: o.Limits.withDefaults(), version: o.Version, log: o.Logger, now: o.Now}
+	for i, shard := range o.Hub.Shards() {
+		p := &part{server: s, loop: o.Loops[i], shard: shard}
+		p.loop.OnTurn(p.turn)
+		p.loop.OnTick(p.tick)
+		s.parts = append(s.parts, p)
+	}
+	return s, nil
+}
+
+// Accept returns the handler of a connection that has just been made.
+func (s *Server) Accept(c *reactor.Conn) reactor.Handler { return s.begin(c) }
+
+// Len returns how many connections there are.
+func (s *Server) Len() int { return int(s.open.Load()) }
+
+// Drain tells all clients that the server restarts, and ends their connections.
+func (s *Server) Drain() {
+	for _, p := range s.parts {
+		p.loop.Post(func() {
+			p.drained = true
+			for c := range p.conns {
+				c.fail(errRestart, nil)
+			}
+		})
+	}
+}
+
+// errRestart is what clients are told when the server stops.
+var errRestart = message.Errorf(message.Unavailable, "the server restarts; connect again")
+
+// conns calls yield for each connection of the part.
+func (p *part) conns(yield func(*conn) bool) {
+	for rc := range p.loop.All() {
+		if c, ok := rc.Handler().(*conn); ok && !c.closed && !yield(c) {
+			return
+		}
+	}
+}
+
+// turn ends a turn of the loop, after the hub's round: who fell behind catches up
+// as far as its window goes, and every connection sends all it has in one write.
+func (p *part) turn() {
+	for i := 0; i < len(p.behind); i++ {
+		p.behind[i].pump()
+	}
+	clear(p.behind)
+	p.behind = p.behind[:0]
+	for i, c := range p.dirty {
+		p.dirty[i] = nil
+		c.dirty = false
+		c.flush()
+	}
+	p.dirty = p.dirty[:0]
+}
+
+func (p *part) tick(now time.Time) {
+	for c := range p.conns {
+		c.tick(now)
+	}
+}
+
+// arenaSize is how large a piece of memory is from which small frames are cut.
+const arenaSize = 32 << 10
+
+// cut returns what build appends, cut from the arena. It may be kept.
+func (p *part) cut(build func([]byte) []byte) []byte {
+	if cap(p.arena)-len(p.arena) < arenaSize/8 {
+		p.arena = make([]byte, 0, arenaSize)
+	}
+	start := len(p.arena)
+	p.arena = build(p.arena)
+	return p.arena[start:len(p.arena):len(p.arena)]
+}
+
+// RecheckWhere looks up again who the connected clients are that concerned reports,
+// and judges their rights. From when it returns, nothing is delivered that the
+// rights in force do not allow. concerned is called on the loops.
+func (s *Server) RecheckWhere(ctx context.Context, concerned func(*broker.Who) bool) error {
+	s.rechecks.Add(1)
+	return s.everywhere(ctx, func(p *part, done func()) {
+		var all []*conn
+		for c := range p.conns {
+			if c.connected && concerned(c.who) {
+				all = append(all, c)
+			}
+		}
+		left := len(all)
+		if left == 0 {
+			done()
+		}
+		for _, c := range all {
+			c.recheck(func() {
+				if left--; left == 0 {
+					done()
+				}
+			})
+		}
+	})
+}
+
+// Connected returns who the connected clients are, without the anonymous ones.
+func (s *Server) Connected(ctx context.Context) ([]*broker.Who, error) {
+	some := make([][]*broker.Who, len(s.parts))
+	err := s.everywhere(ctx, func(p *part, done func()) {
+		for c := range p.conns {
+			if c.who != nil {
+				i := slices.Index(s.parts, p)
+				some[i] = append(some[i], c.who)
+			}
+		}
+		done()
+	})
+	if err != nil {
+		return nil, err
+	}
+	return slices.Concat(some...), nil
+}
+
+// everywhere runs f on each part's loop and waits until all have called done.
+func (s *Server) everywhere(ctx context.Context, f func(p *part, done func())) error {
+	ready := make(chan struct{}, len(s.parts))
+	for _, p := range s.parts {
+		p.loop.Post(func() { f(p, func() { ready <- struct{}{} }) })
+	}
+	for range s.parts {
+		select {
+		case <-ready:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}

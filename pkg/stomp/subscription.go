@@ -1,0 +1,282 @@
+package stomp
+
+import (
+	"context"
+	"sort"
+	"strconv"
+
+	"github.com/orbitd/orbitd/pkg/channel"
+	"github.com/orbitd/orbitd/pkg/engine"
+	"github.com/orbitd/orbitd/pkg/hub"
+	"github.com/orbitd/orbitd/pkg/message"
+	"github.com/orbitd/orbitd/pkg/stomp/frame"
+)
+
+// readBytes bounds what one read of the log brings at a time to a client that
+// catches up.
+const readBytes = 128 << 10
+
+// A subscription is one client's view over a channel's log. It is owned by its
+// connection's loop.
+type subscription struct {
+	hub.Subscription // Sent: up to where everything was sent
+	conn             *conn
+	id               string
+	name             channel.Name
+	mode             mode
+	window           int
+	number           int    // in the headers ack of its messages
+	prefix           []byte // of messages, where nothing in it is the message's own
+
+	epoch   message.Epoch // of Sent
+	trusted bool          // Sent is known to belong to this history
+	gap     []byte        // to be told with the next message
+	open    []delivery    // by offset: what was sent, from the first that is not acknowledged on
+	again   []message.Offset
+
+	life    uint32 // tells reads of an earlier life
+	reading bool
+}
+
+// A mode says what a client acknowledges, and how.
+type mode uint8
+
+const (
+	auto       mode = iota // nothing
+	cumulative             // client: each ack is for all before it as well
+	individual             // client-individual
+)
+
+// A delivery is a message that was sent to a client that acknowledges.
+type delivery struct {
+	offset message.Offset
+	size   int
+	done   bool
+}
+
+// join makes s a member of its channel's topic: nothing that commits from now on is
+// missed. It stands where the engine is, or where start says.
+func (s *subscription) join(start message.Position, given bool) {
+	c := s.conn
+	status := c.server().broker.Engine()
+	tip := func() (engine.Tip, bool) { return status.Tip(s.name) }
+	s.Subscriber = s
+	c.part.shard.Join(&s.Subscription, s.name, s.format(), tip)
+	now, _ := tip()
+	s.Sent, s.epoch, s.trusted = now.Visible.Offset, now.Visible.Epoch, true
+	if given {
+		s.trusted = start.Epoch == s.epoch && start.Offset <= s.Sent && start.Offset > 0
+		s.Sent, s.epoch = start.Offset, start.Epoch
+	}
+}
+
+func (s *subscription) format() hub.Format {
+	c := s.conn
+	return format{c.version(), c.socket != nil, c.server().broker.Engine().Status().Epoch}
+}
+
+// stop ends delivery.
+func (s *subscription) stop() {
+	s.life++
+	for i := range s.open {
+		s.settle(&s.open[i])
+	}
+	s.open, s.again = nil, nil
+	s.conn.part.shard.Leave(&s.Subscription)
+}
+
+// settle takes a delivery out of what is unacknowledged.
+func (s *subscription) settle(d *delivery) {
+	if !d.done {
+		d.done = true
+		s.conn.unacked -= d.size
+	}
+}
+
+// room is how many messages and bytes may be sent now.
+func (s *subscription) room() (messages, bytes int) {
+	if s.mode == auto {
+		return s.window, readBytes
+	}
+	return s.window - len(s.open), min(readBytes, s.conn.server().limits.WindowBytes-s.conn.unacked)
+}
+
+// Deliver takes the next messages while s is live; see hub.Subscriber.
+func (s *subscription) Deliver(_ *hub.Subscription, run hub.Run) bool {
+	messages, bytes := s.room()
+	single := len(run.Ends) == 1 && s.conn.unacked == 0 // goes through, however large
+	full := s.mode != auto && (len(run.Ends) > messages || len(run.Frames) > bytes && !single)
+	if full || s.conn.blocked {
+		s.conn.part.behind = append(s.conn.part.behind, s)
+		return false
+	}
+	s.send(run)
+	return true
+}
+
+// pump sends what s lacks for as long as its connection and its window take it, from
+// the shard's memory or else from the log, and makes it live when it has caught up.
+// It may be called at any time.
+func (s *subscription) pump() {
+	for s.Joined() && !s.reading && !s.conn.blocked {
+		if len(s.again) > 0 {
+			s.read(message.Position{Epoch: s.conn.server().broker.Engine().Status().Epoch, Offset: s.again[0] - 1}, engine.Limit{Messages: 1}, s.repeat)
+			return
+		}
+		messages, bytes := s.room()
+		if s.Live() || messages <= 0 || bytes <= 0 {
+			return
+		}
+		run, ok := hub.Run{}, s.trusted
+		if ok {
+			run, ok = s.conn.part.shard.Backlog(&s.Subscription, messages, bytes)
+		}
+		switch {
+		case !ok:
+			s.read(message.Position{Epoch: s.epoch, Offset: s.Sent}, engine.Limit{Messages: messages, Bytes: bytes}, s.arrived)
+			return
+		case len(run.Ends) == 0:
+			s.Sent = max(s.Sent, s.Through())
+			s.conn.part.shard.Resume(&s.Subscription)
+			return
+		}
+		s.send(run)
+		s.Sent = run.Last()
+	}
+}
+
+// read asks a worker for messages of the log, framed, and calls then with them.
+func (s *subscription) read(after message.Position, limit engine.Limit, then func(engine.Batch, hub.Run)) {
+	s.reading = true
+	c, life, name, format := s.conn, s.life, s.name, s.format()
+	b := c.server().broker
+	b.Go(func() {
+		batch, err := b.Read(context.Background(), name, after, limit)
+		run := framed(format, batch)
+		c.part.loop.Post(func() {
+			if s.life != life {
+				return
+			}
+			s.reading = false
+			if err != nil {
+				c.server().log.WithError(err).WithField("channel", name).Error("cannot read the log for a subscriber")
+				c.fail(err, nil)
+				return
+			}
+			then(batch, run)
+			s.pump()
+		})
+	})
+}
+
+func framed(f hub.Format, b engine.Batch) (run hub.Run) {
+	for i := range b.Messages {
+		m := &b.Messages[i]
+		run.Frames = f.Append(run.Frames, m, false)
+		run.Ends = append(run.Ends, hub.End{Offset: m.Offset, At: len(run.Frames)})
+	}
+	return run
+}
+
+// arrived takes the next page of the log. A gap is told with the message behind it:
+// a frame of its own would be one that the application does not know.
+func (s *subscription) arrived(b engine.Batch, run hub.Run) {
+	s.epoch, s.trusted = b.Epoch, true
+	for _, g := range b.Gaps {
+		text := strconv.FormatUint(uint64(g.After), 10) + "-" + strconv.FormatUint(uint64(g.To), 10) + " " + string(g.Reason)
+		s.gap = frame.AppendHeader(nil, s.conn.version(), "gap", text)
+		s.Sent = g.To
+	}
+	s.send(run)
+	s.Sent = max(s.Sent, b.Through)
+}
+
+// repeat takes the message that is sent again. One that retention has removed
+// meanwhile is as good as acknowledged.
+func (s *subscription) repeat(b engine.Batch, run hub.Run) {
+	offset := s.again[0]
+	s.again = s.again[1:]
+	d := s.delivery(offset)
+	switch {
+	case d == nil || d.done: // acknowledged meanwhile
+	case len(b.Messages) == 1 && b.Messages[0].Offset == offset:
+		s.one(offset, run.Frames, true)
+	default:
+		s.settle(d)
+		s.advance()
+	}
+}
+
+// send sends a run of messages.
+func (s *subscription) send(run hub.Run) {
+	start := run.Start
+	for _, e := range run.Ends {
+		shared := run.Frames[start-run.Start : e.At-run.Start : e.At-run.Start]
+		s.one(e.Offset, shared, false)
+		if s.mode != auto {
+			s.open = append(s.open, delivery{offset: e.Offset, size: len(shared)})
+			s.conn.unacked += len(shared)
+		}
+		start = e.At
+	}
+}
+
+// one sends one message: its shared part behind the headers that are s's own.
+func (s *subscription) one(offset message.Offset, shared []byte, again bool) {
+	c := s.conn
+	if s.prefix != nil && s.gap == nil && !again {
+		c.queue(s.prefix, shared)
+		return
+	}
+	build := func(dst []byte) []byte { return s.appendOwn(dst, offset, again) }
+	if c.socket != nil {
+		first, rest := shared[0], shared[1:]
+		c.queue(c.part.cut(func(dst []byte) []byte { return appendHeader(dst, first, build, len(rest)) }), rest)
+	} else {
+		c.queue(c.part.cut(build), shared)
+	}
+	s.gap = nil
+}
+
+// appendOwn appends the beginning of a MESSAGE.
+func (s *subscription) appendOwn(dst []byte, offset message.Offset, again bool) []byte {
+	dst = append(dst, "MESSAGE\n"...)
+	if s.id != "" {
+		dst = frame.AppendHeader(dst, s.conn.version(), "subscription", s.id)
+	}
+	if s.mode != auto && s.conn.version() == frame.V12 {
+		dst = append(dst, "ack:"...)
+		dst = append(appendNumber(dst, int64(s.number)), '-')
+		dst = append(appendNumber(dst, int64(offset)), '\n')
+	}
+	if again {
+		dst = append(dst, "redelivered:true\n"...)
+	}
+	return append(dst, s.gap...)
+}
+
+// delivery returns what was sent with that offset, nil if nothing was or if it is
+// acknowledged.
+func (s *subscription) delivery(offset message.Offset) *delivery {
+	i := s.after(offset) - 1
+	if i < 0 || s.open[i].offset != offset {
+		return nil
+	}
+	return &s.open[i]
+}
+
+// after returns how many of what is open are up to and with an offset.
+func (s *subscription) after(offset message.Offset) int {
+	return sort.Search(len(s.open), func(i int) bool { return s.open[i].offset > offset })
+}
+
+// advance lets go of what is acknowledged, up to the first that is not.
+func (s *subscription) advance() {
+	n := 0
+	for n < len(s.open) && s.open[n].done {
+		n++
+	}
+	if s.open = s.open[n:]; len(s.open) == 0 {
+		s.open = nil
+	}
+}

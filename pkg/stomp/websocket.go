@@ -1,0 +1,144 @@
+package stomp
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"io"
+	"net/netip"
+
+	"github.com/gobwas/ws"
+
+	"github.com/orbitd/orbitd/pkg/auth"
+	"github.com/orbitd/orbitd/pkg/reactor"
+)
+
+// Subprotocols are those of STOMP over WebSocket.
+var Subprotocols = []string{"v12.stomp", "v11.stomp", "v10.stomp"}
+
+// A websocket is what stands between a WebSocket's bytes and those of STOMP, of
+// which messages and frames may hold any stretch: it keeps no payload.
+type websocket struct {
+	mask      [4]byte
+	taken     int   // bytes of the current frame's payload
+	missing   int64 // and those still to come
+	fragments bool  // a message is not complete
+	status    ws.StatusCode
+}
+
+// Upgraded returns the handler of a connection that was upgraded to one of
+// Subprotocols. The answer to its handshake is not sent yet; token is that of its
+// request's cookie, page what broker.Who.On takes, and from the client's address.
+func (s *Server) Upgraded(rc *reactor.Conn, answer []byte, token, page string, from netip.Addr) reactor.Handler {
+	rc.Write(answer)
+	c := s.begin(rc)
+	c.brings, c.page, c.from = auth.Credentials{Token: token}, page, from
+	c.socket = &websocket{status: ws.StatusNormalClosure}
+	return c
+}
+
+// read takes bytes of the connection, and returns how many.
+func (w *websocket) read(c *conn, b []byte) (n int) {
+	for n < len(b) && !c.closed && !c.waits() {
+		if w.missing > 0 {
+			n += w.payload(c, b[n:])
+			continue
+		}
+		took, ok := w.header(c, b[n:])
+		if !ok {
+			break
+		}
+		n += took
+	}
+	return n
+}
+
+// payload feeds what there is of the current frame's.
+func (w *websocket) payload(c *conn, b []byte) (n int) {
+	b = b[:min(int64(len(b)), w.missing)]
+	ws.Cipher(b, w.mask, w.taken)
+	n = c.feed(b)
+	ws.Cipher(b[n:], w.mask, w.taken+n) // they come again
+	w.taken += n
+	w.missing -= int64(n)
+	return n
+}
+
+// header reads a frame's header, and a control frame whole. ok is false if there is
+// too little of it, or if it was the connection's end.
+func (w *websocket) header(c *conn, b []byte) (n int, ok bool) {
+	src := bytes.NewReader(b)
+	h, err := ws.ReadHeader(src)
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return 0, false
+	}
+	state := ws.StateServerSide
+	if w.fragments {
+		state = state.Set(ws.StateFragmented)
+	}
+	if err != nil || ws.CheckHeader(h, state) != nil || h.Length < 0 {
+		w.status = ws.StatusProtocolError
+		c.end()
+		return 0, false
+	}
+	n = len(b) - src.Len()
+	if !h.OpCode.IsControl() {
+		w.mask, w.taken, w.missing = h.Mask, 0, h.Length
+		w.fragments = !h.Fin
+		return n, true
+	}
+	size := int(h.Length)
+	if n+size > len(b) {
+		return 0, false
+	}
+	ws.Cipher(b[n:n+size], h.Mask, 0)
+	w.control(c, h.OpCode, b[n:n+size])
+	return n + size, !c.closed
+}
+
+func (w *websocket) control(c *conn, op ws.OpCode, payload []byte) {
+	switch op {
+	case ws.OpPing:
+		c.queue(c.part.cut(func(dst []byte) []byte {
+			return append(append(dst, 0x80|byte(ws.OpPong), byte(len(payload))), payload...)
+		}))
+	case ws.OpClose:
+		if len(payload) > 1 {
+			code, reason := ws.ParseCloseFrameDataUnsafe(payload)
+			w.status = code
+			if ws.CheckCloseFrameData(code, reason) != nil {
+				w.status = ws.StatusProtocolError
+			}
+		}
+		c.end()
+	}
+}
+
+// farewell queues the close frame.
+func (w *websocket) farewell(c *conn) {
+	c.queue(ws.MustCompileFrame(ws.NewCloseFrame(ws.NewCloseFrameBody(w.status, ""))))
+}
+
+// appendText appends what build appends, as the payload of a text frame.
+func appendText(dst []byte, build func([]byte) []byte) []byte {
+	return appendHeader(dst, 0x80|byte(ws.OpText), build, 0)
+}
+
+// appendHeader appends a frame's header and the beginning of its payload, which
+// build appends and which more bytes follow.
+func appendHeader(dst []byte, first byte, build func([]byte) []byte, more int) []byte {
+	start := len(dst)
+	dst = build(append(dst, make([]byte, ws.MaxHeaderSize)...))
+	payload := dst[start+ws.MaxHeaderSize:]
+	n := len(payload) + more
+	head := append(dst[:start], first)
+	switch {
+	case n < 126:
+		head = append(head, byte(n))
+	case n < 1<<16:
+		head = binary.BigEndian.AppendUint16(append(head, 126), uint16(n))
+	default:
+		head = binary.BigEndian.AppendUint64(append(head, 127), uint64(n))
+	}
+	return append(head, payload...) // within dst's room, and never beyond payload's place
+}

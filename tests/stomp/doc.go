@@ -1,0 +1,3 @@
+// Package stomp_test holds the daemon's STOMP to the specifications: frames by hand
+// for what no client would send, and clients that nobody here wrote.
+package stomp
