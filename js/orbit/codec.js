@@ -12,7 +12,7 @@ import { LIMIT } from './constants.js';
  *   max?: number, subs?: Record<string, {offset?: number, error?: WireError}>}} Reply
  * @typedef {{op: string, id?: number, [field: string]: any}} Command
  * @typedef {{kind: 'reply' | 'message' | 'at' | 'gap' | 'revoked' | 'bye' | 'ping' | 'pong' |
- *   'error' | 'other', frame: any}} Incoming
+ *   'error' | 'session' | 'other', frame: any}} Incoming
  */
 
 /**
@@ -32,7 +32,8 @@ export function decode(text) {
 }
 
 /**
- * What a frame is. A kind that this version does not know is 'other', and is ignored.
+ * What a frame is. A kind that this version does not know is 'other', and is ignored; 'session' is said
+ * by a transport of ours that has got a new secret.
  *
  * @param {any} frame
  * @returns {Incoming['kind']}
@@ -47,7 +48,8 @@ function kindOf(frame) {
   }
   if (frame.bye) return 'bye';
   if (frame.op === 'ping' || frame.op === 'pong') return frame.op;
-  return frame.error ? 'error' : 'other';
+  if (frame.error) return 'error';
+  return frame.session && frame.secret ? 'session' : 'other';
 }
 
 /**

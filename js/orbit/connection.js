@@ -4,7 +4,12 @@ import { decode, encode } from './codec.js';
 /**
  * How a connection ended: by the server's bye, or without one.
  *
- * @typedef {{bye?: {code: string, retry?: number}, code: string, message: string}} End
+ * @typedef {object} End
+ * @property {{code: string, retry?: number}} [bye]
+ * @property {string} code
+ * @property {string} message
+ * @property {boolean} late it was ended for its silence
+ * @property {boolean} mute nothing has come that a server says to an idle client
  * @typedef {object} Listener
  * @property {() => void} opened
  * @property {(incoming: import('./codec.js').Incoming) => void} push
@@ -20,7 +25,7 @@ export class Connection {
   #transport;
   #host;
   #listener;
-  #nextId = 1;
+  #ids;
   /** @type {Map<number, (reply: import('./codec.js').Reply | null) => void>} */
   #waiting = new Map();
   /** @type {End['bye']} */
@@ -28,6 +33,8 @@ export class Connection {
   #opened = false;
   #ended = false;
   #asked = false;
+  /** Nothing has come but what followed the connect at once. */
+  #mute = true;
 
   #heard = 0;
   /** As watch was told; 0: the server has not accepted us yet. */
@@ -39,18 +46,22 @@ export class Connection {
    * @param {import('./host.js').Transport} transport
    * @param {import('./host.js').Host} host
    * @param {Listener} listener
+   * @param {{next: number}} ids shared by the connections of a session: what was sent by one may reach
+   *   the server late, by a call of its own, and be answered on the next
+   * @param {number} patience milliseconds until the connect is answered
    */
-  constructor(transport, host, listener) {
+  constructor(transport, host, listener, ids, patience) {
     this.#transport = transport;
     this.#host = host;
     this.#listener = listener;
+    this.#ids = ids;
     transport.onopen = () => {
       this.#opened = true;
       listener.opened();
     };
     transport.onmessage = event => this.#receive(event.data);
     transport.onclose = event => this.end(event.reason || `${this.#closed} (${event.code})`);
-    this.#timer = host.setTimeout(() => this.end('the server did not answer in time'), TIME.open);
+    this.#timer = host.setTimeout(() => this.#late('the server did not answer in time'), patience);
   }
 
   /**
@@ -60,7 +71,7 @@ export class Connection {
    * @param {(reply: import('./codec.js').Reply | null) => void} answered
    */
   request(command, answered) {
-    const id = this.#nextId++;
+    const id = this.#ids.next++;
     this.#waiting.set(id, answered);
     this.send({ id, ...command });
   }
@@ -86,6 +97,7 @@ export class Connection {
     this.#host.clearTimeout(this.#timer);
     this.#silence = silence;
     this.#asked = false;
+    if (this.#transport.oneWay) silence += TIME.grace;
     const wait = silence - (this.#host.now() - this.#heard);
     this.#timer = this.#host.setTimeout(() => this.#check(silence), Math.max(wait, 0));
   }
@@ -95,9 +107,20 @@ export class Connection {
    * @param {string} [code]
    */
   end(message, code = LOCAL.lost) {
+    this.#end(message, code, false);
+  }
+
+  /** @param {string} message */
+  #late(message) {
+    this.#end(message, LOCAL.lost, true);
+  }
+
+  /** @param {string} message @param {string} code @param {boolean} late */
+  #end(message, code, late) {
     if (this.#ended) return;
     this.abandon();
-    this.#listener.ended({ bye: this.#bye, code: this.#bye?.code ?? code, message });
+    const bye = this.#bye;
+    this.#listener.ended({ bye, code: bye?.code ?? code, message, late, mute: this.#mute });
   }
 
   /** Ends it without telling the listener. */
@@ -116,23 +139,22 @@ export class Connection {
   ask() {
     if (this.#silence === 0 || this.#asked) return;
     this.#host.clearTimeout(this.#timer);
-    this.#ping(this.#silence);
+    this.#ping();
   }
 
   /** @param {number} silence */
   #check(silence) {
-    if (this.#host.now() - this.#heard < silence) this.watch(silence);
-    else this.#ping(silence);
+    if (this.#host.now() - this.#heard < silence) this.watch(this.#silence);
+    else this.#ping();
   }
 
-  /** @param {number} silence */
-  #ping(silence) {
+  #ping() {
     this.#asked = true;
     const asked = this.#host.now();
     this.send({ op: 'ping' });
     this.#timer = this.#host.setTimeout(() => {
-      if (this.#heard >= asked) this.watch(silence);
-      else this.end('the server has gone silent');
+      if (this.#heard >= asked) this.watch(this.#silence);
+      else this.#late('the server has gone silent');
     }, TIME.pong);
   }
 
@@ -156,12 +178,13 @@ export class Connection {
   /** @param {import('./codec.js').Incoming} incoming */
   #dispatch(incoming) {
     const { kind, frame } = incoming;
+    if (kind === 'ping' || kind === 'pong') this.#mute = false;
     if (kind === 'reply') {
       const answered = this.#waiting.get(frame.re);
       this.#waiting.delete(frame.re);
       answered?.(frame);
     } else if (kind === 'ping') {
-      this.send({ op: 'pong' });
+      if (!this.#transport.oneWay) this.send({ op: 'pong' });
     } else if (kind === 'bye') {
       this.#bye = frame.bye;
       this.end(`the server said ${frame.bye.code}`);

@@ -3,7 +3,15 @@
 export const SUBPROTOCOL = 'orbit.v1';
 
 /** Where a transport lives below the server's address. */
-export const PATH = Object.freeze({ websocket: 'v1/ws' });
+export const PATH = Object.freeze({
+  websocket: 'v1/ws', stream: 'v1/stream', sse: 'v1/sse', poll: 'v1/poll', send: 'v1/send',
+});
+
+/** How bytes get through, the best first. */
+export const TRANSPORTS = Object.freeze(
+  /** @type {TransportName[]} */ (['websocket', 'stream', 'sse', 'poll']));
+
+/** @typedef {'websocket' | 'stream' | 'sse' | 'poll'} TransportName */
 
 /** Codes of errors and farewells (PROTOCOL.md, section 6). */
 export const CODE = Object.freeze({
@@ -50,12 +58,23 @@ export const LIMIT = Object.freeze({
   outbox: 10_000, // publishes that wait, all channels together; above it they are refused
   ackChannels: 14, // of 255 bytes each, so that an ack stays below commandBytes
   ackBytes: 64 * 1024, // received since the last ack: the server counts bytes as well
+  bodyBytes: 1024 * 1024, // commands in one body
+  lineLength: 32 * 1024 * 1024, // of what a stream says: no server's line is so long
+  alone: 2, // attempts with what has worked before others are tried: the server may only be starting
+  strikes: 3, // short connections in a row, before another transport is tried
   broken: 3, // new subscriptions after one position, before the next one waits
 });
 
 /** Milliseconds. */
 export const TIME = Object.freeze({
   open: 10_000, // for the transport to open and the server to answer the connect
+  pick: 2_500, // the same, where there is another transport to try; doubled in each round
+  short: 10_000, // a connection that ends earlier is a strike against its transport
+  remember: 24 * 3_600_000, // a transport that worked is where the next page begins
+  better: 15_000, // until a better transport is tried again; doubled each time that it does not work
+  betterCap: 600_000, // and at most
+  send: 30_000, // for a body of commands to be taken
+  grace: 3_000, // more than the server's own silence, where it alone should ask
   pong: 10_000, // for an answer to a ping
   ping: 25_000, // of silence, until the server has said its own
   ack: 1_000, // an ack waits this long for more to acknowledge

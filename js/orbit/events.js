@@ -32,6 +32,7 @@ export class OrbitError extends Error {
  * @property {string} [epoch] open: of all offsets on this connection
  * @property {string} [user] open: who the server says we are; absent: anonymous
  * @property {boolean} [resumed] open: whether the server still knew the session
+ * @property {string} [transport] open, of the connection: how its bytes get through
  */
 
 /** What happened to a channel or a connection. */
@@ -54,6 +55,7 @@ export class OrbitEvent extends Event {
     this.epoch = detail.epoch;
     this.user = detail.user;
     this.resumed = detail.resumed;
+    this.transport = detail.transport;
   }
 }
 

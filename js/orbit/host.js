@@ -1,4 +1,7 @@
 // What the library needs from around it, in one place, so that tests can put their own there.
+import { openPoll } from './transport/poll.js';
+import { openSSE } from './transport/sse.js';
+import { openStream } from './transport/stream.js';
 import { openWebSocket } from './transport/websocket.js';
 
 /**
@@ -9,13 +12,20 @@ import { openWebSocket } from './transport/websocket.js';
  * @property {((event: any) => any) | null} onmessage its event has the text in `data`
  * @property {((event: any) => any) | null} onclose its event has `code` and `reason`
  * @property {(text: string) => void} send
- * @property {(code?: number, reason?: string) => void} close
+ * @property {(code?: number, reason?: string) => void} close acknowledgements that were sent before go out
+ * @property {boolean} [oneWay] what goes up does not show the server that what comes down arrives: it
+ *   asks by itself and wants no answer
  */
 
 /**
  * @typedef {object} Host
- * @property {(url: string) => Transport} open opens a transport to the server at this address
+ * @property {(url: string, name: import('./constants.js').TransportName) => Transport} open opens a
+ *   transport to the server at this address
+ * @property {(name: import('./constants.js').TransportName) => boolean} supports whether there could be one
  * @property {() => number} now milliseconds of a clock that never goes back
+ * @property {() => number} date Unix milliseconds, as the machine has them
+ * @property {(key: string) => string | null} recall what an earlier page has kept, if it can be had
+ * @property {(key: string, value: string) => void} keep keeps something small for later pages
  * @property {() => number} random at least 0, below 1: for waiting times, not for keys
  * @property {(bytes: Uint8Array<ArrayBuffer>) => Uint8Array} fill fills bytes at random, unguessably
  * @property {(callback: () => void, ms: number) => any} setTimeout
@@ -24,27 +34,50 @@ import { openWebSocket } from './transport/websocket.js';
  *   function is called
  *
  * @typedef {object} Page
- * @property {() => void} awake the network returned, or the page is looked at again: timers may
- *   have slept
+ * @property {() => void} online the network returned, maybe another one
+ * @property {() => void} awake the page is looked at again, when timers may have slept, or the network
+ *   is said to be gone: what looks open may be dead
  * @property {() => void} left the page may be frozen (the back/forward cache), or is gone
  * @property {() => void} back it was frozen, and goes on
  */
 
+/** @type {Record<import('./constants.js').TransportName, (url: string) => Transport>} */
+const openers = { websocket: openWebSocket, stream: openStream, sse: openSSE, poll: openPoll };
+
+/**
+ * Storage may be missing, full or forbidden; the very look at it can throw.
+ *
+ * @template T
+ * @param {() => T} access
+ */
+function tried(access) {
+  try {
+    return access();
+  } catch {
+    return undefined;
+  }
+}
+
 /** @type {Host} */
 export const host = {
-  open: openWebSocket,
+  open: (url, name) => openers[name](url),
+  supports: name => typeof (name === 'websocket' ? globalThis.WebSocket : globalThis.fetch) === 'function',
   now: () => performance.now(),
+  date: () => Date.now(),
+  recall: key => tried(() => globalThis.localStorage?.getItem(key)) ?? null,
+  keep: (key, value) => tried(() => globalThis.localStorage?.setItem(key, value)),
   random: () => Math.random(),
   fill: bytes => crypto.getRandomValues(bytes),
   setTimeout: (callback, ms) => setTimeout(callback, ms),
   clearTimeout: timer => clearTimeout(timer),
-  watch({ awake, left, back }) {
+  watch({ online, awake, left, back }) {
     const target = /** @type {EventTarget} */ (globalThis);
     if (typeof target.addEventListener !== 'function') return () => {};
     const listening = new AbortController();
     /** @param {string} type @param {(event: any) => void} listener */
     const on = (type, listener) => target.addEventListener(type, listener, { signal: listening.signal });
-    on('online', awake);
+    on('online', online);
+    on('offline', awake);
     on('pagehide', left);
     on('pageshow', ({ persisted }) => persisted && back());
     globalThis.document?.addEventListener('visibilitychange',

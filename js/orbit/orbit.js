@@ -7,6 +7,7 @@ import { host as browser } from './host.js';
 import { Outbox } from './outbox.js';
 import { Session } from './session.js';
 import { Subscriptions } from './subscriptions.js';
+import { Transports } from './transports.js';
 
 /**
  * @typedef {object} OrbitOptions
@@ -16,6 +17,8 @@ import { Subscriptions } from './subscriptions.js';
  * @property {string} [client] the name of a durable session; one a device
  * @property {'auto' | 'manual'} [ack] whether a message counts as processed when its handlers are
  *   done, or when the page calls its ack(); each channel may have its own
+ * @property {readonly import('./constants.js').TransportName[]} [transports] which ones may be used, the
+ *   preferred one first; by default all: websocket, stream, sse, poll
  *
  * @typedef {object} ChannelOptions
  * @property {number} [after] start after this offset, 0: with the oldest message there is. Without
@@ -52,6 +55,7 @@ export class Orbit extends EventTarget {
 
   #subscriptions;
   #outbox;
+  #transports;
   #session;
 
   /**
@@ -59,16 +63,18 @@ export class Orbit extends EventTarget {
    * @param {OrbitOptions} [options]
    * @param {import('./host.js').Host} [host] for tests
    */
-  constructor(url = new URL('..', import.meta.url), { token, client, ack = 'auto' } = {}, host = browser) {
+  constructor(url = new URL('..', import.meta.url), { token, client, ack = 'auto', transports } = {}, host = browser) {
     super();
     this.#manual = isManual(ack);
     this.#origin = new URL(url).origin;
     this.#subscriptions = new Subscriptions(host, (name, subscribe) => this.#adopt(name, subscribe));
     this.#outbox = new Outbox(host);
+    this.#transports = new Transports(host, String(url), transports);
     this.#session = new Session(
       { url: String(url), client, manual: () => this.#manual || this.#manuals > 0 },
       {
         host,
+        transports: this.#transports,
         credentials: new Credentials(token, host.now),
         subscriptions: this.#subscriptions,
         outbox: this.#outbox,
@@ -79,6 +85,21 @@ export class Orbit extends EventTarget {
   /** idle, connecting, open, waiting (for the next attempt) or closed. */
   get state() {
     return this.#session.state;
+  }
+
+  /** The name of the transport in use; undefined: not connected. */
+  get transport() {
+    return this.#session.transport;
+  }
+
+  /** The transports that may be used, the preferred one first. Setting it moves the connection. */
+  get transports() {
+    return this.#transports.names;
+  }
+
+  set transports(names) {
+    this.#check();
+    this.#session.use(names);
   }
 
   /** Who the server says we are; undefined: anonymous. */

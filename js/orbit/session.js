@@ -2,6 +2,7 @@ import { backoff } from './backoff.js';
 import { BYE, CODE, LIMIT, LOCAL, RETRIED, TIME } from './constants.js';
 import { Connection } from './connection.js';
 import { OrbitError } from './events.js';
+import { Upgrade } from './upgrade.js';
 
 /**
  * @typedef {'idle' | 'connecting' | 'open' | 'waiting' | 'closed'} State
@@ -12,6 +13,7 @@ import { OrbitError } from './events.js';
  *
  * @typedef {object} Parts what a session carries from connection to connection
  * @property {import('./host.js').Host} host
+ * @property {import('./transports.js').Transports} transports
  * @property {import('./credentials.js').Credentials} credentials
  * @property {import('./subscriptions.js').Subscriptions} subscriptions
  * @property {import('./outbox.js').Outbox} outbox
@@ -50,7 +52,11 @@ export class Session {
   #max = 0;
   /** @type {any} */
   #timer = null;
+  #ids = { next: 1 };
   #unwatch;
+  #upgrade;
+  /** The token that the connection was accepted with. @type {string | undefined} */
+  #token;
 
   /**
    * @param {Options} options
@@ -59,7 +65,9 @@ export class Session {
   constructor(options, parts) {
     this.#options = options;
     this.#parts = parts;
+    this.#upgrade = new Upgrade(parts.host, parts.transports, options.url, () => this.#move());
     this.#unwatch = parts.host.watch({
+      online: () => this.#online(),
       awake: () => this.#awake(),
       left: () => this.#left(),
       back: () => {
@@ -71,6 +79,11 @@ export class Session {
   /** Whether it belongs to a name, so that it may have subscriptions that this page knows nothing of. */
   get durable() {
     return this.#options.client !== undefined && !this.#nameless;
+  }
+
+  /** The name of the transport in use. */
+  get transport() {
+    return this.state === 'open' ? this.#parts.transports.current : undefined;
   }
 
   /** Connects, unless it does already. */
@@ -89,6 +102,30 @@ export class Session {
     this.#attempt = 0;
     this.#abandon('the page asked for a new connection');
     this.start();
+  }
+
+  /**
+   * From now on over these transports.
+   *
+   * @param {readonly string[]} names
+   */
+  use(names) {
+    this.#parts.transports.use(names);
+    if (this.state !== 'idle' && this.state !== 'closed') this.#move();
+  }
+
+  /** To another transport: what is not acknowledged or answered there comes again here. */
+  #move() {
+    this.#parts.subscriptions.flush();
+    this.#attempt = 0;
+    this.#abandon('the connection moves to another transport');
+    this.start();
+  }
+
+  #online() {
+    this.#parts.transports.refresh();
+    this.#upgrade.hurry(this.#token);
+    this.#awake();
   }
 
   /** Where we wait there may be no reason to any more, and what looks open may long be dead. */
@@ -158,16 +195,17 @@ export class Session {
 
   /** @param {number} turn tells this attempt from those that the page has abandoned meanwhile */
   async #open(turn) {
-    const { host, credentials } = this.#parts;
+    const { host, credentials, transports } = this.#parts;
     try {
       const token = await credentials.get();
       if (turn !== this.#turn) return;
-      const connection = new Connection(host.open(this.#options.url), host, {
+      const { name, patience } = transports.next();
+      const connection = new Connection(host.open(this.#options.url, name), host, {
         opened: () => this.#greet(connection, token),
         heard: length => this.#parts.subscriptions.heard(length),
         push: incoming => this.#push(incoming),
         ended: end => this.#ended(end),
-      });
+      }, this.#ids, patience);
       this.#connection = connection;
     } catch (error) {
       if (turn === this.#turn) this.#retry({ code: LOCAL.lost, message: String(error) });
@@ -191,8 +229,11 @@ export class Session {
     const used = JSON.stringify(command).length + '"id":1,"epoch":"0123456789abcdef","last":{},'.length;
     const last = this.#parts.subscriptions.last(LIMIT.commandBytes + this.#max - used);
     connection.request({ ...command, ...last }, reply => {
-      if (reply?.error) this.#refusal = reply.error; // a bye follows
-      else if (reply) this.#accepted(connection, reply);
+      if (reply === null) return;
+      this.#parts.transports.answered();
+      this.#token = token;
+      if (reply.error) this.#refusal = reply.error; // a bye follows
+      else this.#accepted(connection, reply);
     });
   }
 
@@ -201,16 +242,18 @@ export class Session {
    * @param {import('./codec.js').Reply} reply
    */
   #accepted(connection, reply) {
-    const { credentials, subscriptions, outbox } = this.#parts;
+    const { transports, credentials, subscriptions, outbox } = this.#parts;
     const { session, secret, user, epoch, resumed } = reply;
     this.#known = session && secret ? { session, secret } : null;
     this.#max = reply.max ?? 0;
     this.#attempt = 0;
     this.user = user;
+    transports.worked();
     credentials.accepted();
     connection.watch((reply.ping ?? TIME.ping / 1000) * 1000);
     this.#become('open');
-    this.#parts.tell('open', { user, epoch, resumed });
+    this.#upgrade.start(this.#token);
+    this.#parts.tell('open', { user, epoch, resumed, transport: transports.current });
     if (this.#connection !== connection) return; // the page has closed it in its handler
     subscriptions.opened(connection, reply);
     outbox.opened(connection, { max: this.#max, now: reply.now ?? Date.now() });
@@ -222,6 +265,8 @@ export class Session {
     if (incoming.kind === 'error') {
       const { code, message } = incoming.frame.error;
       this.#parts.tell('error', { code, message });
+    } else if (incoming.kind === 'session') {
+      this.#known = incoming.frame;
     } else if (incoming.kind !== 'other') {
       this.#parts.subscriptions.push(incoming);
     }
@@ -242,11 +287,27 @@ export class Session {
     this.#connection = null;
     this.#parts.subscriptions.lost();
     this.#parts.outbox.lost();
+    const again = this.#blame(end);
     const code = this.#refusal?.code ?? end.code;
     const message = this.#refusal?.message ?? end.message;
     this.#forget(code);
-    if (this.#returns(code, end)) this.#retry({ code, message }, end.bye?.retry);
+    if (this.#returns(code, end)) this.#retry({ code, message }, again ? 0 : end.bye?.retry);
     else this.#stop({ code, message });
+  }
+
+  /**
+   * What the end says about the transport.
+   *
+   * @param {import('./connection.js').End} end
+   * @returns {boolean} whether another one is to be tried at once
+   */
+  #blame({ bye, late, mute }) {
+    const { transports } = this.#parts;
+    this.#upgrade.stop();
+    if (bye || this.#refusal) return false;
+    if (this.state !== 'open') return transports.failed(late);
+    transports.lost(late && mute);
+    return false;
   }
 
   /**
@@ -279,7 +340,7 @@ export class Session {
   #retry(why, retry) {
     const { host, tell } = this.#parts;
     const wait = retry ?? backoff(this.#attempt, host.random);
-    this.#attempt++;
+    if (retry !== 0) this.#attempt++;
     this.#timer = host.setTimeout(() => this.start(), wait);
     this.#become('waiting');
     tell('close', { ...why, retry: wait });
@@ -297,6 +358,7 @@ export class Session {
   /** @param {string} why */
   #abandon(why) {
     this.#turn++;
+    this.#upgrade.stop();
     this.#parts.host.clearTimeout(this.#timer);
     const connection = this.#connection;
     this.#connection = null;

@@ -24,6 +24,12 @@ export class TestHost {
   nextTimer = 1;
   /** What the library wants to hear of the page; null: nothing any more. */
   page = null;
+  /** What there could be: by default one, so that tests need not think of the others. */
+  supported = ['websocket'];
+  supports = name => this.supported.includes(name);
+  kept = new Map();
+  recall = key => this.kept.get(key) ?? null;
+  keep = (key, value) => { this.kept.set(key, value); };
   watch = page => { this.page = page; return () => { this.page = null; }; };
 
   constructor(seed = 1) {
@@ -31,6 +37,7 @@ export class TestHost {
   }
 
   now = () => this.time;
+  date = () => 1790000000000 + this.time;
 
   fill = bytes => {
     for (let i = 0; i < bytes.length; i++) bytes[i] = Math.floor(this.random() * 256);
@@ -45,8 +52,8 @@ export class TestHost {
 
   clearTimeout = id => { this.timers.delete(id); };
 
-  open = () => {
-    const transport = new ScriptedTransport();
+  open = (url, name) => {
+    const transport = new ScriptedTransport(name);
     this.transports.push(transport);
     return transport;
   };
@@ -78,6 +85,10 @@ export class TestHost {
 }
 
 export class ScriptedTransport {
+  constructor(name) {
+    this.name = name;
+  }
+
   sent = [];
   closed = false;
   onopen = null;

@@ -79,17 +79,17 @@ test('the browser\'s events are heard until nobody wants to', () => {
   globalThis.document = Object.assign(new EventTarget(), { visibilityState: 'hidden' });
   try {
     const unwatch = browser.watch({
-      awake: () => heard.push('awake'), left: () => heard.push('left'), back: () => heard.push('back'),
+      online: () => heard.push('online'), awake: () => heard.push('awake'), left: () => heard.push('left'), back: () => heard.push('back'),
     });
     const fire = () => {
-      for (const type of ['online', 'pagehide']) target.dispatchEvent(new Event(type));
+      for (const type of ['online', 'offline', 'pagehide']) target.dispatchEvent(new Event(type));
       for (const persisted of [false, true]) target.dispatchEvent(Object.assign(new Event('pageshow'), { persisted }));
       document.dispatchEvent(new Event('visibilitychange'));
     };
     fire();
     document.visibilityState = 'visible';
     document.dispatchEvent(new Event('visibilitychange'));
-    assert.deepEqual(heard.splice(0), ['awake', 'left', 'back', 'awake']);
+    assert.deepEqual(heard.splice(0), ['online', 'awake', 'left', 'back', 'awake']);
     unwatch();
     fire();
     assert.deepEqual(heard, []);
@@ -97,7 +97,7 @@ test('the browser\'s events are heard until nobody wants to', () => {
     globalThis.addEventListener = addEventListener;
     delete globalThis.document;
   }
-  assert.doesNotThrow(browser.watch({ awake() {}, left() {}, back() {} }), 'where there is no page');
+  assert.doesNotThrow(browser.watch({ online() {}, awake() {}, left() {}, back() {} }), 'where there is no page');
 });
 
 test('a handler that is taken away leaves the messages for the next', async () => {

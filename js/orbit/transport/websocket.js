@@ -1,4 +1,5 @@
 import { PATH, SUBPROTOCOL } from '../constants.js';
+import { address } from './address.js';
 
 /**
  * Opens a WebSocket to the server at an http or https address (ws and wss do as well).
@@ -7,9 +8,7 @@ import { PATH, SUBPROTOCOL } from '../constants.js';
  * @returns {WebSocket}
  */
 export function openWebSocket(server) {
-  const base = new URL(server);
-  if (!base.pathname.endsWith('/')) base.pathname += '/';
-  const url = new URL(PATH.websocket, base);
+  const url = address(server, PATH.websocket);
   url.protocol = url.protocol.replace(/^http/, 'ws');
   return new WebSocket(url, SUBPROTOCOL);
 }
