@@ -24,14 +24,20 @@ import { openWebSocket } from './transport/websocket.js';
  * @property {(name: import('./constants.js').TransportName) => boolean} supports whether there could be one
  * @property {() => number} now milliseconds of a clock that never goes back
  * @property {() => number} date Unix milliseconds, as the machine has them
- * @property {(key: string) => string | null} recall what an earlier page has kept, if it can be had
- * @property {(key: string, value: string) => void} keep keeps something small for later pages
+ * @property {(place: 'tab' | 'browser') => Kept | null} storage what pages of this tab, or of this
+ *   browser, keep for each other; null: there is none
  * @property {() => number} random at least 0, below 1: for waiting times, not for keys
  * @property {(bytes: Uint8Array<ArrayBuffer>) => Uint8Array} fill fills bytes at random, unguessably
  * @property {(callback: () => void, ms: number) => any} setTimeout
  * @property {(timer: any) => void} clearTimeout
  * @property {(page: Page) => () => void} watch tells what happens to the page, until the returned
  *   function is called
+ *
+ * @typedef {object} Kept none of it throws: what cannot be kept is not
+ * @property {(key: string) => string | null} get
+ * @property {(key: string, value: string) => void} set
+ * @property {(key: string) => void} remove
+ * @property {() => string[]} keys
  *
  * @typedef {object} Page
  * @property {() => void} online the network returned, maybe another one
@@ -58,14 +64,30 @@ function tried(access) {
   }
 }
 
+/**
+ * A look at Node's storages may warn or throw, so only a page looks.
+ *
+ * @param {'tab' | 'browser'} place
+ * @returns {Kept | null}
+ */
+function kept(place) {
+  const storage = tried(() => globalThis.document && (place === 'tab' ? globalThis.sessionStorage : globalThis.localStorage));
+  if (!storage) return null;
+  return {
+    get: key => tried(() => storage.getItem(key)) ?? null,
+    set: (key, value) => { tried(() => storage.setItem(key, value)); },
+    remove: key => { tried(() => storage.removeItem(key)); },
+    keys: () => tried(() => Object.keys(storage)) ?? [],
+  };
+}
+
 /** @type {Host} */
 export const host = {
   open: (url, name) => openers[name](url),
   supports: name => typeof (name === 'websocket' ? globalThis.WebSocket : globalThis.fetch) === 'function',
   now: () => performance.now(),
   date: () => Date.now(),
-  recall: key => tried(() => globalThis.localStorage?.getItem(key)) ?? null,
-  keep: (key, value) => tried(() => globalThis.localStorage?.setItem(key, value)),
+  storage: kept,
   random: () => Math.random(),
   fill: bytes => crypto.getRandomValues(bytes),
   setTimeout: (callback, ms) => setTimeout(callback, ms),

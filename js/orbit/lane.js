@@ -1,5 +1,7 @@
 import { LIMIT } from './constants.js';
 
+/** @typedef {import('./events.js').OrbitError} OrbitError */
+
 /**
  * A publish that waits for its answer.
  *
@@ -7,10 +9,11 @@ import { LIMIT } from './constants.js';
  * @property {string} key
  * @property {Record<string, unknown>} fields payload and headers, as they are sent
  * @property {number | undefined} first when it was first sent, by the server's clock
+ * @property {number} place where it is kept
  * @property {boolean} sent on this connection, and not answered yet
  * @property {boolean} behind refused because its predecessor is not stored: that one goes first
  * @property {(result: {offset: number, epoch: string, duplicate: boolean}) => void} resolve
- * @property {(error: Error) => void} reject
+ * @property {(error: OrbitError) => void} reject
  */
 
 /**

@@ -1,5 +1,7 @@
 import { LOCAL } from './constants.js';
 import { Channel } from './channel.js';
+import { Cursors } from './cursors.js';
+import { UnsentPublishes } from './unsent.js';
 import { isChannel, isOffset } from './codec.js';
 import { Credentials } from './credentials.js';
 import { fire, OrbitError, OrbitEvent } from './events.js';
@@ -17,6 +19,9 @@ import { Transports } from './transports.js';
  * @property {string} [client] the name of a durable session; one a device
  * @property {'auto' | 'manual'} [ack] whether a message counts as processed when its handlers are
  *   done, or when the page calls its ack(); each channel may have its own
+ * @property {'tab' | 'browser'} [resume] goes on where the page before this one was, in the same tab
+ *   (also where that was reloaded, or restored), or in the same browser (which is for one page at a
+ *   time): with what it had not processed, and with its publishes that had no answer
  * @property {readonly import('./constants.js').TransportName[]} [transports] which ones may be used, the
  *   preferred one first; by default all: websocket, stream, sse, poll
  *
@@ -53,6 +58,7 @@ export class Orbit extends EventTarget {
   /** How many channels acknowledge by the page. */
   #manuals = 0;
 
+  #cursors;
   #subscriptions;
   #outbox;
   #transports;
@@ -63,12 +69,15 @@ export class Orbit extends EventTarget {
    * @param {OrbitOptions} [options]
    * @param {import('./host.js').Host} [host] for tests
    */
-  constructor(url = new URL('..', import.meta.url), { token, client, ack = 'auto', transports } = {}, host = browser) {
+  constructor(url = new URL('..', import.meta.url), { token, client, ack = 'auto', transports, resume } = {}, host = browser) {
     super();
     this.#manual = isManual(ack);
     this.#origin = new URL(url).origin;
-    this.#subscriptions = new Subscriptions(host, (name, subscribe) => this.#adopt(name, subscribe));
-    this.#outbox = new Outbox(host);
+    const kept = resume && isPlace(resume) ? host.storage(resume) : null;
+    this.#cursors = new Cursors(kept, String(url));
+    this.#subscriptions = new Subscriptions(host, this.#cursors, (name, subscribe) => this.#adopt(name, subscribe));
+    this.#outbox = new Outbox(host, new UnsentPublishes(kept, String(url)),
+      ({ code, message, channel }) => this.#tell('error', { code, message, channel }));
     this.#transports = new Transports(host, String(url), transports);
     this.#session = new Session(
       { url: String(url), client, manual: () => this.#manual || this.#manuals > 0 },
@@ -80,6 +89,7 @@ export class Orbit extends EventTarget {
         outbox: this.#outbox,
         tell: (type, detail) => this.#tell(type, detail),
       });
+    if (this.#outbox.recall() > 0) this.#connectSoon();
   }
 
   /** idle, connecting, open, waiting (for the next attempt) or closed. */
@@ -125,7 +135,7 @@ export class Orbit extends EventTarget {
     if (options.ack !== undefined || (options.after !== undefined && open.state !== 'idle')) {
       throw new TypeError(`${name} is open already: it is too late for options`);
     }
-    if (options.after !== undefined) this.#starts.set(open, options);
+    if (options.after !== undefined) this.#starts.set(open, this.#cursors.recall(name) ?? options);
     return open;
   }
 
@@ -208,7 +218,7 @@ export class Orbit extends EventTarget {
       tell: (type, detail) => this.#tell(type, detail),
     }, manual);
     this.#channels.set(name, channel);
-    this.#starts.set(channel, { after, epoch });
+    this.#starts.set(channel, this.#cursors.recall(name) ?? { after, epoch });
     return channel;
   }
 
@@ -255,4 +265,13 @@ function checkStart({ after, epoch }) {
   if (after === undefined) return;
   if (!isOffset(after)) throw new TypeError(`after is an offset, not ${after}`);
   if (after > 0 && !epoch) throw new TypeError('an offset says nothing without its epoch');
+}
+
+/**
+ * @param {unknown} resume
+ * @returns {resume is 'tab' | 'browser'}
+ */
+function isPlace(resume) {
+  if (resume !== 'tab' && resume !== 'browser') throw new TypeError(`resume is "tab" or "browser", not ${resume}`);
+  return true;
 }

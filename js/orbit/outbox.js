@@ -18,6 +18,8 @@ import { Lane } from './lane.js';
  */
 export class Outbox {
   #host;
+  #unsent;
+  #failed;
   /** @type {Map<string, Lane>} those with something in them */
   #lanes = new Map();
   #count = 0;
@@ -26,9 +28,28 @@ export class Outbox {
   #max = 0;
   #server = { now: 0, at: 0 };
 
-  /** @param {import('./host.js').Host} host */
-  constructor(host) {
+  /**
+   * @param {import('./host.js').Host} host
+   * @param {import('./unsent.js').UnsentPublishes} unsent
+   * @param {(error: OrbitError) => void} failed a publish of an earlier page was refused
+   */
+  constructor(host, unsent, failed) {
     this.#host = host;
+    this.#unsent = unsent;
+    this.#failed = failed;
+  }
+
+  /**
+   * Takes over what an earlier page has left.
+   *
+   * @returns {number} how many
+   */
+  recall() {
+    const left = this.#unsent.recall();
+    for (const { place, publish: { channel, key, fields, first } } of left) {
+      this.#add(channel, { key, fields, first, place, resolve: () => {}, reject: this.#failed });
+    }
+    return left.length;
   }
 
   /**
@@ -42,13 +63,22 @@ export class Outbox {
     if (this.#count >= LIMIT.outbox) {
       throw new OrbitError(LOCAL.outboxFull, `${LIMIT.outbox} publishes wait for an answer`, channel);
     }
+    const place = this.#unsent.keep({ channel, key, fields });
     return new Promise((resolve, reject) => {
-      const lane = this.#lanes.get(channel) ?? new Lane(channel);
-      this.#lanes.set(channel, lane);
-      lane.items.push({ key, fields, first: undefined, sent: false, behind: false, resolve, reject });
-      this.#count++;
-      this.#pump(lane);
+      this.#add(channel, { key, fields, first: undefined, place, resolve, reject });
     });
+  }
+
+  /**
+   * @param {string} channel
+   * @param {Omit<import('./lane.js').Item, 'sent' | 'behind'>} item
+   */
+  #add(channel, item) {
+    const lane = this.#lanes.get(channel) ?? new Lane(channel);
+    this.#lanes.set(channel, lane);
+    lane.items.push({ ...item, sent: false, behind: false });
+    this.#count++;
+    this.#pump(lane);
   }
 
   /**
@@ -71,10 +101,13 @@ export class Outbox {
     }
   }
 
-  /** @param {Error} error for all that wait */
+  /** @param {OrbitError} error for all that wait */
   close(error) {
     this.lost();
-    for (const lane of this.#lanes.values()) for (const item of lane.items) item.reject(error);
+    for (const lane of this.#lanes.values()) for (const item of lane.items) {
+      item.reject(error);
+      this.#unsent.drop(item.place);
+    }
     this.#lanes.clear();
     this.#count = 0;
   }
@@ -94,7 +127,10 @@ export class Outbox {
    * @returns {boolean} false: it is not sent, and settled, and the lane is pumped again
    */
   #send(lane, item, prev) {
-    item.first ??= Math.floor(this.#server.now + this.#host.now() - this.#server.at);
+    if (item.first === undefined) {
+      item.first = Math.floor(this.#server.now + this.#host.now() - this.#server.at);
+      this.#unsent.keep({ channel: lane.name, key: item.key, fields: item.fields, first: item.first }, item.place);
+    }
     const { key, first, fields } = item;
     const command = { op: 'publish', channel: lane.name, ...fields, key, first, prev };
     if (size(encode(command)) > this.#max + LIMIT.commandBytes) {
@@ -143,6 +179,7 @@ export class Outbox {
 
   /** @param {Lane} lane @param {import('./lane.js').Item} item */
   #remove(lane, item) {
+    this.#unsent.drop(item.place);
     lane.remove(item);
     this.#count--;
     if (lane.items.length === 0) this.#lanes.delete(lane.name);

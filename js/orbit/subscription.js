@@ -68,6 +68,11 @@ export class Subscription {
     return this.epoch === undefined ? { after } : { after, epoch: this.epoch };
   }
 
+  /** All up to here was processed; undefined: nothing is known. */
+  get processed() {
+    return this.#done === undefined ? undefined : this.start;
+  }
+
   /** The start as far as it may be named in a connect, where it counts as an ack. */
   get named() {
     return this.#done === undefined || this.epoch === undefined ? undefined : this.start;

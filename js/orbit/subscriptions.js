@@ -10,6 +10,7 @@ import { Subscription } from './subscription.js';
 export class Subscriptions {
   #host;
   #adopt;
+  #cursors;
   #acks;
   /** @type {Map<string, Subscription>} */
   #all = new Map();
@@ -20,12 +21,14 @@ export class Subscriptions {
 
   /**
    * @param {import('./host.js').Host} host
+   * @param {import('./cursors.js').Cursors} cursors
    * @param {(name: string, subscribe: (sink: import('./subscription.js').Sink) => Subscription) =>
    *   boolean} adopt asked for a subscription that the session has and the page does not know:
    *   takes it over, or answers false
    */
-  constructor(host, adopt) {
+  constructor(host, cursors, adopt) {
     this.#host = host;
+    this.#cursors = cursors;
     this.#adopt = adopt;
     this.#acks = new Acks(host);
   }
@@ -133,6 +136,7 @@ export class Subscriptions {
       this.#message(subscription, frame);
     } else if (kind === 'at') {
       subscription.reach(frame.at, this.#epoch);
+      this.#moved(subscription);
     } else if (kind === 'gap') {
       this.#gap(subscription, frame.gap);
     } else if (kind === 'revoked') {
@@ -148,10 +152,10 @@ export class Subscriptions {
   #message(subscription, message) {
     const verdict = subscription.receive(message.o, message.p, this.#epoch);
     if (verdict === 'new') {
-      const finish = subscription.finisher(() => this.#acks.moved(subscription));
+      const finish = subscription.finisher(() => this.#moved(subscription));
       subscription.sink.deliver(message, this.#epoch, finish);
     } else if (verdict === 'duplicate') {
-      this.#acks.moved(subscription);
+      this.#moved(subscription);
     } else {
       this.#broken(subscription);
     }
@@ -168,6 +172,12 @@ export class Subscriptions {
       return;
     }
     if (verdict === 'new') subscription.sink.gap(gap);
+    this.#moved(subscription);
+  }
+
+  /** @param {Subscription} subscription whose mark of what was processed may have moved */
+  #moved(subscription) {
+    if (this.#all.get(subscription.name) === subscription) this.#cursors.keep(subscription.name, subscription.processed);
     this.#acks.moved(subscription);
   }
 
@@ -239,6 +249,7 @@ export class Subscriptions {
   #answered(subscription, { offset, error }, fresh) {
     if (error === undefined) {
       subscription.granted(offset, this.#epoch, fresh);
+      this.#cursors.keep(subscription.name, subscription.processed);
       subscription.sink.granted(offset, this.#epoch);
     } else if (RETRIED.includes(error.code)) {
       this.#askLater(subscription, ++subscription.refused + 1);

@@ -17,6 +17,7 @@ import { LIMIT, TIME, TRANSPORTS } from './constants.js';
 export class Transports {
   #host;
   #key;
+  #storage;
   /** @type {TransportName[]} */
   #names = [];
   /** What the last connection was opened with. @type {TransportName | undefined} */
@@ -42,6 +43,7 @@ export class Transports {
   constructor(host, url, names) {
     this.#host = host;
     this.#key = `orbit:transport:${url}`;
+    this.#storage = host.storage('browser');
     this.use(names);
     this.#preferred = this.#recall();
   }
@@ -114,7 +116,7 @@ export class Transports {
     this.#preferred = this.current;
     this.#alone = LIMIT.alone;
     this.#since = this.#host.now();
-    this.#host.keep(this.#key, JSON.stringify({ transport: this.current, at: this.#host.date() }));
+    this.#storage?.set(this.#key, JSON.stringify({ transport: this.current, at: this.#host.date() }));
   }
 
   /**
@@ -158,7 +160,7 @@ export class Transports {
   /** @returns {TransportName | undefined} */
   #recall() {
     try {
-      const { transport, at } = JSON.parse(this.#host.recall(this.#key) ?? '{}');
+      const { transport, at } = JSON.parse(this.#storage?.get(this.#key) ?? '{}');
       const age = this.#host.date() - at;
       return age >= 0 && age < TIME.remember && this.#names.includes(transport) ? transport : undefined;
     } catch {

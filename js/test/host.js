@@ -27,9 +27,14 @@ export class TestHost {
   /** What there could be: by default one, so that tests need not think of the others. */
   supported = ['websocket'];
   supports = name => this.supported.includes(name);
+  /** What pages keep for each other, wherever. */
   kept = new Map();
-  recall = key => this.kept.get(key) ?? null;
-  keep = (key, value) => { this.kept.set(key, value); };
+  storage = () => ({
+    get: key => this.kept.get(key) ?? null,
+    set: (key, value) => { this.kept.set(key, value); },
+    remove: key => { this.kept.delete(key); },
+    keys: () => [...this.kept.keys()],
+  });
   watch = page => { this.page = page; return () => { this.page = null; }; };
 
   constructor(seed = 1) {
