@@ -2,8 +2,11 @@ package tokenauth
 
 import (
 	"bytes"
+	"crypto/ecdsa"
 	"crypto/ed25519"
+	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
@@ -20,16 +23,55 @@ const (
 	publicBlock  = "PUBLIC KEY"
 )
 
-// A Key checks tokens and, if it is a private one, signs them.
+// The algorithms of signatures (RFC 7518 section 3.1, RFC 8037).
+const (
+	HS256 = "HS256"
+	RS256 = "RS256"
+	ES256 = "ES256"
+	EdDSA = "EdDSA"
+)
+
+// Algorithms are all of them.
+var Algorithms = []string{HS256, RS256, ES256, EdDSA}
+
+const (
+	// MinSecret is the length of the shortest secret that is taken, in bytes: that
+	// of the hash (RFC 7518 section 3.2).
+	MinSecret = 32
+	// The sizes of RSA keys that are taken, in bits: shorter ones are weak, longer
+	// ones cost too much for what anybody may send.
+	minRSA, maxRSA = 2048, 8192
+)
+
+// A Key checks tokens of one algorithm, which is the key's and never the token's
+// choice. A private one signs them, too.
 type Key struct {
-	public  ed25519.PublicKey
-	private ed25519.PrivateKey // nil: checks only
+	algorithm string
+	id        string             // of a key in a set; empty: of none in particular
+	verify    any                // as the algorithm of package jwt wants it
+	private   ed25519.PrivateKey // nil: checks only
 }
 
 // CanSign reports whether the key is a private one.
 func (k Key) CanSign() bool { return k.private != nil }
 
-// ParseKey reads an Ed25519 key in PEM form, private or public.
+// Algorithm returns the algorithm of the tokens that the key checks.
+func (k Key) Algorithm() string { return k.algorithm }
+
+// Secret returns a key of HS256, which its issuer shares with this server.
+func Secret(secret []byte) (Key, error) {
+	switch {
+	case bytes.Contains(secret, []byte("-----BEGIN")):
+		// Everybody may know a public key: as a secret it would let everybody in.
+		return Key{}, errors.New("token key: a key in PEM form is not a secret")
+	case len(secret) < MinSecret:
+		return Key{}, fmt.Errorf("token key: a secret of %d bytes; %s needs %d", len(secret), HS256, MinSecret)
+	}
+	return Key{algorithm: HS256, verify: secret}, nil
+}
+
+// ParseKey reads a key in PEM form: a public one of RSA, P-256 or Ed25519, or a
+// private one of Ed25519.
 func ParseKey(data []byte) (Key, error) {
 	block, rest := pem.Decode(data)
 	switch {
@@ -47,20 +89,39 @@ func ParseKey(data []byte) (Key, error) {
 		if private, ok := parsed.(ed25519.PrivateKey); ok {
 			return keyOf(private), nil
 		}
+		return Key{}, errors.New("token key: a private key that is not Ed25519; where others issue the tokens, their public key is enough")
 	case publicBlock:
 		parsed, err := x509.ParsePKIXPublicKey(block.Bytes)
 		if err != nil {
 			return Key{}, fmt.Errorf("token key: %w", err)
 		}
-		if public, ok := parsed.(ed25519.PublicKey); ok {
-			return Key{public: public}, nil
-		}
+		return publicKey(parsed)
 	}
-	return Key{}, fmt.Errorf("token key: a PEM block %q that is not an Ed25519 key", block.Type)
+	return Key{}, fmt.Errorf("token key: a PEM block %q; it must be %q or %q", block.Type, publicBlock, privateBlock)
+}
+
+// publicKey returns the key of a public half, if it is of a kind and size that is
+// taken. The kind decides the algorithm.
+func publicKey(public any) (Key, error) {
+	switch public := public.(type) {
+	case ed25519.PublicKey:
+		return Key{algorithm: EdDSA, verify: public}, nil
+	case *ecdsa.PublicKey:
+		if public.Curve != elliptic.P256() {
+			return Key{}, fmt.Errorf("token key: curve %s; %s needs P-256", public.Curve.Params().Name, ES256)
+		}
+		return Key{algorithm: ES256, verify: public}, nil
+	case *rsa.PublicKey:
+		if bits := public.N.BitLen(); bits < minRSA || bits > maxRSA {
+			return Key{}, fmt.Errorf("token key: an RSA key of %d bits; taken are %d to %d", bits, minRSA, maxRSA)
+		}
+		return Key{algorithm: RS256, verify: public}, nil
+	}
+	return Key{}, fmt.Errorf("token key: a key of type %T", public)
 }
 
 func keyOf(private ed25519.PrivateKey) Key {
-	return Key{private: private, public: private.Public().(ed25519.PublicKey)}
+	return Key{algorithm: EdDSA, private: private, verify: private.Public()}
 }
 
 // LoadOrCreateKey reads the private key in a file; where there is none it makes

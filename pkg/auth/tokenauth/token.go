@@ -1,8 +1,8 @@
 package tokenauth
 
 import (
+	"cmp"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"strings"
@@ -16,7 +16,7 @@ import (
 const (
 	// MaxLength bounds a token, in bytes, before anything in it is looked at.
 	MaxLength = 8 << 10
-	// Skew is how far the clocks of those who issue and check may differ.
+	// Skew is how far the clocks of those who issue and check may differ by default.
 	Skew = time.Minute
 	// Issuer is what a server names itself in the tokens that it issues.
 	Issuer = "orbitd"
@@ -26,11 +26,19 @@ const (
 	DefaultAudience = "orbitd"
 )
 
-// Options are what an Authenticator needs. Key is required.
+// Options are what an Authenticator needs: Key or Keys.
 type Options struct {
-	Key      Key
+	// Key checks tokens; a private one also signs them, and is then the only one.
+	Key Key
+	// Keys check tokens of another issuer.
+	Keys Keys
+	// Issuer is who must have issued the tokens. Empty: whoever has signed them.
+	// Those of a private key are this server's own.
+	Issuer   string
 	Audience string           // default: DefaultAudience
-	TTL      time.Duration    // default: DefaultTTL
+	Names    Names            // of the claims, in tokens of others
+	Leeway   time.Duration    // how far clocks may differ; default: Skew, negative: not at all
+	TTL      time.Duration    // of issued tokens; default: DefaultTTL
 	Clock    func() time.Time // default: time.Now
 }
 
@@ -43,47 +51,46 @@ type Authenticator struct {
 
 var _ auth.Authenticator = (*Authenticator)(nil)
 
-// claims are what a token says. Realm is the authenticator that the bearer
-// logged in with; it counts only where the key is our own.
-type claims struct {
-	jwt.RegisteredClaims
-	Groups []string `json:"groups,omitempty"`
-	Realm  string   `json:"realm,omitempty"`
-}
+// realmClaim is the authenticator that the bearer logged in with, in our own tokens.
+const realmClaim = "realm"
 
-// New returns an authenticator for one key.
+// New returns an authenticator.
 func New(o Options) (*Authenticator, error) {
-	if o.Key.public == nil {
-		return nil, errors.New("tokenauth: no key")
+	switch {
+	case (o.Key.verify == nil) == (o.Keys == nil):
+		return nil, errors.New("tokenauth: no key, or both one and a set")
+	case o.Key.CanSign() && (o.Issuer != "" || o.Names != Names{}):
+		return nil, errors.New("tokenauth: issuer and names of claims are for tokens of others; those of a private key are this server's own")
 	}
-	if o.Audience == "" {
-		o.Audience = DefaultAudience
-	}
-	if o.TTL == 0 {
-		o.TTL = DefaultTTL
-	}
+	o.Audience = cmp.Or(o.Audience, DefaultAudience)
+	o.Names.User, o.Names.Groups = cmp.Or(o.Names.User, "sub"), cmp.Or(o.Names.Groups, "groups")
+	o.TTL, o.Leeway = cmp.Or(o.TTL, DefaultTTL), cmp.Or(o.Leeway, Skew)
+	o.Leeway = max(o.Leeway, 0)
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}
+	if o.Key.CanSign() {
+		o.Issuer = Issuer
+	}
+	if o.Keys == nil {
+		o.Keys = Set{o.Key}
+	}
 	checks := []jwt.ParserOption{
-		jwt.WithValidMethods([]string{jwt.SigningMethodEdDSA.Alg()}),
+		jwt.WithValidMethods(Algorithms),
 		jwt.WithAudience(o.Audience),
 		jwt.WithExpirationRequired(),
 		jwt.WithIssuedAt(),
 		jwt.WithStrictDecoding(),
-		jwt.WithLeeway(Skew),
+		jwt.WithLeeway(o.Leeway),
 		jwt.WithTimeFunc(o.Clock),
-	}
-	if o.Key.CanSign() {
-		checks = append(checks, jwt.WithIssuer(Issuer))
 	}
 	return &Authenticator{o: o, parser: jwt.NewParser(checks...)}, nil
 }
 
 // Authenticate returns the identity that a token carries. A token that is not
-// one of this key's is auth.ErrPass, for another key may have signed it; one of
-// this key's that is not good (any more) is auth.ErrDenied.
-func (a *Authenticator) Authenticate(_ context.Context, c auth.Credentials) (*auth.Identity, error) {
+// one of these keys' or of another issuer is auth.ErrPass, for another authenticator
+// may know it; one of these keys' that is not good (any more) is auth.ErrDenied.
+func (a *Authenticator) Authenticate(ctx context.Context, c auth.Credentials) (*auth.Identity, error) {
 	switch {
 	case c.Token == "":
 		return nil, fmt.Errorf("%w: no token", auth.ErrPass)
@@ -92,19 +99,88 @@ func (a *Authenticator) Authenticate(_ context.Context, c auth.Credentials) (*au
 	case strings.ContainsFunc(c.Token, notOfTokens):
 		return nil, fmt.Errorf("%w: no token has such characters", auth.ErrPass)
 	}
-	var said claims
-	_, err := a.parser.ParseWithClaims(c.Token, &said, func(*jwt.Token) (any, error) { return a.o.Key.public, nil })
+	said, err := peek(c.Token)
 	switch {
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", auth.ErrPass, err)
+	case a.o.Issuer != "" && said.claims["iss"] != a.o.Issuer:
+		return nil, fmt.Errorf("%w: the token is of another issuer", auth.ErrPass)
+	}
+	claims, err := a.verify(ctx, c.Token)
+	if err != nil {
+		return nil, err
+	}
+	id, err := a.identity(claims)
+	if err = errors.Join(said.check(), err); err != nil {
+		return nil, fmt.Errorf("%w: %w", auth.ErrDenied, err)
+	}
+	return id, nil
+}
+
+// errKeys says that the keys could not be found out.
+var errKeys = errors.New("find the key of a token")
+
+// verify returns the claims of a token whose signature and times are right.
+func (a *Authenticator) verify(ctx context.Context, token string) (jwt.MapClaims, error) {
+	claims := jwt.MapClaims{}
+	_, err := a.parser.ParseWithClaims(token, claims, func(t *jwt.Token) (any, error) { return a.keys(ctx, t) })
+	switch {
+	case errors.Is(err, errKeys):
+		return nil, err
 	case errors.Is(err, jwt.ErrTokenInvalidClaims):
 		return nil, fmt.Errorf("%w: %w", auth.ErrDenied, err)
 	case err != nil:
 		return nil, fmt.Errorf("%w: %w", auth.ErrPass, err)
-	case said.Subject == "":
-		return nil, fmt.Errorf("%w: the token names no user", auth.ErrDenied)
 	}
-	id := &auth.Identity{User: said.Subject, Groups: said.Groups, Expires: said.ExpiresAt.Add(Skew)}
+	return claims, nil
+}
+
+// keys returns those that may have signed a token: of the id that it names, which is
+// compared and nothing else, and of the algorithm that it names. So no key is ever
+// used with another algorithm than its own.
+func (a *Authenticator) keys(ctx context.Context, t *jwt.Token) (any, error) {
+	id := ""
+	if named, ok := t.Header["kid"]; ok {
+		if id, ok = named.(string); !ok {
+			return nil, errors.New("the key id is no text")
+		}
+	}
+	keys, err := a.o.Keys.Find(ctx, id)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errKeys, err)
+	}
+	var set jwt.VerificationKeySet
+	for _, k := range keys {
+		if k.algorithm == t.Method.Alg() {
+			set.Keys = append(set.Keys, k.verify)
+		}
+	}
+	if len(set.Keys) == 0 {
+		return nil, fmt.Errorf("no key %q of algorithm %s", id, t.Method.Alg())
+	}
+	return set, nil
+}
+
+// identity returns whom claims that were verified name.
+func (a *Authenticator) identity(claims jwt.MapClaims) (*auth.Identity, error) {
+	if err := checkTimes(claims); err != nil {
+		return nil, err
+	}
+	user, err := a.o.Names.user(claims)
+	if err != nil {
+		return nil, err
+	}
+	groups, err := a.o.Names.groups(claims)
+	if err != nil {
+		return nil, err
+	}
+	expires, err := claims.GetExpirationTime()
+	if err != nil {
+		return nil, err
+	}
+	id := &auth.Identity{User: user, Groups: groups, Expires: expires.Add(a.o.Leeway)}
 	if a.o.Key.CanSign() {
-		id.Realm = said.Realm
+		id.Realm, _ = claims[realmClaim].(string)
 	}
 	return id, nil
 }
@@ -117,40 +193,4 @@ func notOfTokens(r rune) bool {
 		return false
 	}
 	return true
-}
-
-// ErrTooLong says that an identity has too many groups for a token.
-var ErrTooLong = errors.New("too many groups for a token")
-
-// Issue returns a token for an identity, and when it ends: after the TTL, or
-// when the identity does if that is sooner.
-func (a *Authenticator) Issue(id *auth.Identity) (token string, expires time.Time, err error) {
-	switch {
-	case !a.o.Key.CanSign():
-		return "", time.Time{}, errors.New("issue token: the key is a public one")
-	case id == nil || id.User == "" || id.Realm == "":
-		return "", time.Time{}, errors.New("issue token: no user or no realm")
-	}
-	now := a.o.Clock()
-	expires = now.Add(a.o.TTL)
-	// The skew that Authenticate allows is taken off, so that tokens for tokens
-	// do not outlive the first one.
-	if end := id.Expires.Add(-Skew); !id.Expires.IsZero() && end.Before(expires) {
-		expires = end
-	}
-	expires = expires.Truncate(time.Second)
-	token, err = jwt.NewWithClaims(jwt.SigningMethodEdDSA, claims{
-		RegisteredClaims: jwt.RegisteredClaims{
-			Issuer: Issuer, Subject: id.User, Audience: jwt.ClaimStrings{a.o.Audience}, ID: rand.Text(),
-			IssuedAt: jwt.NewNumericDate(now), ExpiresAt: jwt.NewNumericDate(expires),
-		},
-		Groups: id.Groups, Realm: id.Realm,
-	}).SignedString(a.o.Key.private)
-	switch {
-	case err != nil:
-		return "", time.Time{}, fmt.Errorf("issue token: %w", err)
-	case len(token) > MaxLength:
-		return "", time.Time{}, fmt.Errorf("issue token: %w: with %d it is longer than %d bytes", ErrTooLong, len(id.Groups), MaxLength)
-	}
-	return token, expires, nil
 }
