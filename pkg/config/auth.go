@@ -3,7 +3,6 @@ package config
 import (
 	"fmt"
 	"slices"
-	"time"
 )
 
 func readAuths(tables []*table) []Auth {
@@ -41,9 +40,7 @@ func readAuth(t *table) (a Auth, ok bool) {
 	case FileAuth:
 		a.Path = t.users()
 	case TokenAuth:
-		a.Key = t.secret("key")
-		a.TTL = t.duration("ttl", 12*time.Hour, time.Minute, 30*day)
-		a.Audience = t.text("audience", "orbitd", "orbitd")
+		a.Token = readToken(t)
 	case LDAPAuth:
 		a.LDAP = readLDAP(t)
 	}

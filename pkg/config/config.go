@@ -116,16 +116,12 @@ const (
 
 // Auth is one authenticator.
 type Auth struct {
-	Name string // what applications call it; by default its type
-	Type string // FileAuth, LDAPAuth or TokenAuth
-	Line int    // of the main file, where it stands
-	Path string // FileAuth: the users' file
-	// TokenAuth: the key, private or public; none means that the daemon makes
-	// one of its own in the state directory.
-	Key      Secret
-	TTL      time.Duration // of tokens that a login issues
-	Audience string
-	LDAP     LDAP // LDAPAuth
+	Name  string // what applications call it; by default its type
+	Type  string // FileAuth, LDAPAuth or TokenAuth
+	Line  int    // of the main file, where it stands
+	Path  string // FileAuth: the users' file
+	Token Token  // TokenAuth
+	LDAP  LDAP   // LDAPAuth
 }
 
 // App is one application's own settings.

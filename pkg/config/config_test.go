@@ -221,10 +221,10 @@ retain = { bytes = "1MiB" }
 
 func checkAuth(t *testing.T, c *config.Config, dir string) {
 	t.Helper()
-	if len(c.Auth) != 2 || c.Auth[0].Name != "local" || c.Auth[0].Path != filepath.Join(dir, "users") || c.Auth[1].TTL != 500*time.Second {
+	if len(c.Auth) != 2 || c.Auth[0].Name != "local" || c.Auth[0].Path != filepath.Join(dir, "users") || c.Auth[1].Token.TTL != 500*time.Second {
 		t.Fatalf("auth %+v", c.Auth)
 	}
-	if secret, err := c.Auth[1].Key.Read(); err != nil || string(secret) != "secret" {
+	if secret, err := c.Auth[1].Token.Key.Read(); err != nil || string(secret) != "secret" {
 		t.Errorf("key %q, %v", secret, err)
 	}
 	chat, ok := c.App("chat")
@@ -274,15 +274,15 @@ func TestCredential(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if secret, err := c.Auth[0].Key.Read(); err != nil || string(secret) != "s3cret" {
+	if secret, err := c.Auth[0].Token.Key.Read(); err != nil || string(secret) != "s3cret" {
 		t.Errorf("%q, %v", secret, err)
 	}
-	if s := c.Auth[0].Key.String(); s != "credential:token" {
+	if s := c.Auth[0].Token.Key.String(); s != "credential:token" {
 		t.Errorf("shown as %q", s)
 	}
 	// Outside of the unit the file can be checked, and the secret not be read.
 	c = parse(t, text)
-	if _, err := c.Auth[0].Key.Read(); err == nil || c.Auth[0].Key.IsZero() {
+	if _, err := c.Auth[0].Token.Key.Read(); err == nil || c.Auth[0].Token.Key.IsZero() {
 		t.Errorf("read without $CREDENTIALS_DIRECTORY: %v", err)
 	}
 }

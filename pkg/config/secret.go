@@ -39,7 +39,11 @@ func (s Secret) Read() ([]byte, error) {
 // secret reads a reference and checks that it leads to a file. A credential is
 // looked for only where systemd says where: `orbitd check` runs without.
 func (t *table) secret(key string) Secret {
-	s := t.text(key, "", "file:/etc/orbitd/"+key)
+	return t.reference(key, t.text(key, "", "file:/etc/orbitd/"+key))
+}
+
+// reference is secret for a text that was read.
+func (t *table) reference(key, s string) Secret {
 	if s == "" {
 		return Secret{}
 	}

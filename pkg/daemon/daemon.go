@@ -91,12 +91,12 @@ type Daemon struct {
 	config  atomic.Pointer[config.Config]
 	verdict atomic.Pointer[admin.Verdict] // of the last reload
 
-	mu          sync.Mutex // held by Reload and Stop
-	directories []*directory
-	members     []auth.Named
-	rounds      *rounds
-	addrs       map[string][]net.Addr
-	stopping    bool
+	mu       sync.Mutex // held by Reload and Stop
+	kept     []kept
+	members  []auth.Named
+	rounds   *rounds
+	addrs    map[string][]net.Addr
+	stopping bool
 }
 
 // Start makes all parts and serves. If it fails, nothing is left behind.
@@ -149,9 +149,9 @@ func (d *Daemon) start(o Options) error {
 	if err != nil {
 		return err
 	}
-	d.directories, d.members = rights.directories, rights.members
-	d.stop.add("directories", func(context.Context) error {
-		closeDirectories(d.directories, nil)
+	d.kept, d.members = rights.kept, rights.members
+	d.stop.add("authenticators", func(context.Context) error {
+		closeKept(d.kept, nil)
 		return nil
 	})
 	if err := d.startCore(c, rights, o.Version); err != nil {
@@ -426,7 +426,7 @@ func (d *Daemon) reload(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	rights, err := newRights(c, d.directories, d.guard, d.log, d.now)
+	rights, err := newRights(c, d.kept, d.guard, d.log, d.now)
 	if err != nil {
 		return err
 	}
@@ -447,7 +447,7 @@ func (d *Daemon) reload(ctx context.Context) error {
 	}
 	d.gate.Set(gateRules(c))
 	d.config.Store(c)
-	d.useDirectories(rights)
+	d.useKept(rights)
 	return d.recheck(ctx)
 }
 
@@ -478,12 +478,12 @@ func (d *Daemon) recheck(ctx context.Context) error {
 	return nil
 }
 
-// useDirectories puts those of r in the place of those before, which nobody asks
-// any more but for logins that are judged again.
-func (d *Daemon) useDirectories(r *rights) {
+// useKept puts the directories and key sets of r in the place of those before, which
+// nobody asks any more but for logins that are judged again.
+func (d *Daemon) useKept(r *rights) {
 	d.rounds.stop()
-	closeDirectories(d.directories, r.directories)
-	d.directories, d.members = r.directories, r.members
+	closeKept(d.kept, r.kept)
+	d.kept, d.members = r.kept, r.members
 	d.rounds = startRounds(r.members, d.everybody(), d.log)
 }
 

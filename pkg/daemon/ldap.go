@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"fmt"
 	"os"
-	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -16,14 +15,9 @@ import (
 	"github.com/orbitd/orbitd/pkg/config"
 )
 
-// A directory is an authenticator of type ldap with all that it was made of. A
-// reload that changes none of it keeps it, with its connections and what it knows
+// A directoryKey is all that an authenticator of type ldap is made of. A reload that
+// changes none of it keeps the authenticator, with its connections and what it knows
 // of users: else a directory that is down at a reload would be one without a grace.
-type directory struct {
-	*ldapauth.Authenticator
-	of directoryKey
-}
-
 type directoryKey struct {
 	name         string
 	config       config.LDAP
@@ -36,21 +30,13 @@ func (r *rights) directory(a config.Auth, log logrus.FieldLogger, now func() tim
 	if err != nil {
 		return nil, err
 	}
-	for _, d := range r.before {
-		if reflect.DeepEqual(d.of, key) {
-			r.directories = append(r.directories, d)
-			return d.Authenticator, nil
+	return keep(r, key, func() (*ldapauth.Authenticator, error) {
+		made, err := key.open(log.WithField("auth", a.Name), now)
+		if err == nil && !a.LDAP.StartTLS && slices.ContainsFunc(a.LDAP.URLs, func(u string) bool { return strings.HasPrefix(u, "ldap://") }) {
+			log.WithField("auth", a.Name).Warn("passwords travel to the directory in clear text, because start_tls is false")
 		}
-	}
-	made, err := key.open(log.WithField("auth", a.Name), now)
-	if err != nil {
-		return nil, err
-	}
-	if !a.LDAP.StartTLS && slices.ContainsFunc(a.LDAP.URLs, func(u string) bool { return strings.HasPrefix(u, "ldap://") }) {
-		log.WithField("auth", a.Name).Warn("passwords travel to the directory in clear text, because start_tls is false")
-	}
-	r.directories = append(r.directories, &directory{made, key})
-	return made, nil
+		return made, err
+	})
 }
 
 // newDirectoryKey reads what stands outside of the configuration.
@@ -93,28 +79,27 @@ func (k directoryKey) options() (ldapauth.Options, error) {
 		Refresh: c.Refresh, Grace: orNone(c.Grace), Remember: orNone(c.Remember), RememberWrong: orNone(c.RememberWrong),
 		Nested: map[string]string{config.Recursive: ldapauth.Recursive, config.MatchingRule: ldapauth.MatchingRule}[c.Nested],
 	}
-	if c.CA != "" {
-		o.TLS.RootCAs = x509.NewCertPool()
-		if !o.TLS.RootCAs.AppendCertsFromPEM([]byte(k.ca)) {
-			return o, fmt.Errorf("there is no certificate in %s", c.CA)
-		}
-	}
-	return o, nil
+	var err error
+	o.TLS.RootCAs, err = roots(c.CA, k.ca)
+	return o, err
 }
 
-// orNone returns a duration as ldapauth's options have it, where 0 is the default.
+// roots returns the certificates of a file, nil where there is none.
+func roots(path, text string) (*x509.CertPool, error) {
+	if path == "" {
+		return nil, nil
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM([]byte(text)) {
+		return nil, fmt.Errorf("there is no certificate in %s", path)
+	}
+	return pool, nil
+}
+
+// orNone returns a duration as the authenticators' options have it, where 0 is the default.
 func orNone(d time.Duration) time.Duration {
 	if d == 0 {
 		return -1
 	}
 	return d
-}
-
-// closeDirectories closes those of before that are not kept.
-func closeDirectories(before, kept []*directory) {
-	for _, d := range before {
-		if !slices.Contains(kept, d) {
-			d.Close()
-		}
-	}
 }

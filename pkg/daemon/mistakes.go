@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/sirupsen/logrus"
+
 	"github.com/orbitd/orbitd/pkg/auth/fileauth"
+	"github.com/orbitd/orbitd/pkg/auth/tokenauth"
 	"github.com/orbitd/orbitd/pkg/config"
 )
 
@@ -17,8 +20,8 @@ func CheckRights(c *config.Config) (problems config.Problems) {
 		switch {
 		case a.Type == config.FileAuth:
 			_, err = fileauth.New(fileauth.Options{Path: a.Path})
-		case a.Type == config.TokenAuth && (!a.Key.IsZero() || isThere(ownKey(c))):
-			_, err = tokenKey(c, a)
+		case a.Type == config.TokenAuth:
+			err = checkTokens(c, a)
 		case a.Type == config.LDAPAuth:
 			err = checkDirectory(a)
 		}
@@ -27,6 +30,21 @@ func CheckRights(c *config.Config) (problems config.Problems) {
 		}
 	}
 	return problems
+}
+
+// checkTokens returns what is wrong with the keys of tokens. It asks no issuer, and
+// a key that the daemon would make is right.
+func checkTokens(c *config.Config, a config.Auth) error {
+	if a.Token.Own() && !isThere(ownKey(c)) {
+		return nil
+	}
+	silent := logrus.New()
+	silent.SetLevel(logrus.PanicLevel)
+	o, err := tokenOptions(c, a, silent)
+	if err == nil && a.Token.SetURL == "" {
+		_, err = tokenauth.New(o)
+	}
+	return err
 }
 
 // checkDirectory returns what is wrong with the settings of a directory. It asks
@@ -74,8 +92,8 @@ func authHint(a config.Auth) string {
 		return fmt.Sprintf("make %s readable for orbitd", a.Path)
 	case a.Type == config.LDAPAuth:
 		return "see orbitd.toml(5), [[auth]] of type ldap"
-	case a.Key.IsZero():
+	case a.Token.Own():
 		return "make the file right, or remove it: the daemon makes another, and who is logged in logs in again"
 	}
-	return fmt.Sprintf("%s must be an Ed25519 key, such as \"openssl genpkey -algorithm ed25519\" makes", a.Key)
+	return `name a private key, such as "openssl genpkey -algorithm ed25519" makes, or the key of who issues the tokens: see orbitd.toml(5), [[auth]]`
 }

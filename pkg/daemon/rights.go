@@ -3,8 +3,6 @@ package daemon
 import (
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -26,15 +24,15 @@ type rights struct {
 	issuer  httpapi.Issuer // nil: nobody can log in
 	members []auth.Named
 
-	directories []*directory
-	before      []*directory // those of the configuration in force until now
+	kept   []kept
+	before []kept // those of the configuration in force until now
 }
 
 // newRights makes authenticators and rules of a configuration. It reads users'
-// files and keys, and changes nothing that is in force. Directories of those in
-// force are used on. Its error is of type [config.Problems] where it is about what
-// is written there.
-func newRights(c *config.Config, before []*directory, guard *auth.Guard, log logrus.FieldLogger, now func() time.Time) (*rights, error) {
+// files and keys, and changes nothing that is in force. Directories and key sets of
+// those in force are used on. Its error is of type [config.Problems] where it is
+// about what is written there.
+func newRights(c *config.Config, before []kept, guard *auth.Guard, log logrus.FieldLogger, now func() time.Time) (*rights, error) {
 	r := &rights{before: before}
 	var problems config.Problems
 	for _, a := range c.Auth {
@@ -65,7 +63,7 @@ func newRights(c *config.Config, before []*directory, guard *auth.Guard, log log
 }
 
 // discard closes what was made for rights that do not come into force.
-func (r *rights) discard() { closeDirectories(r.directories, r.before) }
+func (r *rights) discard() { closeKept(r.kept, r.before) }
 
 func (r *rights) authenticator(c *config.Config, a config.Auth, log logrus.FieldLogger, now func() time.Time) (auth.Authenticator, error) {
 	switch a.Type {
@@ -74,24 +72,9 @@ func (r *rights) authenticator(c *config.Config, a config.Auth, log logrus.Field
 	case config.LDAPAuth:
 		return r.directory(a, log, now)
 	case config.TokenAuth:
-		return r.tokens(c, a, now)
+		return r.tokens(c, a, log, now)
 	}
 	return nil, fmt.Errorf("type %q is unknown", a.Type)
-}
-
-func (r *rights) tokens(c *config.Config, a config.Auth, now func() time.Time) (auth.Authenticator, error) {
-	key, err := tokenKey(c, a)
-	if err != nil {
-		return nil, err
-	}
-	t, err := tokenauth.New(tokenauth.Options{Key: key, Audience: a.Audience, TTL: a.TTL, Clock: now})
-	if err != nil {
-		return nil, err
-	}
-	if key.CanSign() && r.issuer == nil {
-		r.issuer = issuer{t, r}
-	}
-	return t, nil
 }
 
 // An issuer leaves the groups out of a token that is too long with them: where
@@ -117,22 +100,4 @@ func (r *rights) refreshes(realm string) bool {
 		_, ok := m.Authenticator.(auth.Refresher)
 		return ok && m.Name == realm
 	})
-}
-
-// ownKey is where the daemon keeps the key that it has made itself.
-func ownKey(c *config.Config) string { return filepath.Join(c.StateDirectory, "token.key") }
-
-// tokenKey returns the key that is configured, or else the daemon's own.
-func tokenKey(c *config.Config, a config.Auth) (tokenauth.Key, error) {
-	if a.Key.IsZero() {
-		if err := os.MkdirAll(c.StateDirectory, 0o700); err != nil {
-			return tokenauth.Key{}, fmt.Errorf("make the state directory: %w", err)
-		}
-		return tokenauth.LoadOrCreateKey(ownKey(c))
-	}
-	text, err := a.Key.Read()
-	if err != nil {
-		return tokenauth.Key{}, err
-	}
-	return tokenauth.ParseKey(text)
 }

@@ -1,0 +1,123 @@
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/orbitd/orbitd/pkg/auth"
+	"github.com/orbitd/orbitd/pkg/auth/tokenauth"
+	"github.com/orbitd/orbitd/pkg/config"
+)
+
+// tokens returns an authenticator of type token. The first that can sign is the
+// issuer.
+func (r *rights) tokens(c *config.Config, a config.Auth, log logrus.FieldLogger, now func() time.Time) (auth.Authenticator, error) {
+	o, err := tokenOptions(c, a, log)
+	if err != nil {
+		return nil, err
+	}
+	if a.Token.SetURL != "" {
+		if o.Keys, err = r.remote(a, log); err != nil {
+			return nil, err
+		}
+	}
+	o.Clock = now
+	t, err := tokenauth.New(o)
+	if err != nil {
+		return nil, err
+	}
+	if o.Key.CanSign() && r.issuer == nil {
+		r.issuer = issuer{t, r}
+	}
+	return t, nil
+}
+
+// tokenOptions reads the keys of an authenticator, but for those of a URL.
+func tokenOptions(c *config.Config, a config.Auth, log logrus.FieldLogger) (o tokenauth.Options, err error) {
+	t := a.Token
+	o = tokenauth.Options{Audience: t.Audience, Issuer: t.Issuer, Leeway: orNone(t.Leeway), TTL: t.TTL, Names: tokenauth.Names{User: t.User, Groups: t.Groups}}
+	switch {
+	case t.SetURL != "":
+	case !t.Set.IsZero():
+		o.Keys, err = keySet(t, log.WithField("auth", a.Name))
+	default:
+		o.Key, err = tokenKey(c, t)
+	}
+	return o, err
+}
+
+// ownKey is where the daemon keeps the key that it has made itself.
+func ownKey(c *config.Config) string { return filepath.Join(c.StateDirectory, "token.key") }
+
+// tokenKey returns the key that is configured, or else the daemon's own.
+func tokenKey(c *config.Config, t config.Token) (tokenauth.Key, error) {
+	if t.Key.IsZero() {
+		if err := os.MkdirAll(c.StateDirectory, 0o700); err != nil {
+			return tokenauth.Key{}, fmt.Errorf("make the state directory: %w", err)
+		}
+		return tokenauth.LoadOrCreateKey(ownKey(c))
+	}
+	text, err := t.Key.Read()
+	if err != nil {
+		return tokenauth.Key{}, err
+	}
+	if t.Algorithm == config.HS256 {
+		return tokenauth.Secret(text)
+	}
+	key, err := tokenauth.ParseKey(text)
+	if err == nil && t.Algorithm != "" && t.Algorithm != key.Algorithm() {
+		err = fmt.Errorf("token key: it is one of %s, and algorithm says %s", key.Algorithm(), t.Algorithm)
+	}
+	return key, err
+}
+
+// keySet returns the keys of a file.
+func keySet(t config.Token, log logrus.FieldLogger) (tokenauth.Set, error) {
+	text, err := t.Set.Read()
+	if err != nil {
+		return nil, err
+	}
+	keys, leftOut, err := tokenauth.ParseSet(text, true)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", t.Set, err)
+	}
+	if keys = keys.Of(t.Algorithm); len(keys) == 0 {
+		return nil, fmt.Errorf("%s: there is no key for tokens in it: %w", t.Set, errors.Join(leftOut...))
+	}
+	for _, why := range leftOut {
+		log.WithError(why).Warn("a key of the set is not used")
+	}
+	return keys, nil
+}
+
+// A remoteKey is all that the key set of an issuer is made of.
+type remoteKey struct {
+	name, url, algorithm, ca string
+	refresh                  time.Duration
+}
+
+// remote returns the key set that an issuer publishes.
+func (r *rights) remote(a config.Auth, log logrus.FieldLogger) (*tokenauth.Remote, error) {
+	key := remoteKey{name: a.Name, url: a.Token.SetURL, algorithm: a.Token.Algorithm, refresh: a.Token.Refresh}
+	if a.Token.CA != "" {
+		ca, err := os.ReadFile(a.Token.CA)
+		if err != nil {
+			return nil, fmt.Errorf("read jwks_ca: %w", err)
+		}
+		key.ca = string(ca)
+	}
+	trusted, err := roots(a.Token.CA, key.ca)
+	if err != nil {
+		return nil, err
+	}
+	return keep(r, key, func() (*tokenauth.Remote, error) {
+		return tokenauth.NewRemote(tokenauth.RemoteOptions{
+			URL: key.url, Algorithm: key.algorithm, Roots: trusted, Refresh: key.refresh, Logger: log.WithField("auth", a.Name),
+		})
+	})
+}

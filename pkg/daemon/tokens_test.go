@@ -1,0 +1,111 @@
+package daemon_test
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+// A signOn is somebody else's issuer of tokens, with its keys at a URL.
+type signOn struct {
+	*httptest.Server
+	t     *testing.T
+	key   *ecdsa.PrivateKey
+	down  atomic.Bool
+	asked atomic.Int32
+}
+
+func newSignOn(t *testing.T) *signOn {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	must(t, err)
+	s := &signOn{t: t, key: key}
+	s.Server = httptest.NewServer(s)
+	t.Cleanup(s.Close)
+	return s
+}
+
+func (s *signOn) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+	s.asked.Add(1)
+	if s.down.Load() {
+		w.WriteHeader(http.StatusBadGateway)
+		return
+	}
+	point, err := s.key.PublicKey.Bytes()
+	if err != nil {
+		s.t.Error(err)
+	}
+	coordinate := func(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
+	_ = json.NewEncoder(w).Encode(map[string]any{"keys": []any{map[string]string{
+		"kty": "EC", "crv": "P-256", "kid": "one", "use": "sig", "x": coordinate(point[1:33]), "y": coordinate(point[33:]),
+	}}})
+}
+
+// token returns one for alice, who has roles.
+func (s *signOn) token(issuer, kid string, roles ...string) string {
+	s.t.Helper()
+	token := jwt.NewWithClaims(jwt.SigningMethodES256, jwt.MapClaims{
+		"iss": issuer, "aud": "push", "sub": "4711", "exp": time.Now().Add(time.Hour).Unix(),
+		"preferred_username": "alice", "realm_access": map[string]any{"roles": roles},
+	})
+	token.Header["kid"] = kid
+	text, err := token.SignedString(s.key)
+	must(s.t, err)
+	return text
+}
+
+// TestForeignTokens: who an issuer says somebody is counts as its keys say, also
+// after a reload while it is down.
+func TestForeignTokens(t *testing.T) {
+	t.Parallel()
+	issuer := newSignOn(t)
+	site := newSite(t, server+small+fmt.Sprintf(`
+[[auth]]
+type = "token"
+name = "sso"
+issuer = %q
+jwks = "%[1]s/keys"
+audience = "push"
+user_claim = "preferred_username"
+groups_claim = "realm_access.roles"
+
+[[auth]]
+type = "token"
+
+[[channel]]
+match = "/desk/{user}"
+subscribe = ["self"]
+publish = ["group:traders"]
+`, issuer.URL))
+	publish := func(token string, status int) {
+		t.Helper()
+		answer, body := site.do("POST", "http", "/v1/publish/desk/alice", "1", "Authorization", "Bearer "+token)
+		if answer.StatusCode != status {
+			t.Errorf("%d %s, want %d", answer.StatusCode, body, status)
+		}
+	}
+	publish(issuer.token(issuer.URL, "one", "traders"), http.StatusOK)
+	publish(issuer.token(issuer.URL, "one", "clerks"), http.StatusForbidden)
+	publish(issuer.token("https://evil.example", "one", "traders"), http.StatusUnauthorized)
+	issuer.down.Store(true)
+	must(t, site.Reload(t.Context()))
+	publish(issuer.token(issuer.URL, "one", "traders"), http.StatusOK)
+	publish(issuer.token(issuer.URL, "two", "traders"), http.StatusServiceUnavailable)
+	if n := issuer.asked.Load(); n != 1 {
+		t.Errorf("the keys were read %d times", n)
+	}
+	if answer, body := site.do("GET", "http", "/v1/history/desk/alice", "", "Authorization", "Bearer "+issuer.token(issuer.URL, "one")); answer.StatusCode != http.StatusOK || !strings.Contains(body, `"by":"alice"`) {
+		t.Errorf("%d %s", answer.StatusCode, body)
+	}
+}
