@@ -143,7 +143,7 @@ func (d *Daemon) start(o Options) error {
 		return err
 	}
 	if identity != nil {
-		d.tls = tlsconf.NewServer(identity)
+		d.serveAs(identity)
 	}
 	rights, err := newRights(c, nil, d.guard, d.log, d.now)
 	if err != nil {

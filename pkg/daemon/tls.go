@@ -1,7 +1,9 @@
 package daemon
 
 import (
+	"context"
 	"strings"
+	"sync"
 
 	"github.com/sirupsen/logrus"
 
@@ -28,4 +30,18 @@ func (d *Daemon) identity(c *config.Config) (*tlsconf.Identity, error) {
 		log.Info("the certificate is loaded")
 	}
 	return i, nil
+}
+
+// serveAs makes the server's side of TLS, and has the certificate's files watched
+// from now on.
+func (d *Daemon) serveAs(i *tlsconf.Identity) {
+	d.tls = tlsconf.NewServer(i)
+	ctx, cancel := context.WithCancel(context.Background())
+	var watching sync.WaitGroup
+	watching.Go(func() { d.tls.Watch(ctx, tlsconf.WatchOptions{Logger: d.log, Now: d.now}) })
+	d.stop.add("certificate", func(context.Context) error {
+		cancel()
+		watching.Wait()
+		return nil
+	})
 }

@@ -9,16 +9,20 @@ import (
 
 // An Identity is a certificate with its chain and key. It is never changed once
 // loaded, and shared by all connections.
-type Identity struct{ certificate tls.Certificate }
+type Identity struct {
+	certificate tls.Certificate
+	files       []file // the certificate's and the key's, as they were before they were read
+}
 
 // Load reads an identity from files in PEM form: the certificate with its chain
 // behind it, and the key, which has to be the certificate's. They may be one file.
 func Load(certificate, key string) (*Identity, error) {
+	files := []file{look(certificate), look(key)}
 	pair, err := tls.LoadX509KeyPair(certificate, key)
 	if err != nil {
 		return nil, fmt.Errorf("load the certificate: %w", err)
 	}
-	return &Identity{pair}, nil
+	return &Identity{pair, files}, nil
 }
 
 // Names returns the host names that the certificate is for.
