@@ -26,6 +26,7 @@ const (
 	visitors  = 8                     // at a time, each for some seconds
 	idlers    = 200                   // subscribe to what nobody publishes on
 	pause     = 10 * time.Millisecond // between a message on each channel and the next
+	largest   = 6000                  // of a payload: what is removed goes behind two checkpoints, 64 MiB each
 	quiet     = "/kill/quiet"
 	patience  = time.Minute     // without any progress
 	shortest  = 5 * time.Minute // in which all that is bounded has filled
@@ -81,9 +82,10 @@ func (l *long) configure() {
 		l.t.Fatal(err)
 	}
 	bounded := strings.NewReplacer(
+		`segment_size = "1MiB"`, `segment_size = "16MiB"`, // else there are many descriptors
 		"[session]\n", "[session]\nttl = \"10s\"\n",
 		"[engine]\n", "[engine]\nkey_window = \"1m\"\n",
-	).Replace(string(text)) + "retain = { messages = 5_000 }\n"
+	).Replace(string(text)) + "retain = { messages = 2_000 }\n"
 	if err := os.WriteFile(name, []byte(bounded), 0o600); err != nil {
 		l.t.Fatal(err)
 	}
@@ -148,7 +150,7 @@ func (l *long) publish(ctx context.Context, c *client.Client) {
 	for n := int64(1); !l.stopping.Load(); n++ {
 		for _, ch := range scene.Channels {
 			want := client.Publication{Channel: ch, Key: key(ch, n)}
-			want.Data = fmt.Appendf(nil, `{"n":%d,"pad":%q}`, n, strings.Repeat("x", rand.IntN(600)))
+			want.Data = fmt.Appendf(nil, `{"n":%d,"pad":%q}`, n, strings.Repeat("x", rand.IntN(largest)))
 			if n > 1 {
 				want.Prev = key(ch, n-1)
 			}
