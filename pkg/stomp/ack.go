@@ -44,7 +44,7 @@ func (c *conn) acknowledged(f *frame.Frame) (s *subscription, offset message.Off
 	unknown := message.Errorf(message.BadRequest, "%s for what was not sent, or needs no acknowledgement", f.Command)
 	if c.version() == frame.V12 {
 		number, offset, ok := parseAck(f.Text("id"))
-		if !ok || number >= len(c.numbered) {
+		if !ok || number >= c.numbers {
 			return nil, 0, unknown
 		}
 		if s = c.numbered[number]; s != nil && (s.mode == auto || !s.wasSent(offset)) {
@@ -63,7 +63,7 @@ func (c *conn) acknowledged(f *frame.Frame) (s *subscription, offset message.Off
 		return s, p.Offset, nil
 	}
 	for _, s := range c.numbered {
-		if s != nil && s.delivery(p.Offset) != nil {
+		if s.delivery(p.Offset) != nil {
 			return s, p.Offset, nil
 		}
 	}

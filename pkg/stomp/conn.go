@@ -32,7 +32,8 @@ type conn struct {
 	who     *broker.Who
 
 	subs         map[string]*subscription // by id
-	numbered     []*subscription          // by the number in ack; nil once it has ended
+	numbered     map[int]*subscription    // by the number in ack
+	numbers      int                      // that were given
 	transactions map[string]*transaction
 	places       map[string]int // subscriptions by application: of each, a place is taken
 	inTx         int            // bytes in all transactions
@@ -58,6 +59,7 @@ type conn struct {
 func (s *Server) begin(rc *reactor.Conn) *conn {
 	s.open.Add(1)
 	now := s.now()
+	rc.SetUserTimeout(stallTimeout) // a peer that has gone without a word is noticed
 	c := &conn{rc: rc, part: s.parts[rc.Loop().Index()], from: rc.RemoteAddr().Addr(), began: now, sent: now, reading: now}
 	c.decoder.Limits = frame.Limits{Headers: maxHeaders, Line: maxLoginHead, Head: maxLoginHead}
 	if c.part.drained {
@@ -238,7 +240,7 @@ func (c *conn) leave() {
 		s.stop()
 		c.vacate(s)
 	}
-	c.subs, c.transactions, c.out, c.held = nil, nil, nil, nil
+	c.subs, c.numbered, c.transactions, c.out, c.held = nil, nil, nil, nil, nil
 }
 
 // Closed ends the connection's part in everything.
@@ -253,11 +255,7 @@ func (c *conn) Writable(*reactor.Conn) {
 	if c.closed {
 		return
 	}
-	for _, s := range c.numbered {
-		if s != nil {
-			s.pump()
-		}
-	}
+	c.resume()
 	c.proceed()
 }
 

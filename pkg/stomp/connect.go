@@ -83,7 +83,7 @@ func (c *conn) welcome(v frame.Version, beat, expects time.Duration) {
 	c.decoder.Version = v
 	c.decoder.Limits = frame.Limits{Headers: maxHeaders, Line: maxLine, Body: c.server().broker.MaxMessage()}
 	c.subs, c.places = map[string]*subscription{}, map[string]int{}
-	c.transactions = map[string]*transaction{}
+	c.numbered, c.transactions = map[int]*subscription{}, map[string]*transaction{}
 	c.beat, c.expects = beat, expects
 	headers := []string{"version", v.String(), "session", rand.Text(), "server", "orbitd/" + c.server().version}
 	if v != frame.V10 {

@@ -28,7 +28,8 @@ func (c *conn) subscribe(f *frame.Frame) {
 		return
 	}
 	c.subs[key] = s
-	c.numbered = append(c.numbered, s)
+	c.numbered[s.number] = s
+	c.numbers++
 	s.join(start, given)
 	c.receipt(f)
 	s.pump()
@@ -37,7 +38,7 @@ func (c *conn) subscribe(f *frame.Frame) {
 // newSubscription reads a SUBSCRIBE. key is what names the subscription: its id, in
 // 1.0 also its destination.
 func (c *conn) newSubscription(f *frame.Frame) (s *subscription, key string, err error) {
-	s = &subscription{conn: c, id: f.Text("id"), number: len(c.numbered), window: c.server().limits.Window}
+	s = &subscription{conn: c, id: f.Text("id"), number: c.numbers, window: c.server().limits.Window}
 	if s.name, err = destination(f); err != nil {
 		return nil, "", err
 	}
@@ -124,7 +125,7 @@ func (c *conn) unsubscribe(f *frame.Frame) {
 	s.stop()
 	c.vacate(s)
 	delete(c.subs, key)
-	c.numbered[s.number] = nil
+	delete(c.numbered, s.number)
 	c.receipt(f)
 	c.resume()
 }
@@ -133,8 +134,6 @@ func (c *conn) unsubscribe(f *frame.Frame) {
 // bytes.
 func (c *conn) resume() {
 	for _, s := range c.numbered {
-		if s != nil {
-			s.pump()
-		}
+		s.pump()
 	}
 }
