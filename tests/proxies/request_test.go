@@ -249,7 +249,7 @@ func ponging(t *testing.T, c *websocket.Conn) io.Reader {
 	go func() {
 		for pinged := false; ; {
 			_, text, err := c.Read(t.Context())
-			switch ping := bytes.Contains(text, []byte(`"ping"`)); {
+			switch ping := bytes.Contains(text, []byte(`"op":"ping"`)); {
 			case err != nil:
 				out.CloseWithError(err)
 				return
