@@ -6,7 +6,7 @@ SOURCES  := $(shell git ls-files -co --exclude-standard '*.go' 'js/*' 2>/dev/nul
 
 export GOFLAGS += -trimpath
 
-.PHONY: help run build test quick lint fmt fuzz long mutants bench profile clean
+.PHONY: deb repo guest help run build test quick lint fmt fuzz long mutants bench profile clean
 
 help: ## list the verbs
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -51,8 +51,17 @@ profile: ## CPU and heap profiles of orbitd in every scenario of bench, in var/p
 	@bin/bench -orbitd bin/profiled -profile var/profiles -passes 1 $(BENCH)
 	@echo 'look at them with: go tool pprof -http=: bin/profiled var/profiles/SCENARIO/WHAT.cpu.pprof'
 
+deb: ## the Debian packages, in build/; ARCH=arm64 for another machine
+	@tests/guest/deb $(ARCH)
+
+repo: ## a signed apt repository of them, in build/repo
+	@tests/guest/repo
+
+guest: ## the packages in a booted Debian 12: install, upgrade under load, purge (as root)
+	@tests/guest/run
+
 fmt: ## format the Go code
 	gofmt -w cmd pkg tests js
 
 clean: ## remove what the other verbs made
-	rm -rf bin var tests/out
+	rm -rf bin var build tests/out

@@ -52,7 +52,7 @@ func page(t *testing.T, name string) string {
 
 // TestManHasEveryOption: the page of the command line is complete.
 func TestManHasEveryOption(t *testing.T) {
-	sections := strings.Split(page(t, "orbitd.1"), "\n.S")
+	sections := strings.Split(page(t, "orbitd.8"), "\n.S")
 	for _, c := range rootCommand().Commands() {
 		own := ""
 		for _, s := range sections {
@@ -64,7 +64,7 @@ func TestManHasEveryOption(t *testing.T) {
 			t.Errorf("%s has no section", c.Name())
 		}
 		if takesServer(c) {
-			_, common, _ := strings.Cut(page(t, "orbitd.1"), ".SS Options of pub and sub")
+			_, common, _ := strings.Cut(page(t, "orbitd.8"), ".SS Options of pub and sub")
 			own += common
 		}
 		for _, flag := range regexp.MustCompile(`(?m)^ .{5}--[a-z-]+`).FindAllString(c.LocalFlags().FlagUsages(), -1) {

@@ -20,7 +20,7 @@ func TestShipped(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(c.Auth) != 0 || len(c.Rules) != 0 {
+	if len(c.Auth) != 2 || len(c.Rules) != 0 {
 		t.Errorf("%d authenticators, %d rules", len(c.Auth), len(c.Rules))
 	}
 	for _, name := range []channel.Name{"/chat", "/chat/lobby", "/$sys/x"} {
