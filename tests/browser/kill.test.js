@@ -1,6 +1,7 @@
 // A page and a daemon that is killed: every accepted message reaches the page's handlers once, in
 // order. QUICK=1 makes it short; ORBITD_MESSAGES and ORBITD_KILLS set the counts.
 import assert from 'node:assert/strict';
+import { TRANSPORTS } from '../../js/orbit/constants.js';
 import { emptyPage, inEach, openBrowser, openPage } from './browser.js';
 import { chaos } from './chaos.js';
 import { Daemon } from './daemon.js';
@@ -33,13 +34,14 @@ async function world(t, name) {
  * Runs in the page: takes a channel's messages in each of the ways there are, and notes every call.
  * Some handlers take their time, and one acknowledges by itself and late.
  */
-async function subscribe({ url, channels, who }) {
+async function subscribe({ url, channels, who, transports }) {
   const { Orbit } = await import(url + '/orbit.js');
-  const orbit = new Orbit(); // talks to where the library is from
-  const seen = { deliveries: [], events: [], orbit };
+  const orbit = new Orbit(undefined, { transports }); // talks to where the library is from
+  const seen = { deliveries: [], events: [], used: new Set(), orbit };
   Object.assign(window, { seen });
   const note = event => seen.deliveries.push({ who, ch: event.channel, o: event.offset, n: event.data.n });
   const soon = () => new Promise(resolve => setTimeout(resolve, Math.random() * 20));
+  orbit.addEventListener('open', event => event.channel || seen.used.add(orbit.transport));
   for (const type of ['open', 'close', 'gap', 'revoked', 'error']) {
     orbit.addEventListener(type, ({ type, channel, code, message, reason }) => {
       if (type !== 'open' && type !== 'close' || !channel) seen.events.push({ type, channel, code, message, reason });
@@ -150,4 +152,36 @@ inEach('what a page publishes is stored once and in order, too', { timeout: 300_
   const all = channels.length * count;
   assert.equal(verdict, `accepted=${all} delivered=${all} lost=0 repeated=0 reordered=0`);
   assert.deepEqual([...reader.mistakes, ...writer.mistakes], []);
+});
+
+inEach('each transport, forced: once and in order', { timeout: 300_000 }, async (t, name) => {
+  const { daemon, browser, origin } = await world(t, name);
+  const count = 300; // on each channel
+  const pages = [];
+  for (const transport of TRANSPORTS) {
+    const page = await openPage(browser, origin);
+    await page.evaluate(subscribe, { url: daemon.url, channels, who: transport, transports: [transport] });
+    await page.waitForFunction(() => window.seen.used.size > 0, { polling: 30 });
+    pages.push(page);
+  }
+
+  const publisher = new Publisher(daemon.url);
+  const all = channels.length * count;
+  await Promise.all([
+    chaos(daemon, { kills: 3, progress: () => publisher.accepted.length / all }),
+    ...channels.map(channel => publisher.publish(channel, numbers(count))),
+  ]);
+  const deliveries = [];
+  for (const [i, page] of pages.entries()) {
+    await settled(page, all);
+    const seen = await page.evaluate(() => ({ ...window.seen, used: [...window.seen.used], orbit: null }));
+    deliveries.push(...seen.deliveries);
+    assert.deepEqual(seen.used, [TRANSPORTS[i]]);
+    assert.deepEqual(seen.events.filter(event => !['open', 'close'].includes(event.type)), []);
+    assert.ok(seen.events.some(event => event.type === 'close'), `${TRANSPORTS[i]} noticed no kill`);
+    assert.deepEqual(page.mistakes, []);
+  }
+  const verdict = check(`transports-${name}`, { accepted: publisher.accepted, deliveries });
+  t.diagnostic(verdict);
+  assert.equal(verdict, `accepted=${all} delivered=${all * TRANSPORTS.length} lost=0 repeated=0 reordered=0`);
 });
