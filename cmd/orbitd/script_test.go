@@ -128,7 +128,7 @@ type served struct {
 
 func controlDaemon(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
-		ts.Fatalf("usage: daemon start|clients|reload|send|stop|ended|kill")
+		ts.Fatalf("usage: daemon start|clients|sessions|reload|send|stop|ended|kill")
 	}
 	s := ts.Value("served").(*served)
 	switch args[0] {
@@ -136,6 +136,8 @@ func controlDaemon(ts *testscript.TestScript, neg bool, args []string) {
 		s.start(ts, append(args[1:], "orbitd.toml")[0])
 	case "clients":
 		s.ready(ts, `"connections":`+args[1]+`,`)
+	case "sessions":
+		s.ready(ts, `"sessions":`+args[1]+`,`)
 	case "reload":
 		outcomes := func() int { return strings.Count(ts.ReadFile("log"), "reloaded") }
 		before := outcomes()
