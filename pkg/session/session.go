@@ -127,6 +127,11 @@ func (s *Session) Selects(r Request) bool { return s.known && s.opensFor(r) && s
 // Conn returns the connection that the session has at the moment, or nil.
 func (s *Session) Conn() Conn { return s.conn }
 
+// Reading reports whether what a subscription lacks is just being read from the log.
+func (s *Session) Reading() bool {
+	return slices.ContainsFunc(s.subs, func(sub *subscription) bool { return sub.reading })
+}
+
 // SetWho changes who the client is. Subscriptions are not judged again; see Become.
 func (s *Session) SetWho(who *broker.Who) { s.who = who }
 

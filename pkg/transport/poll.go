@@ -80,12 +80,14 @@ func (h *hold) replayed(name channel.Name) {
 	}
 }
 
-// over reports whether the answer is complete: all commands are answered, and
-// there is something, or the time is over and nothing is being read.
+// over reports whether the answer is complete: all commands are answered, nothing is
+// being read, and there is something, or the time is over. What is being read is
+// waited for, because the next poll would ask for it anew: a client with one channel
+// that is read and others of which there is always something would never get it.
 func (d *down) over() bool {
 	h := d.hold
 	switch {
-	case !d.exchange.idle():
+	case !d.exchange.idle() || d.exchange.session != nil && d.exchange.session.Reading():
 		return false
 	case h.something:
 		return true

@@ -47,6 +47,28 @@ func TestLostAnswers(t *testing.T) {
 	}
 }
 
+// A poll whose commands begin subscriptions in the past is answered with what they
+// bring, and not before: the next poll would begin them anew.
+func TestAnswersBringWhatIsRead(t *testing.T) {
+	r := newRig(t, rigOptions{})
+	r.publish("/a/read", 1)
+	r.publish("/a/b", 2)
+	c, _ := r.on(way{PollPath, bare}, `"last":{"/a/b":0}`)
+	c.want(`{"ch":"/a/b","o":3,"p":0,"d":2}`)
+	c.want(`{"ch":"/a/b","at":3}`)
+	for range 5 {
+		subscribe := `{"id":2,"op":"subscribe","channel":"/a/read","after":0}`
+		answer, err := c.post(PollPath+"?wait=9", c.connect()+"\n"+subscribe)
+		must(t, err)
+		b, err := io.ReadAll(answer.Body)
+		must(t, err)
+		answer.Body.Close()
+		if !strings.Contains(string(b), `"ch":"/a/read","o":2,`) {
+			t.Fatalf("the answer lacks what was asked for: %s", b)
+		}
+	}
+}
+
 // Polls overlap at random, each with positions of its own. Whatever they are
 // answered is what follows these, without a hole; and those that get nothing were
 // ended by others.
