@@ -175,11 +175,11 @@ const words = { idle: 'not connected', connecting: 'connecting …', open: 'conn
 orbit.onstate = ({ channel, state = 'idle' }) => {
   if (channel) return;
   $('#state').dataset.state = state;
-  $('#state span').textContent = words[state];
+  $('#state span').textContent = orbit.transport ? `${words[state]}: ${orbit.transport}` : words[state];
 };
-orbit.onopen = ({ channel, user, resumed, offset }) => {
+orbit.onopen = ({ channel, user, resumed, offset, transport }) => {
   if (channel) log(`${channel} from #${offset}`);
-  else log(`connected as ${user ?? 'anonymous'}${resumed ? ', session resumed' : ''}`, 'good');
+  else log(`connected over ${transport} as ${user ?? 'anonymous'}${resumed ? ', session resumed' : ''}`, 'good');
   if (!channel) showUser(user);
 };
 orbit.onclose = ({ channel, code, message, retry }) => {
@@ -212,6 +212,12 @@ $('#login').addEventListener('submit', async event => {
   token = answer.token;
   form.reset();
   orbit.reconnect();
+});
+
+const every = orbit.transports;
+$('#transport').addEventListener('change', event => {
+  const { value } = /** @type {HTMLSelectElement} */ (event.target);
+  orbit.transports = every.filter(name => value === '' || name === value);
 });
 
 $('#curl').textContent = `curl ${location.origin}/v1/publish/chat/lobby \\\n  --json '{"text": "hi", "nick": "curl"}'`;
