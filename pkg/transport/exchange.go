@@ -61,7 +61,7 @@ type exchange struct {
 
 	busy   bool // a command is being carried out elsewhere
 	drains bool // the first line that waits does so for publishes
-	slowed bool // the first line that waits does so for the next tick
+	slowed bool // what waits does so for the next tick
 	closed bool
 }
 
@@ -229,6 +229,15 @@ func (x *exchange) admit(c *protocol.Command, line []byte) bool {
 func (x *exchange) admitControl() bool {
 	limits := &x.server().limits
 	return x.others.take(x.server().now(), limits.CommandRate, limits.CommandBurst)
+}
+
+// charge counts work that has been done as so many publishes. Beyond the rate,
+// what is behind it waits for the next tick.
+func (x *exchange) charge(publishes int) {
+	limits := &x.server().limits
+	if !x.publishes.takeMany(x.server().now(), limits.CommandRate, limits.CommandBurst, publishes) {
+		x.slowed = true
+	}
 }
 
 // tooFast refuses a command beyond the rate, and in the end the connection.

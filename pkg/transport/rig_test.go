@@ -87,6 +87,9 @@ type rigOptions struct {
 	engine  func(engine.Engine) engine.Engine // what the broker is given of it
 }
 
+// compressFrom is below the size of nearly all messages.
+const compressFrom = 64
+
 const openRules = "/** * *"
 
 func newRig(t testing.TB, o rigOptions) *rig {
@@ -124,7 +127,7 @@ func newRig(t testing.TB, o rigOptions) *rig {
 	})
 	must(t, err)
 	var front *httpserver.Server
-	r.server, err = New(Options{Broker: r.broker, Sessions: r.sessions, Loops: re.Loops(), Limits: o.limits, Gate: r.gate, Logger: log, Now: time.Now,
+	r.server, err = New(Options{Broker: r.broker, Sessions: r.sessions, Loops: re.Loops(), Limits: o.limits, Gate: r.gate, Logger: log, Now: time.Now, CompressFrom: compressFrom,
 		Idle: func(c *reactor.Conn) reactor.Handler { return front.Idle(c) }})
 	must(t, err)
 	stop := r.engine.Tail(h.Commit)

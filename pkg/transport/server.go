@@ -52,7 +52,8 @@ const (
 	maxRefusals    = 1000 // commands refused by the rate, until the connection ends
 )
 
-// Options are what a server is made of. All but Limits, Others and Idle are required.
+// Options are what a server is made of. All but Limits, Others, CompressFrom and
+// Idle are required.
 type Options struct {
 	Broker   *broker.Broker
 	Sessions *session.Manager
@@ -63,6 +64,9 @@ type Options struct {
 	Now      func() time.Time
 	// Others take WebSocket connections with other subprotocols, by their names.
 	Others map[string]func(*reactor.Conn, Handshake) reactor.Handler
+	// CompressFrom is from how many bytes on messages are compressed for WebSocket
+	// clients that agree on it. 0: none does.
+	CompressFrom int
 	// Idle returns the handler of a connection of HTTP/1.1 whose poll was answered,
 	// and which waits for its next request. Without one it is closed.
 	Idle func(*reactor.Conn) reactor.Handler
@@ -80,6 +84,9 @@ type Server struct {
 	others map[string]func(*reactor.Conn, Handshake) reactor.Handler
 	parts  []*part
 	open   atomic.Int64 // connections
+	// deflated is how messages are framed for those who have agreed on it; nil:
+	// nobody may.
+	deflated *deflatedFrames
 
 	sessions *session.Manager
 }
@@ -93,7 +100,8 @@ type part struct {
 	dirty    []client           // have something to send at the end of the turn
 	arena    []byte             // where objects are framed; only ever appended to
 	spare    [][][]byte         // slices for what a client is to be sent
-	drained  func(client)       // set by Drain, for those that come later
+	inflater inflater
+	drained  func(client) // set by Drain, for those that come later
 }
 
 // A client is a connection of the part, on any transport.
@@ -111,6 +119,9 @@ func New(o Options) (*Server, error) {
 	s := &Server{
 		broker: o.Broker, limits: o.Limits.withDefaults(), log: o.Logger, now: o.Now, idle: o.Idle, others: o.Others, gate: o.Gate, sessions: o.Sessions,
 		wire: protocol.Limits{MaxMessage: o.Broker.MaxMessage()},
+	}
+	if o.CompressFrom > 0 {
+		s.deflated = newDeflatedFrames(o.CompressFrom)
 	}
 	for i, sessions := range o.Sessions.Parts() {
 		p := &part{server: s, loop: o.Loops[i], sessions: sessions, streams: map[*down]struct{}{}}

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	coder "github.com/coder/websocket"
 	"github.com/gobwas/ws"
 	"github.com/gobwas/ws/wsutil"
 
@@ -32,13 +33,15 @@ type way struct {
 type carriage int
 
 const (
-	bare   carriage = iota
-	sealed          // TLS
-	second          // HTTP/2, which is with TLS
+	bare     carriage = iota
+	sealed            // TLS
+	second            // HTTP/2, which is with TLS
+	deflated          // permessage-deflate, by a client that nobody here wrote
+	deflatedSealed
 )
 
 func (w way) String() string {
-	return strings.TrimPrefix(w.transport, "/v1/") + [...]string{"", " over TLS", " over HTTP-2"}[w.over]
+	return strings.TrimPrefix(w.transport, "/v1/") + [...]string{"", " over TLS", " over HTTP-2", " with deflate", " with deflate over TLS"}[w.over]
 }
 
 // ways are all that there are. A WebSocket is not carried by HTTP/2.
@@ -46,6 +49,7 @@ var ways = []way{
 	{Path, bare}, {StreamPath, bare}, {SSEPath, bare}, {PollPath, bare},
 	{Path, sealed}, {StreamPath, sealed}, {SSEPath, sealed}, {PollPath, sealed},
 	{StreamPath, second}, {SSEPath, second}, {PollPath, second},
+	{Path, deflated}, {Path, deflatedSealed},
 }
 
 // A talk is a client's connection on any transport: it sends commands, and is sent
@@ -60,12 +64,13 @@ type talk struct {
 	end    context.CancelFunc
 	ctx    context.Context
 
-	conn  net.Conn // of a WebSocket
-	in    *bufio.Reader
-	body  io.ReadCloser // of stream and sse
-	queue []string      // objects that were not asked for yet
-	out   []string      // commands for the next poll
-	wait  int           // of polls
+	conn    net.Conn    // of a WebSocket
+	foreign *coder.Conn // instead of it, with permessage-deflate
+	in      *bufio.Reader
+	body    io.ReadCloser // of stream and sse
+	queue   []string      // objects that were not asked for yet
+	out     []string      // commands for the next poll
+	wait    int           // of polls
 
 	proof           []string
 	auth            string // fields of connect that every poll repeats
@@ -118,6 +123,9 @@ func (r *rig) talk(w way, dial dialer, header ...string) *talk {
 
 func (c *talk) close() {
 	c.end()
+	if c.foreign != nil {
+		_ = c.foreign.CloseNow()
+	}
 	if c.conn != nil {
 		c.conn.Close()
 	}
@@ -128,7 +136,7 @@ func (c *talk) close() {
 }
 
 func (c *talk) base() string {
-	if c.way.over == bare {
+	if c.way.over == bare || c.way.over == deflated {
 		return c.r.http
 	}
 	return c.r.https
@@ -139,6 +147,9 @@ func (c *talk) open(connect string) error {
 	c.noteConnect(connect)
 	switch c.way.transport {
 	case Path:
+		if c.way.over >= deflated {
+			return c.openDeflated(connect)
+		}
 		return c.openWebSocket(connect)
 	case PollPath:
 		c.out = append(c.out, connect)
@@ -181,6 +192,26 @@ func (c *talk) openWebSocket(connect string) error {
 	return wsutil.WriteClientText(conn, []byte(connect))
 }
 
+func (c *talk) openDeflated(connect string) error {
+	h := http.Header{}
+	for i := 0; i < len(c.header); i += 2 {
+		h.Set(c.header[i], c.header[i+1])
+	}
+	conn, answer, err := coder.Dial(c.ctx, c.base()+Path, &coder.DialOptions{
+		HTTPClient: c.client, HTTPHeader: h, Subprotocols: []string{Subprotocol},
+		CompressionMode: coder.CompressionNoContextTakeover, CompressionThreshold: 1,
+	})
+	if err != nil {
+		return err
+	}
+	if answer.Header.Get("Sec-WebSocket-Extensions") == "" {
+		return errors.New("the server does not compress")
+	}
+	conn.SetReadLimit(-1)
+	c.foreign = conn
+	return conn.Write(c.ctx, coder.MessageText, []byte(connect))
+}
+
 func (c *talk) post(path, body string, header ...string) (*http.Response, error) {
 	q, err := http.NewRequestWithContext(c.ctx, http.MethodPost, c.base()+path, strings.NewReader(body))
 	if err != nil {
@@ -211,6 +242,9 @@ func (c *talk) trySend(lines ...string) error {
 	body := strings.Join(lines, "\n")
 	switch c.way.transport {
 	case Path:
+		if c.foreign != nil {
+			return c.foreign.Write(c.ctx, coder.MessageText, []byte(body))
+		}
 		return wsutil.WriteClientText(c.conn, []byte(body))
 	case PollPath:
 		c.out = append(c.out, lines...)
@@ -240,10 +274,18 @@ func (c *talk) text() (string, error) {
 	return text, nil
 }
 
+func (c *talk) readText() (b []byte, err error) {
+	if c.foreign != nil {
+		_, b, err = c.foreign.Read(c.ctx)
+		return b, err
+	}
+	return wsutil.ReadServerText(readWriter{c.in, c.conn})
+}
+
 func (c *talk) more() error {
 	switch c.way.transport {
 	case Path:
-		b, err := wsutil.ReadServerText(readWriter{c.in, c.conn})
+		b, err := c.readText()
 		if err != nil {
 			return err
 		}

@@ -49,6 +49,7 @@ type handshake struct {
 	agreed       string // the one that is spoken
 	cookies      []string
 	forwarded    http.Header // what proxies say of the client
+	extensions   string      // those that are agreed on, if it is orbit.v1 that is spoken
 }
 
 // Upgrade answers a WebSocket handshake that came on conn: head is the whole
@@ -76,6 +77,7 @@ func (s *Server) Upgrade(conn *reactor.Conn, head []byte) (next reactor.Handler,
 		return other(conn, Handshake{answer.Bytes(), h.token(), page, h.source.Client}), true
 	}
 	w := p.newWebsocket(conn, h.token(), page, h.source.Client)
+	w.deflates = h.extensions != ""
 	w.send(answer.Bytes()) // in one write with the replies to what stands behind the handshake
 	return w, true
 }
@@ -123,7 +125,13 @@ func (h *handshake) upgrader() ws.Upgrader {
 			}
 			return nil
 		},
-		OnBeforeUpgrade: func() (ws.HandshakeHeader, error) { return nil, h.judge() },
+		Negotiate: h.extension,
+		OnBeforeUpgrade: func() (ws.HandshakeHeader, error) {
+			if err := h.judge(); err != nil {
+				return nil, err
+			}
+			return h.extensionHeader(), nil
+		},
 	}
 }
 

@@ -28,12 +28,14 @@ type websocket struct {
 	part     *part
 	exchange exchange
 
-	out     [][]byte // to be sent at the end of the turn; nil if there is nothing
-	dirty   bool     // stands in part.dirty
-	blocked bool     // the socket has not taken everything
-	pinged  bool     // and nothing has come since
-	held    int64    // when commands were last held up, Unix nanoseconds: silence before it is ours
-	partial *partial // nil but while a message is incomplete
+	out      [][]byte // to be sent at the end of the turn; nil if there is nothing
+	dirty    bool     // stands in part.dirty
+	blocked  bool     // the socket has not taken everything
+	pinged   bool     // and nothing has come since
+	deflates bool     // permessage-deflate was agreed on
+	yields   bool     // reads no more in this turn
+	held     int64    // when commands were last held up, Unix nanoseconds: silence before it is ours
+	partial  *partial // nil but while a message is incomplete
 }
 
 // A partial is a message that is not all there.
@@ -43,6 +45,7 @@ type partial struct {
 	taken     int  // bytes of the current frame
 	missing   int  // and those still to come
 	final     bool // the current frame is the message's last
+	deflated  bool
 	fragments int
 	since     time.Time
 }
@@ -69,7 +72,7 @@ type violation struct {
 // Data reads frames for as long as the exchange takes commands.
 func (w *websocket) Data(_ *reactor.Conn, b []byte) (consumed int) {
 	w.pinged = false
-	for !w.exchange.closed && !w.exchange.waits() {
+	for !w.exchange.closed && !w.exchange.waits() && !w.yields {
 		n, wrong := w.read(b[consumed:])
 		if wrong != nil {
 			w.end(*wrong)
@@ -84,6 +87,9 @@ func (w *websocket) Data(_ *reactor.Conn, b []byte) (consumed int) {
 		return len(b)
 	case w.exchange.waits():
 		w.conn.PauseRead()
+	case w.yields:
+		w.conn.PauseRead()
+		w.markDirty()
 	}
 	return consumed
 }
@@ -128,19 +134,29 @@ func (w *websocket) check(h ws.Header) *violation {
 		state = state.Set(ws.StateFragmented)
 		held = len(w.partial.data)
 	}
+	if w.deflates && h.Rsv1() && h.OpCode.IsData() && h.OpCode != ws.OpContinuation {
+		h.Rsv = ws.Rsv(false, h.Rsv2(), h.Rsv3()) // the one place where it may be set (RFC 7692, section 6)
+	}
 	if err := ws.CheckHeader(h, state); err != nil {
 		return &violation{ws.StatusProtocolError, err.Error()}
 	}
-	limit := int64(w.part.server.wire.MaxMessage + protocol.CommandOverhead)
+	limit := w.part.server.maxText()
 	switch {
 	case h.OpCode == ws.OpBinary:
 		return &violation{ws.StatusUnsupportedData, "orbit.v1 is text; send text messages"}
-	case h.Length < 0 || h.Length > limit-int64(held):
-		return &violation{ws.StatusMessageTooBig, fmt.Sprintf("a message may have %d bytes (session.max_message and %d)", limit, protocol.CommandOverhead)}
+	case h.Length < 0 || h.Length > int64(limit-held):
+		return tooBig(limit)
 	case w.partial != nil && w.partial.fragments >= maxFragments:
 		return &violation{ws.StatusPolicyViolation, fmt.Sprintf("a message may have %d fragments", maxFragments)}
 	}
 	return nil
+}
+
+// maxText is how long a message may be, compressed or not.
+func (s *Server) maxText() int { return s.wire.MaxMessage + protocol.CommandOverhead }
+
+func tooBig(limit int) *violation {
+	return &violation{ws.StatusMessageTooBig, fmt.Sprintf("a message may have %d bytes (session.max_message and %d)", limit, protocol.CommandOverhead)}
 }
 
 // frame takes a frame that is all there, unmasked.
@@ -158,7 +174,7 @@ func (w *websocket) frame(h ws.Header, payload []byte) *violation {
 		return w.peerCloses(payload)
 	}
 	if w.partial == nil && h.Fin {
-		return w.text(payload)
+		return w.message(payload, h.Rsv1())
 	}
 	w.begin(h)
 	w.partial.missing = 0
@@ -169,7 +185,7 @@ func (w *websocket) frame(h ws.Header, payload []byte) *violation {
 // begin starts a frame of a message that is not all there.
 func (w *websocket) begin(h ws.Header) {
 	if w.partial == nil {
-		w.partial = &partial{since: w.part.server.now()}
+		w.partial = &partial{since: w.part.server.now(), deflated: h.Rsv1()}
 	}
 	p := w.partial
 	p.mask, p.taken, p.missing, p.final = h.Mask, 0, int(h.Length), h.Fin
@@ -196,7 +212,14 @@ func (w *websocket) complete() *violation {
 		return nil
 	}
 	w.partial = nil
-	return w.text(p.data)
+	return w.message(p.data, p.deflated)
+}
+
+func (w *websocket) message(payload []byte, deflated bool) *violation {
+	if deflated {
+		return w.inflated(payload)
+	}
+	return w.text(payload)
 }
 
 func (w *websocket) text(payload []byte) *violation {
@@ -285,16 +308,27 @@ func (w *websocket) send(b []byte) {
 		w.out = w.part.takeSpare()
 	}
 	w.out = append(w.out, b)
+	w.markDirty()
+}
+
+func (w *websocket) markDirty() {
 	if !w.dirty {
 		w.dirty = true
 		w.part.dirty = append(w.part.dirty, w)
 	}
 }
 
-// turnEnds sends all that was queued in this turn.
+// turnEnds sends all that was queued in this turn, and goes on in the next with
+// what was too much for it.
 func (w *websocket) turnEnds() {
 	w.dirty = false
 	w.flush()
+	if w.yields {
+		w.yields = false
+		if !w.exchange.closed && !w.exchange.waits() {
+			w.resume()
+		}
+	}
 }
 
 func (w *websocket) flush() {
@@ -338,7 +372,12 @@ func (w *websocket) move(to *part, then func()) {
 // The connection of the session.
 
 // Format returns text frames.
-func (w *websocket) Format() hub.Format { return textFrames{} }
+func (w *websocket) Format() hub.Format {
+	if w.deflates {
+		return w.part.server.deflated
+	}
+	return textFrames{}
+}
 
 // Frames queues frames that are shared with other connections.
 func (w *websocket) Frames(b []byte) { w.send(b) }
