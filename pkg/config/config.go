@@ -55,6 +55,7 @@ type Server struct {
 	Hosts                      []string // such as "push.example.org"; none: any
 	Origins                    []string // such as "https://www.example.org"
 	TrustedProxies             []netip.Prefix
+	Compression                int64 // messages are compressed from this size on; 0: none
 }
 
 // TLS names certificate files; all are empty or checked to be readable, and the

@@ -115,6 +115,9 @@ func TestDefaults(t *testing.T) {
 	if c.Server.HTTP != "127.0.0.1:8080" || c.Server.HTTPS != "" || c.Server.Control != "/run/orbitd/control.sock" {
 		t.Errorf("server %+v", c.Server)
 	}
+	if c.Server.Compression != 1024 || parse(t, "[server]\ncompression = \"off\"").Server.Compression != 0 || parse(t, "[server]\ncompression = \"4KiB\"").Server.Compression != 4096 {
+		t.Errorf("compression from %d bytes on", c.Server.Compression)
+	}
 	if e := c.Engine; e.Type != config.LocalEngine || e.Path != config.DefaultStateDirectory || e.KeyWindow != 24*time.Hour || e.Retain.Age != 7*24*time.Hour {
 		t.Errorf("engine %+v", e)
 	}

@@ -33,6 +33,7 @@ func readServer(t *table) Server {
 		Ops:            t.address("ops", defaultOps),
 		Control:        t.doc.absolute(t.text("control", DefaultControl, DefaultControl)),
 		TrustedProxies: t.prefixes("trusted_proxies"),
+		Compression:    t.sizeOrOff("compression", kib, 64, maxMessage),
 	}
 	s.Hosts = t.hosts("hosts")
 	s.Origins, _ = t.origins("origins")

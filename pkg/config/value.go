@@ -151,6 +151,24 @@ func (t *table) size(key string, fallback, least, most int64) int64 {
 	return n
 }
 
+// sizeOrOff reads a size, or "off", which is 0.
+func (t *table) sizeOrOff(key string, fallback, least, most int64) int64 {
+	v, ok := t.get(key)
+	switch {
+	case !ok:
+		return fallback
+	case v == "off":
+		return 0
+	}
+	s, _ := v.(string)
+	n, ok := parseSize(s)
+	if !ok || n < least || n > most {
+		t.fail(key, fmt.Sprintf(`write a size from %q to %q, or "off"`, formatSize(least), formatSize(most)), "want a size, not %s", kindOf(v))
+		return fallback
+	}
+	return n
+}
+
 type unit struct {
 	name string
 	size int64

@@ -219,7 +219,8 @@ func (d *Daemon) startSessions(c *config.Config, version string) (err error) {
 	d.transport, err = transport.New(transport.Options{
 		Broker: d.broker, Sessions: d.sessions, Loops: loops, Limits: transportLimits(c.Session),
 		Gate: d.gate, Others: overWebSocket(d.stomp), Logger: d.log, Now: d.now,
-		Idle: func(c *reactor.Conn) reactor.Handler { return d.front.Idle(c) },
+		CompressFrom: int(c.Server.Compression),
+		Idle:         func(c *reactor.Conn) reactor.Handler { return d.front.Idle(c) },
 	})
 	if err != nil {
 		return err
