@@ -3,6 +3,7 @@ package transport
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -14,6 +15,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/gobwas/ws"
 
 	"github.com/orbitd/orbitd/pkg/protocol"
 	"github.com/orbitd/orbitd/pkg/session"
@@ -208,26 +211,35 @@ func TestConnectionServesOn(t *testing.T) {
 	}
 }
 
-// What is held costs no goroutine, and is answered all the same.
+// What is held costs no goroutine, on any transport, with TLS or without, and is
+// answered all the same.
 func TestHeldIsParked(t *testing.T) {
-	const each = 200
+	const each = 50
 	r := newRig(t, rigOptions{})
 	r.publish("/a/b", 0)
 	before := runtime.NumGoroutine()
+	epoch := r.engine.Status().Epoch.String()
+	text := `{"id":1,"op":"connect","epoch":"` + epoch + `","last":{"/a/b":2}}`
+	requests := []string{
+		"GET " + SSEPath + "?channel=/a/b&after=" + epoch + "-2 HTTP/1.1\r\nHost: x\r\n\r\n",
+		plain + string(ws.MustCompileFrame(ws.MaskFrame(ws.NewTextFrame([]byte(text))))),
+	}
+	for _, path := range []string{PollPath + "?wait=55", StreamPath, SSEPath} {
+		requests = append(requests, fmt.Sprintf("POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", path, len(text), text))
+	}
 	var conns []net.Conn
 	for range each {
-		for _, path := range []string{PollPath + "?wait=55", StreamPath, SSEPath} {
-			conn, err := net.Dial("tcp", strings.TrimPrefix(r.http, "http://"))
-			must(t, err)
-			defer conn.Close()
-			text := `{"id":1,"op":"connect","epoch":"` + r.engine.Status().Epoch.String() + `","last":{"/a/b":2}}`
-			_, err = fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", path, len(text), text)
-			must(t, err)
-			must(t, conn.SetDeadline(time.Now().Add(patience)))
-			conns = append(conns, conn)
+		for _, request := range requests {
+			for _, sealed := range []bool{false, true} {
+				conn := r.raw(sealed)
+				defer conn.Close()
+				_, err := io.WriteString(conn, request)
+				must(t, err)
+				conns = append(conns, conn)
+			}
 		}
 	}
-	r.connected(3 * each)
+	r.connected(len(conns))
 	deadline := time.Now().Add(patience)
 	for runtime.NumGoroutine() > before+10 {
 		if time.Now().After(deadline) {
@@ -237,11 +249,25 @@ func TestHeldIsParked(t *testing.T) {
 	}
 	r.publish("/a/b", "all")
 	for _, conn := range conns {
-		in := bufio.NewScanner(conn)
-		for in.Scan() && !strings.Contains(in.Text(), `"d":"all"`) {
+		seen := ""
+		for b := make([]byte, 4096); !strings.Contains(seen, `"d":"all"`); {
+			n, err := conn.Read(b)
+			must(t, err)
+			seen += string(b[:n])
 		}
-		must(t, in.Err())
 	}
+}
+
+// raw is a connection of HTTP/1.1, with TLS or without.
+func (r *rig) raw(sealed bool) (conn net.Conn) {
+	r.t.Helper()
+	conn, err := net.Dial("tcp", strings.TrimPrefix(r.http, "http://"))
+	if sealed {
+		conn, err = tls.Dial("tcp", strings.TrimPrefix(r.https, "https://"), &tls.Config{InsecureSkipVerify: true})
+	}
+	must(r.t, err)
+	must(r.t, conn.SetDeadline(time.Now().Add(patience)))
+	return conn
 }
 
 // A poll ends when its time is over, and a client that goes away leaves nothing.

@@ -26,12 +26,15 @@ const eventStream = "text/event-stream"
 // ids are the server's own: so an object is one event, whatever is in it.
 type events struct{ epoch message.Epoch }
 
-// Append appends m as an event.
+// Append appends m as an event. The id stands behind the data: a browser takes it
+// with the event, but fetch-event-source as soon as it has the line, and would lose
+// the message if the connection were cut in the data behind it.
 func (e events) Append(dst []byte, m *message.Message, redelivered bool) []byte {
-	dst = appendID(dst, message.Position{Epoch: e.epoch, Offset: m.Offset})
 	dst = append(dst, "data: "...)
 	dst = protocol.AppendMessage(dst, m, redelivered)
-	return append(dst, "\n\n"...)
+	dst = append(dst, '\n')
+	dst = appendID(dst, message.Position{Epoch: e.epoch, Offset: m.Offset})
+	return append(dst, '\n')
 }
 
 func (e events) format() hub.Format { return e }

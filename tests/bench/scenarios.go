@@ -125,6 +125,9 @@ func storing(b *bench) []scenario {
 		name: "engine alone, 1024 publishers", orbitd: engineAlone(1024, b.seconds(3)),
 		rows: []row{{What: storedRate, Unit: "/s", More: true}},
 	}, {
+		name: "start with nothing stored", orbitd: startWith(0),
+		rows: []row{{What: untilReady, Unit: "s"}, {What: residentAfter, Unit: "MB", Limit: 20}},
+	}, {
 		name: fmt.Sprintf("start with %d stored messages", stored), orbitd: startWith(stored),
 		rows: []row{{What: untilReady, Unit: "s"}, {What: residentAfter, Unit: "MB"}},
 	}}

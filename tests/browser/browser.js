@@ -57,7 +57,7 @@ export async function openBrowser(t, name) {
 }
 
 /** What a browser says of a connection that it does not get is no mistake of the page. */
-const network = /ERR_|WebSocket connection to|NetworkError|can.t establish a connection|was interrupted while the page/;
+const network = /ERR_|CORS request did not succeed|WebSocket connection to|NetworkError|can.t establish a connection|was interrupted while the page/;
 
 /**
  * A page whose mistakes fail the test: they are in `page.mistakes`.

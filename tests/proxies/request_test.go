@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -160,6 +162,41 @@ func TestLargestBatchBehindProxies(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A proxy that buffers holds a stream's answer back until it is complete. It is whole
+// then; but polls have brought everything long before.
+func TestHeldBack(t *testing.T) {
+	s := open(t)
+	var by scene.Door
+	for _, x := range s.sites {
+		if x.buffers {
+			by = x.door()
+		}
+	}
+	const connect = `{"id":1,"op":"connect","last":{"/kill/a":0}}`
+	var streams sync.WaitGroup
+	var stopped atomic.Bool
+	for _, path := range []string{"/v1/stream", "/v1/sse"} {
+		streams.Go(func() {
+			status, _, text := ask(t, by, "POST", path, connect+"\n"+`{"id":2,"op":"publish","channel":"/kill/b","data":"served"}`)
+			if status != http.StatusOK || !strings.Contains(text, `"d":"held"`) || !strings.Contains(text, `"bye"`) || !stopped.Load() {
+				t.Errorf("%s: %d %s, before the end: %v", path, status, text, !stopped.Load())
+			}
+		})
+	}
+	ask(t, by, "POST", "/v1/publish/kill/a", `"held"`)
+	if _, _, text := ask(t, by, "POST", "/v1/poll", connect); !strings.Contains(text, `"d":"held"`) {
+		t.Errorf("polled: %s", text)
+	}
+	direct := scene.Door{URL: s.daemon.URL()}
+	for served := 0; served < 2; {
+		_, _, text := ask(t, direct, "GET", "/v1/history/kill/b", "")
+		served = strings.Count(text, `"served"`)
+	}
+	stopped.Store(true)
+	s.daemon.Stop()
+	streams.Wait()
 }
 
 var idle = flag.Bool("idle", false, "let streams be silent for longer than any proxy waits by default")
