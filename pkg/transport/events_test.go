@@ -3,6 +3,7 @@ package transport
 import (
 	"bufio"
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -19,14 +20,15 @@ import (
 // server gives it and none of its own.
 func TestNothingCanBeInjected(t *testing.T) {
 	shape := events{message.Epoch(0x9f86d081884c7d65)}
-	check := func(name, by, ct, hn, hv, text string, data []byte, offset uint32, json bool) bool {
+	check := func(name, by, ct, hn, hv, text string, data []byte, offset uint32, asJSON bool) bool {
 		m := message.Message{
 			Channel: channel.Name(name), Publisher: by, Headers: []message.Header{{Name: hn, Value: hv}},
 			Data: data, ContentType: ct + "x", Offset: message.Offset(offset),
 		}
-		if json {
+		if asJSON {
 			m.ContentType = ""
-			m.Data = append(append([]byte(`{"a":`), data...), '}')
+			value, _ := json.Marshal(string(data))                                      // cannot fail
+			m.Data = slices.Concat([]byte("{\r\"a\":\n\n"), value, []byte("\r\n\r\n}")) // as a publisher may write it
 		}
 		e := &message.Error{Code: message.Code(by), Text: text}
 		stream := shape.Append(nil, &m, false)
