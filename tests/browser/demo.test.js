@@ -107,7 +107,7 @@ inEach('two pages of the demo chat across a killed daemon', { timeout: 180_000 }
     await say(ben, '/chat/lobby', `Read over ${transport}`);
     await see(ann, '/chat/lobby', `Read over ${transport}`);
     await submit(ann, '/chat/lobby', `Said over ${transport}`);
-    await see(ben, '/chat/lobby', `Said over ${transport}`);
+    for (const page of [ann, ben]) await see(page, '/chat/lobby', `Said over ${transport}`);
   }
 
   const shown = await offsets(ann, '/chat/lobby');
