@@ -17,11 +17,15 @@ func run(t *testing.T, name string, args ...string) string {
 	return string(out)
 }
 
-// needs skips a test where a program cannot be run; tests/run installs them all.
+// needs skips a test where a program cannot be run, but fails it where all is to be
+// tested: tests/run installs what it needs.
 func needs(t *testing.T, name string, args ...string) {
 	t.Helper()
-	if exec.CommandContext(t.Context(), name, args...).Run() != nil {
+	switch err := exec.CommandContext(t.Context(), name, args...).Run(); {
+	case err != nil && testing.Short():
 		t.Skipf("no %s here that runs %q; tests/run installs it", name, args)
+	case err != nil:
+		t.Fatalf("no %s here that runs %q; tests/run installs it", name, args)
 	}
 }
 
