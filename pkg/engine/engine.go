@@ -30,9 +30,10 @@ import (
 //     had happened.
 //  7. Errors are *message.Error, and definite (never stored) but for
 //     message.Unknown: the retry with the same key settles which.
-//  8. The messages of one Submit are stored all or none, also across a crash.
-//  9. What SaveSession and DropSession were given survives a crash once done was
-//     called.
+//  8. The messages of one Submit are stored all or none, also across a crash; with
+//     SubmitSaving, its sessions with them.
+//  9. What SaveSession, SubmitSaving and DropSession were given survives a crash once
+//     done was called.
 type Engine interface {
 	// Submit asks for msgs to be stored as one atomic unit, on behalf of each
 	// message's Publisher. It does not block and does not keep msgs' backing
@@ -48,6 +49,11 @@ type Engine interface {
 	// failed while these were being written), message.TooLarge. Error.Index says
 	// which message was refused.
 	Submit(msgs []message.Message, done func([]Receipt, error))
+
+	// SubmitSaving is Submit that also stores sessions, as SaveSession does: all the
+	// messages and all the sessions, or nothing. Where every message is stored
+	// already, by its key, the sessions still are.
+	SubmitSaving(msgs []message.Message, sessions []Session, done func([]Receipt, error))
 
 	// Read returns the messages of channels after a position, in offset order,
 	// and what can no longer be read in between. It may block on the disk.

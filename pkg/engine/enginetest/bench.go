@@ -39,10 +39,12 @@ type bench struct {
 	maybe  []*submission // answered with Unknown, or not before the power went
 }
 
-// A submission is one Submit and its answer, which is there once answered is
-// closed.
+// A submission is one Submit, or SubmitSaving, and its answer, which is there once
+// answered is closed.
 type submission struct {
 	msgs     []message.Message
+	saves    []saved // what becomes of sessions with it
+	found    bool    // answered with Unknown, its messages turned out to be stored
 	clock    int64
 	answered chan struct{}
 	receipts []engine.Receipt
@@ -131,20 +133,35 @@ func (b *bench) close() error {
 }
 
 // send submits msgs and does not wait.
-func (b *bench) send(msgs ...message.Message) *submission {
+func (b *bench) send(msgs ...message.Message) *submission { return b.sendSaving(nil, msgs...) }
+
+// sendSaving submits msgs, and sessions if there are any, and does not wait.
+func (b *bench) sendSaving(sessions []engine.Session, msgs ...message.Message) *submission {
 	s := &submission{msgs: msgs, clock: b.clock.Load(), answered: make(chan struct{})}
 	for _, m := range msgs {
 		b.notef("submit of %d: %s", len(msgs), describe(m))
 	}
-	array := slices.Clone(msgs)
-	b.engine.Submit(array, func(receipts []engine.Receipt, err error) {
+	done := func(receipts []engine.Receipt, err error) {
 		if s.calls.Add(1) > 1 {
 			b.twice.Store(true)
 			return
 		}
 		s.receipts, s.err = receipts, err
 		close(s.answered)
-	})
+	}
+	array := slices.Clone(msgs)
+	if sessions == nil {
+		b.engine.Submit(array, done)
+	} else {
+		own := make([]engine.Session, len(sessions))
+		for i, v := range sessions {
+			b.notef("saving session %+v", v)
+			own[i] = cloneSession(v)
+			s.saves = append(s.saves, saved{v.Key, b.ledger.saved(v)})
+		}
+		b.engine.SubmitSaving(array, own, done)
+		clear(own)
+	}
 	clear(array) // the engine must not keep it
 	return s
 }
@@ -201,8 +218,10 @@ func (b *bench) judge(s *submission, shown map[message.Offset]message.Message) {
 		if b.ledger.visible > before && slices.ContainsFunc(s.msgs, func(m message.Message) bool { return !b.rules[m.Channel].Memory && b.new(m, before) }) {
 			b.ledger.committed()
 		}
+		b.ledger.savedWith(s)
 	case code == message.Unknown && b.faulty:
 		b.maybe = append(b.maybe, s)
+		b.ledger.maybeSavedWith(s)
 	case code == message.Unavailable && b.faulty:
 	default:
 		b.check(b.ledger.refused(s.msgs, s.err))
@@ -252,6 +271,11 @@ func (b *bench) reopen(last message.Offset) {
 	b.settle(nil) // what the tail was given last counts as well
 	b.open()
 	b.match(b.unheard(), b.maybe, false)
+	for _, s := range b.maybe {
+		if !s.found && len(b.parts(s, false)) > 0 {
+			b.ledger.notSavedWith(s)
+		}
+	}
 	b.maybe = nil
 	b.ledger.end(max(last, b.ledger.visible))
 	b.begin()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -36,6 +37,7 @@ type buggyWorld struct {
 type plant struct {
 	rule    func(engine.Rule) engine.Rule
 	submit  func(p planted, msgs []message.Message, done func([]engine.Receipt, error))
+	saving  func(p planted, msgs []message.Message, sessions []engine.Session, done func([]engine.Receipt, error))
 	read    func(p planted, names []channel.Name, after message.Position, limit engine.Limit) (engine.Batch, error)
 	history func(engine.Batch) engine.Batch
 	tip     func(engine.Tip) engine.Tip
@@ -85,6 +87,14 @@ func (p planted) Submit(msgs []message.Message, done func([]engine.Receipt, erro
 		return
 	}
 	p.world.submit(p, append([]message.Message(nil), msgs...), done)
+}
+
+func (p planted) SubmitSaving(msgs []message.Message, sessions []engine.Session, done func([]engine.Receipt, error)) {
+	if p.world.saving == nil {
+		p.Engine.SubmitSaving(msgs, sessions, done)
+		return
+	}
+	p.world.saving(p, slices.Clone(msgs), slices.Clone(sessions), done)
 }
 
 func (p planted) Read(ctx context.Context, names []channel.Name, after message.Position, limit engine.Limit) (engine.Batch, error) {
@@ -327,6 +337,30 @@ func plants() map[string]plant {
 				return
 			}
 			p.Engine.SaveSession(s, done)
+		}},
+		"loses what is saved with messages": {saving: func(p planted, msgs []message.Message, _ []engine.Session, done func([]engine.Receipt, error)) {
+			p.Engine.Submit(msgs, done)
+		}},
+		"saves beside refused messages": {saving: func(p planted, msgs []message.Message, sessions []engine.Session, done func([]engine.Receipt, error)) {
+			p.Engine.Submit(msgs, func(r []engine.Receipt, err error) {
+				p.Engine.SubmitSaving(nil, sessions, func([]engine.Receipt, error) { done(r, err) })
+			})
+		}},
+		"saves behind the messages": {saving: func(p planted, msgs []message.Message, sessions []engine.Session, done func([]engine.Receipt, error)) {
+			p.Engine.Submit(msgs, func(r []engine.Receipt, err error) {
+				time.AfterFunc(100*time.Microsecond, func() {
+					p.world.mu.Lock()
+					if p.world.crashed {
+						err = message.Errorf(message.Unknown, "the power went")
+					}
+					p.world.mu.Unlock()
+					if err != nil {
+						done(nil, err)
+						return
+					}
+					p.Engine.SubmitSaving(nil, sessions, func([]engine.Receipt, error) { done(r, nil) })
+				})
+			})
 		}},
 		"does not drop": {drop: func(p planted, _ engine.SessionKey, done func(error)) {
 			p.Engine.Submit(nil, func([]engine.Receipt, error) { done(nil) })

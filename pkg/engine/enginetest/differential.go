@@ -64,6 +64,7 @@ func (g *generator) step() {
 		{6, func() { g.history(g.name(), g.offset(), g.limit()) }},
 		{4, func() { g.tip(g.name()) }},
 		{4, g.save},
+		{4, g.publishSaving},
 		{1, func() { g.settleSaves([]*saving{g.dropSession(g.key())}) }},
 		{6, func() { g.move(g.moves()...) }},
 		{4, func() { g.session(g.key()) }},
@@ -264,7 +265,11 @@ func (g *generator) crashAnywhere() {
 		g.setRules(g.wideRules()) // else what the crash kept could be hidden
 		g.move(g.moves()...)
 		for range g.rng.IntN(6) {
-			sent = append(sent, g.send(g.news()...))
+			if g.chance(30) {
+				sent = append(sent, g.sendSaving(g.newSessions(), g.news()...))
+			} else {
+				sent = append(sent, g.send(g.news()...))
+			}
 		}
 		if g.chance(50) {
 			saves = append(saves, g.saveSession(g.newSession()))

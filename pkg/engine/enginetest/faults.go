@@ -65,6 +65,7 @@ func (b *bench) work(name string) {
 		b.publish(one(text(logA, fmt.Sprint(name, i))), []message.Message{text(logB, fmt.Sprint(name, i)), text(ringA, fmt.Sprint(name, i)), text(logA, fmt.Sprint(name, i, "+"))})
 		b.publish(one(key)) // the first attempt or a retry, after whatever answer
 		b.settleSaves([]*saving{b.saveSession(b.workSession(i))})
+		b.settle([]*submission{b.sendSaving([]engine.Session{b.workSession(i + 1)}, withKey(text(logB, name+" saving"), name+" saving"))})
 		b.move(engine.CursorMove{Key: sessionKey(0), Channel: logA, Cursor: engine.Cursor{Position: message.Position{Epoch: b.ledger.epoch(), Offset: b.ledger.visible}}})
 		b.tick(100 * time.Millisecond)
 		b.audit() // what was accepted stays readable

@@ -33,6 +33,7 @@ func invariants() []invariant {
 		{"5_cursors_never_backwards", cursorsForward},
 		{"7_errors_are_definite", definiteErrors},
 		{"8_all_or_none", allOrNone},
+		{"8_all_or_none_with_sessions", allOrNoneSaving},
 		{"9_sessions_survive_a_crash", sessionsSurvive},
 		{"quotas", quotas},
 		{"tail_before_done", tailBeforeDone},
@@ -348,21 +349,6 @@ func definiteErrors(t T, world World) {
 	b.publish([]message.Message{next, after})
 	b.publish(nil)
 	b.crash(newRand(), nil, nil)
-	b.finish()
-}
-
-func allOrNone(t T, world World) {
-	b := plain(t, world)
-	rng := newRand()
-	b.publish(one(withKey(text(logA, "1"), "k")))
-	b.publish([]message.Message{text(logA, "not"), text(logB, "not"), withKey(text(logA, "conflict"), "k")})
-	for i := range 25 {
-		var sent []*submission
-		for j := range 3 {
-			sent = append(sent, b.send(text(logA, fmt.Sprint(i, j, "a")), text(logB, fmt.Sprint(i, j, "b")), text(ringA, fmt.Sprint(i, j, "r")), text(logA, fmt.Sprint(i, j, "c"))))
-		}
-		b.crash(rng, sent, nil)
-	}
 	b.finish()
 }
 

@@ -21,6 +21,25 @@ func (g *generator) save() {
 	g.settleSaves([]*saving{g.saveSession(g.newSession())})
 }
 
+// publishSaving submits messages with a session or two, in several Submits at once.
+func (g *generator) publishSaving() {
+	g.t.Helper()
+	var sent []*submission
+	for range 1 + g.rng.IntN(3) {
+		sent = append(sent, g.sendSaving(g.newSessions(), g.messages(g.rng.IntN(4))...))
+	}
+	g.settle(sent)
+}
+
+// newSessions returns some of different keys.
+func (g *generator) newSessions() []engine.Session {
+	sessions := []engine.Session{g.newSession()}
+	if other := g.newSession(); other.Key != sessions[0].Key {
+		sessions = append(sessions, other)
+	}
+	return sessions
+}
+
 // newSession returns a session with subscriptions somewhere in the past.
 func (g *generator) newSession() engine.Session {
 	g.serial++

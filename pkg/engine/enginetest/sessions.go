@@ -32,6 +32,46 @@ func (l *ledger) saved(s engine.Session) *stored {
 	return &stored{versions: []version{{s, l.latest}}}
 }
 
+// A saved session is what becomes of one with a submission.
+type saved struct {
+	key   engine.SessionKey
+	after *stored
+}
+
+// savedWith enters the sessions of a submission that is stored.
+func (l *ledger) savedWith(s *submission) {
+	for _, v := range s.saves {
+		unsaved := l.unsaved[v.key]
+		if i := slices.Index(unsaved, v.after); i >= 0 && i+1 < len(unsaved) {
+			l.unsaved[v.key] = unsaved[i+1:] // was asked for after it
+		} else {
+			delete(l.unsaved, v.key)
+		}
+		l.sessions[v.key] = v.after
+	}
+	if len(s.saves) > 0 {
+		l.committed()
+	}
+}
+
+// maybeSavedWith enters the sessions of a submission that may be stored, if it is
+// not known by now.
+func (l *ledger) maybeSavedWith(s *submission) {
+	for _, v := range s.saves {
+		if !s.found {
+			l.unsaved[v.key] = append(l.unsaved[v.key], v.after)
+		}
+	}
+}
+
+// notSavedWith takes out the sessions of a submission whose messages are not
+// stored.
+func (l *ledger) notSavedWith(s *submission) {
+	for _, v := range s.saves {
+		l.unsaved[v.key] = slices.DeleteFunc(l.unsaved[v.key], func(o *stored) bool { return o == v.after })
+	}
+}
+
 // move enters a cursor move.
 func (l *ledger) move(m engine.CursorMove) {
 	s := l.sessions[m.Key]

@@ -156,6 +156,8 @@ func (b *bench) match(found []message.Message, unsettled []*submission, memory b
 			b.check(b.ledger.place(m, found[j], unsettled[i].clock))
 		}
 		found = found[len(parts):]
+		unsettled[i].found = true
+		b.ledger.savedWith(unsettled[i])
 	}
 }
 

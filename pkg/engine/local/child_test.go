@@ -40,6 +40,7 @@ type request struct {
 	After    message.Position
 	Limit    engine.Limit
 	Session  engine.Session
+	Sessions []engine.Session
 	Moves    []engine.CursorMove
 }
 
@@ -131,7 +132,7 @@ func (c *child) do(r *request) {
 		if c.calls.Add(1)%8 == 0 { // do what is done every second more often
 			_ = e.queue.put(op{call: e.tickNow})
 		}
-		e.Submit(r.Messages, func(receipts []engine.Receipt, err error) {
+		e.SubmitSaving(r.Messages, r.Sessions, func(receipts []engine.Receipt, err error) {
 			c.answer(response{ID: r.ID, Receipts: receipts, Err: wire(err)})
 		})
 		return

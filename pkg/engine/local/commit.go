@@ -102,7 +102,7 @@ func (c *commit) expect(ops []op) {
 	c.messages, c.receipts = make([]message.Message, 0, n), make([]engine.Receipt, 0, n)
 }
 
-// stageSubmit gives offsets to the messages of s, all or none.
+// stageSubmit gives offsets to the messages of s, all or none, and adds its sessions.
 func (e *Engine) stageSubmit(c *commit, s *submit) {
 	refused := e.judge(c, s)
 	if refused != nil {
@@ -113,8 +113,12 @@ func (e *Engine) stageSubmit(c *commit, s *submit) {
 	for i := range s.msgs {
 		c.receipts = append(c.receipts, e.stageMessage(c, s, i))
 	}
+	for i := range s.sessions {
+		e.stageSession(c, s.sessions[i])
+	}
 	receipts := c.receipts[begin:len(c.receipts):len(c.receipts)]
-	c.answers = append(c.answers, answer{submit: s, receipts: receipts, settled: e.settled(c, receipts)})
+	settled := len(s.sessions) == 0 && e.settled(c, receipts)
+	c.answers = append(c.answers, answer{submit: s, receipts: receipts, settled: settled})
 }
 
 // judge says why s is refused, nil if it is not. It changes nothing.
@@ -124,6 +128,9 @@ func (e *Engine) judge(c *commit, s *submit) *message.Error {
 			err.Index = i
 			return err
 		}
+	}
+	if err := e.refusing.Load(); err != nil && e.seq.held != nil && len(s.sessions) > 0 {
+		return err
 	}
 	if e.onlyDuplicates(s) {
 		return nil

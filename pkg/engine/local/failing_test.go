@@ -40,8 +40,17 @@ func TestFailedSyncIsNeverAcknowledged(t *testing.T) {
 			t.Error("the status does not say that publishes are refused")
 		}
 	}
+	if _, err := engine.Publish(t.Context(), e, keyedMessage(0)); err != nil {
+		t.Errorf("a retry of what is stored: %v", err)
+	}
+	if err := submitSaving(e, engine.Session{Key: engine.SessionKey{1}}, keyedMessage(0)); message.CodeOf(err) != message.Unavailable {
+		t.Errorf("the same with a session: %v", err)
+	}
 	fails.Store(false)
 	e.upkeep(t)
+	if _, ok, err := e.Session(t.Context(), engine.SessionKey{1}); ok || err != nil {
+		t.Errorf("the session that was refused is there: %v, %v", ok, err)
+	}
 	if err := e.Status().Refusing; err != nil {
 		t.Fatal(err)
 	}
@@ -52,4 +61,10 @@ func TestFailedSyncIsNeverAcknowledged(t *testing.T) {
 	if texts, gaps := readAll(t, e, "/a/b", message.Position{}); fmt.Sprint(texts) != "[0 1 2]" || len(gaps) > 0 {
 		t.Errorf("%v can be read, gaps %v", texts, gaps)
 	}
+}
+
+func submitSaving(e *Engine, s engine.Session, msgs ...message.Message) error {
+	answer := make(chan error, 1)
+	e.SubmitSaving(msgs, []engine.Session{s}, func(_ []engine.Receipt, err error) { answer <- err })
+	return <-answer
 }

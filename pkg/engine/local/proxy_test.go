@@ -151,11 +151,15 @@ func plain(e *message.Error) error {
 }
 
 func (p *proxy) Submit(msgs []message.Message, done func([]engine.Receipt, error)) {
+	p.SubmitSaving(msgs, nil, done)
+}
+
+func (p *proxy) SubmitSaving(msgs []message.Message, sessions []engine.Session, done func([]engine.Receipt, error)) {
 	var about []channel.Name
 	for i := range msgs {
 		about = append(about, msgs[i].Channel)
 	}
-	p.send(&request{Kind: "Submit", Messages: msgs}, func(a response) { done(a.Receipts, plain(a.Err)) }, about...)
+	p.send(&request{Kind: "Submit", Messages: msgs, Sessions: sessions}, func(a response) { done(a.Receipts, plain(a.Err)) }, about...)
 }
 
 func (p *proxy) Read(_ context.Context, names []channel.Name, after message.Position, limit engine.Limit) (engine.Batch, error) {

@@ -16,6 +16,8 @@ const (
 	// bytes of message.Message.Size.
 	maxMessage = 16 << 20
 	maxSubmit  = 32 << 20
+	// saveSize is what a session counts for while it waits, in bytes.
+	saveSize = 256
 )
 
 // An op is one thing for the sequencer to do; one of the fields is set.
@@ -37,6 +39,8 @@ type submit struct {
 	msgs []message.Message
 	keys []submitKey // nil if no message has a key
 	done func([]engine.Receipt, error)
+
+	sessions []engine.Session // stored with the messages
 }
 
 type submitKey struct {
@@ -127,11 +131,21 @@ func (q *queue) end() {
 
 // Submit implements engine.Engine.
 func (e *Engine) Submit(msgs []message.Message, done func([]engine.Receipt, error)) {
+	e.SubmitSaving(msgs, nil, done)
+}
+
+// SubmitSaving implements engine.Engine.
+func (e *Engine) SubmitSaving(msgs []message.Message, sessions []engine.Session, done func([]engine.Receipt, error)) {
 	s := &submit{done: done}
 	s.msgs = append(s.one[:0], msgs...)
+	for i := range sessions {
+		own := cloneSession(&sessions[i])
+		own.Seen = e.time()
+		s.sessions = append(s.sessions, own)
+	}
 	size, err := s.prepare()
 	if err == nil {
-		err = e.queue.put(op{submit: s, size: size})
+		err = e.queue.put(op{submit: s, size: size + saveSize*len(sessions)})
 	}
 	if err != nil {
 		e.queue.answerLate(func() { done(nil, err) })
@@ -172,7 +186,7 @@ func (s *submit) prepare() (size int, err *message.Error) {
 func (e *Engine) SaveSession(s engine.Session, done func(error)) {
 	own := cloneSession(&s)
 	own.Seen = e.time()
-	e.putSession(op{save: &own, done: done, size: 256})
+	e.putSession(op{save: &own, done: done, size: saveSize})
 }
 
 // DropSession implements engine.SessionStore.

@@ -62,18 +62,21 @@ func (t *sessionTable) remove(key engine.SessionKey) {
 	}
 }
 
-// stageSave adds a session to the batch.
+// stageSave adds a session to the batch, and who is to be told.
 func (e *Engine) stageSave(c *commit, o *op) {
 	if err := e.refusing.Load(); err != nil && e.seq.held != nil {
 		c.answers = append(c.answers, answer{refused: err, done: o.done})
 		return
 	}
-	s := *o.save
+	e.stageSession(c, *o.save)
+	c.answers = append(c.answers, answer{done: o.done})
+}
+
+func (e *Engine) stageSession(c *commit, s engine.Session) {
 	e.seq.sessions.rideOne(c, s.Key)
 	c.durable = true
 	c.batch.Add(nil, &seglog.Record{Type: typeSession, Time: c.time}, func(b []byte) []byte { return appendSession(b, &s) })
 	c.then = append(c.then, func() { e.seq.sessions.put(s) })
-	c.answers = append(c.answers, answer{done: o.done})
 }
 
 // stageDrop adds the end of a session to the batch.

@@ -76,9 +76,17 @@ func (e *Engine) Forget(ch channel.Name) {
 
 // Submit is engine.Engine's.
 func (e *Engine) Submit(msgs []message.Message, done func([]engine.Receipt, error)) {
+	e.SubmitSaving(msgs, nil, done)
+}
+
+// SubmitSaving is engine.Engine's.
+func (e *Engine) SubmitSaving(msgs []message.Message, sessions []engine.Session, done func([]engine.Receipt, error)) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	receipts, batch, err := e.store(msgs)
+	for i := 0; err == nil && i < len(sessions); i++ {
+		e.state.Sessions.Save(sessions[i], e.now())
+	}
 	tails := make([]*tail, 0, len(e.tails))
 	for t := range e.tails {
 		tails = append(tails, t)
