@@ -23,34 +23,45 @@ func everybodyOn(name string) func(int) (int, string) {
 // idle measures n connections that only subscribe and answer pings.
 func idle(n int, watched time.Duration) func(*site) (figures, error) {
 	return func(s *site) (figures, error) {
-		// What a server sets up with its first clients is not theirs.
-		if _, err := s.AddAll(10, load.FromNow, everybodyOn(channelName(0))); err != nil {
+		_, f, err := connect(s, n, 4*time.Second)
+		if err != nil {
 			return nil, err
 		}
-		if err := s.For(time.Second); err != nil {
-			return nil, err
-		}
-		before, begin := s.resident(), time.Now()
-		used := s.watch("connect")
-		if _, err := s.AddAll(n, load.FromNow, everybodyOn(channelName(0))); err != nil {
-			return nil, err
-		}
-		took, connected := time.Since(begin), used()
-		if err := s.For(4 * time.Second); err != nil {
-			return nil, err
-		}
-		memory := (s.resident() - before) / float64(n)
-		used = s.watch("idle")
+		used := s.watch("idle")
 		if err := s.For(watched); err != nil {
 			return nil, err
 		}
-		return figures{
-			memoryEach: memory,
-			idleCPU:    100 * used().Seconds() / watched.Seconds(),
-			cpuEach:    float64(connected.Nanoseconds()) / 1e3 / float64(n),
-			perSecond:  float64(n) / took.Seconds(),
-		}, nil
+		f[idleCPU] = 100 * used().Seconds() / watched.Seconds()
+		return f, nil
 	}
+}
+
+// connect subscribes n clients, beside some that come first, to channel 0, and
+// measures that; they settle before their memory is looked at.
+func connect(s *site, n int, settle time.Duration) ([]*load.Client, figures, error) {
+	// What a server sets up with its first clients is not theirs.
+	first, err := s.AddAll(10, load.FromNow, everybodyOn(channelName(0)))
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := s.For(time.Second); err != nil {
+		return nil, nil, err
+	}
+	before, begin := s.resident(), time.Now()
+	used := s.watch("connect")
+	clients, err := s.AddAll(n, load.FromNow, everybodyOn(channelName(0)))
+	if err != nil {
+		return nil, nil, err
+	}
+	took, connected := time.Since(begin), used()
+	if err := s.For(settle); err != nil {
+		return nil, nil, err
+	}
+	return append(first, clients...), figures{
+		memoryEach: (s.resident() - before) / float64(n),
+		cpuEach:    float64(connected.Nanoseconds()) / 1e3 / float64(n),
+		perSecond:  float64(n) / took.Seconds(),
+	}, nil
 }
 
 // comeback measures n clients that all return, having missed some messages.

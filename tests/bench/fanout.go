@@ -32,29 +32,50 @@ func (o fanout) measure(s *site) (figures, error) {
 	if err != nil {
 		return nil, err
 	}
+	f, err := o.begin(s)
+	if err != nil {
+		return nil, err
+	}
+	figures, err := f.flow(o)
+	if err != nil {
+		return nil, err
+	}
+	f.missing(clients)
+	return s.judged(figures), nil
+}
+
+// begin readies the publisher.
+func (o fanout) begin(s *site) (*flood, error) {
 	publisher, err := s.AddPublishers(1)
 	if err != nil {
 		return nil, err
 	}
 	f := &flood{fanout: o, site: s, publisher: publisher[0], channel: make([]sent, o.channels)}
 	s.OnDelivery = f.delivered
-	if err := s.For(200 * time.Millisecond); err != nil { // the server's own start
-		return nil, err
-	}
-	begin, watched := time.Now(), s.watch("fanout")
+	return f, s.For(200 * time.Millisecond) // the server's own start
+}
+
+// flow publishes as o says. One without a rate comes behind all that have one.
+func (f *flood) flow(o fanout) (figures, error) {
+	f.fanout, f.latencies = o, nil
+	before, begin, watched := f.Received, time.Now(), f.watch("fanout")
 	if err := f.run(); err != nil {
 		return nil, err
 	}
-	wall, used := time.Since(begin), watched()
-	for i, c := range clients {
-		s.Missing([]*load.Client{c}, uint64(len(f.channel[i%o.channels].left)))
-	}
+	wall, used, received := time.Since(begin), watched(), float64(f.Received-before)
 	slices.Sort(f.latencies)
-	return s.judged(figures{
-		perDelivery: float64(used.Nanoseconds()) / 1e3 / float64(s.Received),
-		deliveries:  float64(s.Received) / wall.Seconds(),
+	return figures{
+		perDelivery: float64(used.Nanoseconds()) / 1e3 / received,
+		deliveries:  received / wall.Seconds(),
 		p50:         f.latency(0.50), p99: f.latency(0.99),
-	}), nil
+	}, nil
+}
+
+// missing counts what clients did not get of all that was published.
+func (f *flood) missing(clients []*load.Client) {
+	for _, c := range clients {
+		f.Missing([]*load.Client{c}, uint64(len(f.channel[c.Channel].left)))
+	}
 }
 
 func channelName(i int) string { return fmt.Sprintf("/bench/%d", i) }
@@ -65,7 +86,7 @@ type sent struct {
 	at   []time.Time // for latencies
 }
 
-// A flood is one run of a fanout.
+// A flood is a publisher and what became of its messages.
 type flood struct {
 	fanout
 	*site

@@ -14,7 +14,8 @@ func scenarios(b *bench) []scenario {
 			all = append(all, fanouts(b, n, size)...)
 		}
 	}
-	all = append(all, manyChannels(b), secureFanout(b))
+	all = append(all, manyChannels(b))
+	all = append(all, transports(b)...)
 	all = append(all, publishing(b)...)
 	return append(all, storing(b)...)
 }
@@ -79,16 +80,6 @@ func fanouts(b *bench, n, size int) []scenario {
 		})
 	}
 	return all
-}
-
-// secureFanout tells what TLS costs beside the plain bare loop.
-func secureFanout(b *bench) scenario {
-	f := fanout{channels: 1, subscribers: b.size(1000), size: 128, rate: 20, time: b.seconds(5)}
-	_, bare := both(f.measure)
-	return scenario{
-		name: fmt.Sprintf("fan-out to %d with TLS, 128 B, one at a time", f.subscribers), orbitd: secureOnly(f.measure), reference: bare,
-		rows: []row{{What: perDelivery, Unit: "µs"}, {What: p50, Unit: "ms"}, {What: p99, Unit: "ms"}},
-	}
 }
 
 func manyChannels(b *bench) scenario {

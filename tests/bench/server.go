@@ -75,7 +75,8 @@ func (b *bench) startSecure() (*server, error) {
 		return nil, err
 	}
 	a := tlstest.NewAuthority()
-	certificate, key := tlstest.Encode(a.Certificate())
+	// One that ends soon is warned of.
+	certificate, key := tlstest.Encode(a.CertificateUntil(time.Now().Add(900 * time.Hour)))
 	err = errors.Join(
 		os.WriteFile(filepath.Join(folder, "cert.pem"), certificate, 0o600),
 		os.WriteFile(filepath.Join(folder, "key.pem"), key, 0o600),
@@ -268,12 +269,23 @@ func both(f func(*site) (figures, error)) (orbitd, bare measure) {
 	return orbitdOnly(f), func(b *bench) (figures, error) { return on(b.startBareLoop, f) }
 }
 
-func secureOnly(f func(*site) (figures, error)) measure {
-	return func(b *bench) (figures, error) { return on(b.startSecure, f) }
-}
+func orbitdOnly(f func(*site) (figures, error)) measure { return over(load.WebSocket, false, f) }
 
-func orbitdOnly(f func(*site) (figures, error)) measure {
+func secureOnly(f func(*site) (figures, error)) measure { return over(load.WebSocket, true, f) }
+
+// over measures orbitd with clients that connect that way, with TLS or without.
+func over(way load.Way, secure bool, f func(*site) (figures, error)) measure {
 	return func(b *bench) (figures, error) {
-		return on(func() (*server, error) { return b.startOrbitd("") }, f)
+		return on(func() (*server, error) {
+			start := b.startSecure
+			if !secure {
+				start = func() (*server, error) { return b.startOrbitd("") }
+			}
+			s, err := start()
+			if s != nil {
+				s.dialect = load.Orbit{Over: way}
+			}
+			return s, err
+		}, f)
 	}
 }

@@ -2,44 +2,12 @@ package load
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
-	"net/netip"
-	"time"
 )
 
-// A Fleet is the clients of one server, and what became of them.
-type Fleet struct {
-	loop    *Loop
-	dialect Dialect
-	address netip.AddrPort
-
-	Joined   int   // clients that are connected and subscribed
-	Lost     int64 // messages that a subscriber was not given,
-	Repeated int64 // or not only once,
-	Swapped  int64 // or behind a later one
-	Received int64
-
-	// OnDelivery is told of every first delivery.
-	OnDelivery func(channel int, n uint64)
-
-	err     error // the first failure
-	skipped map[skip]bool
-	scratch []byte
-}
-
-// A skip is a number that a subscriber was not given when it was due.
-type skip struct {
-	client *Client
-	n      uint64
-}
-
-// maxSkipped bounds what is remembered of a server that loses everything.
-const maxSkipped = 1 << 20
-
-// A Client is one WebSocket connection: a subscriber if it has a channel, a
-// publisher if it has an OnAccept. Its numbers count the messages of its channel
-// from 1.
+// A Client is one connection, or one poll after the other: a subscriber if it has a
+// channel, a publisher if it has an OnAccept, always over a WebSocket. Its numbers
+// count the messages of its channel from 1.
 type Client struct {
 	fleet   *Fleet
 	conn    *Conn
@@ -52,108 +20,15 @@ type Client struct {
 	joined bool
 	unread int // deliveries since the last acknowledgement
 
+	session, secret string // where they are needed
+	at              Start  // a poll's position
+
 	OnAccept func()
 }
 
 // ackEvery is how many deliveries are acknowledged together: a quarter of the
 // window that orbitd has by default.
 const ackEvery = 64
-
-// NewFleet returns a fleet without clients.
-func NewFleet(l *Loop, d Dialect, address netip.AddrPort) *Fleet {
-	return &Fleet{loop: l, dialect: d, address: address, skipped: map[skip]bool{}, OnDelivery: func(int, uint64) {}}
-}
-
-// AddAll dials n subscribers, not all at once, and waits until they have joined.
-// nameOf tells the channel of each.
-func (f *Fleet) AddAll(n int, from Start, nameOf func(i int) (channel int, name string)) ([]*Client, error) {
-	clients := make([]*Client, 0, n)
-	err := f.dialAll(n, func(i int) error {
-		c := &Client{fleet: f, start: from, next: 1}
-		c.Channel, c.name = nameOf(i)
-		clients = append(clients, c)
-		return f.loop.Dial(f.address, c)
-	})
-	return clients, err
-}
-
-// AddPublishers dials n clients that subscribe to nothing.
-func (f *Fleet) AddPublishers(n int) ([]*Client, error) {
-	return f.AddAll(n, FromNow, func(int) (int, string) { return -1, "" })
-}
-
-// ReturnAll has clients that were closed come back with the position that they
-// began at, and waits until they have joined.
-func (f *Fleet) ReturnAll(clients []*Client) error {
-	return f.dialAll(len(clients), func(i int) error {
-		c := clients[i]
-		c.open, c.joined, c.unread = false, false, 0
-		return f.loop.Dial(f.address, c)
-	})
-}
-
-// dialAll dials n clients, so many at once as a listener's backlog takes.
-func (f *Fleet) dialAll(n int, dial func(i int) error) error {
-	want := f.Joined + n
-	for i := range n {
-		if err := dial(i); err != nil {
-			return err
-		}
-		for f.loop.Opening() >= 128 || i+1-(n-(want-f.Joined)) >= 512 {
-			if err := f.step(); err != nil {
-				return err
-			}
-		}
-	}
-	return f.Until("all clients join", func() bool { return f.Joined >= want })
-}
-
-func (f *Fleet) step() error {
-	if f.err != nil {
-		return f.err
-	}
-	return f.loop.Turn(10 * time.Millisecond)
-}
-
-// patience is after how long a scenario has failed.
-const patience = 2 * time.Minute
-
-// Until turns the loop until done, or until a client has failed.
-func (f *Fleet) Until(what string, done func() bool) error {
-	err := f.loop.Until(patience, what, func() bool { return f.err != nil || done() })
-	return errors.Join(f.err, err)
-}
-
-// For turns the loop for that long.
-func (f *Fleet) For(d time.Duration) error {
-	return errors.Join(f.loop.For(d), f.err)
-}
-
-// Missing counts as lost what subscribers did not get up to number n.
-func (f *Fleet) Missing(clients []*Client, n uint64) {
-	for _, c := range clients {
-		if c.next <= n {
-			f.Lost += int64(n + 1 - c.next)
-		}
-	}
-}
-
-// Verdict is what the subscribers saw of the promise.
-func (f *Fleet) Verdict() string {
-	return fmt.Sprintf("%d/%d/%d", f.Lost, f.Repeated, f.Swapped)
-}
-
-// Whole reports whether it was kept.
-func (f *Fleet) Whole() bool { return f.Lost+f.Repeated+f.Swapped == 0 }
-
-// Err returns the first failure.
-func (f *Fleet) Err() error { return f.err }
-
-func (f *Fleet) fail(err error) {
-	if f.err == nil {
-		f.err = err
-	}
-}
 
 // Open implements Handler: everything in one write.
 func (c *Client) Open(conn *Conn) {
@@ -174,15 +49,30 @@ func (c *Client) Close() {
 	c.fleet.Joined--
 }
 
+// way returns how the client is connected.
+func (c *Client) way() Way {
+	if c.name == "" {
+		return WebSocket
+	}
+	return c.fleet.dialect.Way()
+}
+
 // Data implements Handler.
 func (c *Client) Data(conn *Conn, b []byte) int {
+	if c.way() == Poll {
+		return c.polled(conn, b)
+	}
 	used := 0
 	if !c.open {
 		end := bytes.Index(b, []byte("\r\n\r\n"))
 		if end < 0 {
 			return 0
 		}
-		if !bytes.HasPrefix(b, []byte("HTTP/1.1 101 ")) {
+		status := "HTTP/1.1 200 "
+		if c.way().isSocket() {
+			status = "HTTP/1.1 101 "
+		}
+		if !bytes.HasPrefix(b, []byte(status)) {
 			c.fleet.fail(fmt.Errorf("the handshake was answered: %.100q", b))
 			return len(b)
 		}
@@ -191,27 +81,66 @@ func (c *Client) Data(conn *Conn, b []byte) int {
 			c.join(nil)
 		}
 	}
+	r := &c.fleet.reader
+	if c.name == "" {
+		r = &c.fleet.sockets
+	}
 	for {
-		text, n := nextFrame(b[used:])
+		text, n := r.next(b[used:])
 		if n == 0 {
 			return used
 		}
 		used += n
-		for len(text) > 0 {
-			line, rest, _ := bytes.Cut(text, []byte("\n"))
-			c.message(conn, line)
-			text = rest
-		}
+		c.messages(conn, text)
 	}
 }
 
+// messages takes what stands one a line.
+func (c *Client) messages(conn *Conn, text []byte) {
+	for len(text) > 0 {
+		line, rest, _ := bytes.Cut(text, []byte("\n"))
+		c.message(conn, line)
+		text = rest
+	}
+}
+
+// polled takes an answer, and polls again.
+func (c *Client) polled(conn *Conn, b []byte) int {
+	status, body, length := nextAnswer(b)
+	switch {
+	case length == 0:
+		return 0
+	case status != "200":
+		c.fleet.fail(fmt.Errorf("a poll was answered: %.300q", b))
+		return len(b)
+	}
+	c.messages(conn, body)
+	if c.joined {
+		commands := fmt.Sprintf(`{"id":2,"op":"connect","session":%q,"secret":%q,"epoch":%q,"last":{%q:%d}}`, c.session, c.secret, c.at.Epoch, c.name, c.at.Offset)
+		conn.Write(appendPost(nil, "/v1/poll?wait=55", "", []byte(commands)))
+	}
+	return length
+}
+
 func (c *Client) join(m []byte) {
-	if !c.joined {
-		c.joined = true
-		c.fleet.Joined++
-		if m != nil && c.start == FromNow {
-			c.start = positionOf(m)
-		}
+	if c.joined {
+		return
+	}
+	c.joined = true
+	c.fleet.Joined++
+	if m != nil && c.start == FromNow {
+		c.start = positionOf(m)
+		c.at = c.start
+	}
+}
+
+// knows keeps what a later request of this client has to name.
+func (c *Client) knows(m []byte) {
+	if c.way().isSocket() {
+		return
+	}
+	if session := text(m, `"session":"`); session != "" {
+		c.session, c.secret = session, text(m, `"secret":"`)
 	}
 }
 
@@ -221,6 +150,7 @@ func (c *Client) message(conn *Conn, m []byte) {
 		c.delivered(conn, n, m)
 		return
 	}
+	c.knows(m)
 	switch {
 	case !c.joined && d.Joined(m):
 		c.join(m)
@@ -250,24 +180,26 @@ func (c *Client) delivered(conn *Conn, n uint64, m []byte) {
 		}
 	}
 	c.next = n + 1
+	if c.way() == Poll {
+		c.at.Offset, _ = field(m, `"o":`)
+	}
 	if c.unread++; c.unread == ackEvery {
 		c.unread = 0
-		if f.scratch = f.dialect.Ack(f.scratch[:0], c.name, m); len(f.scratch) > 0 {
-			conn.Write(f.scratch)
-		}
+		c.ack(conn, f.dialect.Ack(c.name, m))
 	}
 	f.OnDelivery(c.Channel, n)
 }
 
-// late judges a message whose turn has passed.
-func (f *Fleet) late(c *Client, n uint64) {
-	if !f.skipped[skip{c, n}] {
-		f.Repeated++
-		return
+// ack sends an acknowledgement, if there is one.
+func (c *Client) ack(conn *Conn, text string) {
+	switch f := c.fleet; {
+	case text == "":
+	case c.way().isSocket():
+		f.scratch = appendFrame(f.scratch[:0], text)
+		conn.Write(f.scratch)
+	default:
+		f.send(c, text)
 	}
-	delete(f.skipped, skip{c, n})
-	f.Lost--
-	f.Swapped++
 }
 
 // Publish sends message n of a channel.

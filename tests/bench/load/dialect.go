@@ -22,8 +22,10 @@ type Dialect interface {
 	Delivered(m []byte) (n uint64, ok bool)
 	// Reply appends the answer to any other message: a ping has one.
 	Reply(b, m []byte) []byte
-	// Ack appends what acknowledges a delivered message.
-	Ack(b []byte, channel string, m []byte) []byte
+	// Ack returns what acknowledges a delivered message; "" if nothing does.
+	Ack(channel string, m []byte) string
+	// Way is how clients connect. Publishers do by WebSocket.
+	Way() Way
 }
 
 // A Start is where a subscription begins: behind a position.
@@ -38,19 +40,26 @@ var (
 	FromOldest = Start{Epoch: "oldest"}
 )
 
-const handshake = "GET /v1/ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
-	"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
-
 // Digits is how long a message's number is: the smallest payload.
 const Digits = 16
+
+// filler is what messages are filled up with: no two parts of it are alike, and
+// a byte of it is four bits, which is about what deflate makes of it.
+var filler = func() []byte {
+	b, x := make([]byte, 64<<10), uint32(1)
+	for i := range b {
+		x ^= x << 13
+		x ^= x >> 17
+		x ^= x << 5
+		b[i] = 'a' + byte(x>>16&15)
+	}
+	return b
+}()
 
 // appendPayload appends message n, filled up to size bytes.
 func appendPayload(b []byte, n uint64, size int) []byte {
 	b = fmt.Appendf(b, "%016x", n)
-	for range size - Digits {
-		b = append(b, '.')
-	}
-	return b
+	return append(b, filler[:size-Digits]...)
 }
 
 // number reads what appendPayload wrote.
@@ -76,7 +85,7 @@ type Bare struct{}
 
 // Join implements Dialect; nothing can be resumed.
 func (Bare) Join(b []byte, channel string, _ Start) []byte {
-	b = append(b, handshake...)
+	b = append(b, upgrade+"\r\n"...)
 	if channel == "" {
 		return b
 	}
@@ -101,29 +110,41 @@ func (Bare) Delivered(m []byte) (uint64, bool) { return number(m) }
 func (Bare) Reply(b, _ []byte) []byte { return b }
 
 // Ack implements Dialect; there are no acknowledgements.
-func (Bare) Ack(b []byte, _ string, _ []byte) []byte { return b }
+func (Bare) Ack(string, []byte) string { return "" }
 
-// Orbit is orbit.v1.
-type Orbit struct{}
+// Way implements Dialect.
+func (Bare) Way() Way { return WebSocket }
+
+// Orbit is orbit.v1, over a transport.
+type Orbit struct{ Over Way }
+
+// Way implements Dialect.
+func (o Orbit) Way() Way { return o.Over }
 
 // Join implements Dialect.
-func (Orbit) Join(b []byte, channel string, from Start) []byte {
-	b = append(b, handshake...)
+func (o Orbit) Join(b []byte, channel string, from Start) []byte {
 	if channel == "" {
-		return appendFrame(b, `{"id":1,"op":"connect"}`)
+		return WebSocket.open(b, "", `{"id":1,"op":"connect"}`)
 	}
+	var commands string
 	switch from {
 	case FromNow:
-		return appendFrame(b, `{"id":2,"op":"connect"}`+"\n"+`{"id":1,"op":"subscribe","channel":"`+channel+`"}`)
+		commands = `{"id":2,"op":"connect"}` + "\n" + `{"id":1,"op":"subscribe","channel":"` + channel + `"}`
 	case FromOldest:
-		return appendFrame(b, `{"id":1,"op":"connect","last":{"`+channel+`":0}}`)
+		commands = `{"id":1,"op":"connect","last":{"` + channel + `":0}}`
+	default:
+		commands = fmt.Sprintf(`{"id":1,"op":"connect","epoch":%q,"last":{%q:%d}}`, from.Epoch, channel, from.Offset)
 	}
-	return appendFrame(b, fmt.Sprintf(`{"id":1,"op":"connect","epoch":%q,"last":{%q:%d}}`, from.Epoch, channel, from.Offset))
+	return o.Over.open(b, channel, commands)
 }
 
 // Joined implements Dialect.
-func (Orbit) Joined(m []byte) bool {
-	return bytes.HasPrefix(m, []byte(`{"re":1,`)) && !bytes.Contains(m, []byte(`"error":`))
+func (o Orbit) Joined(m []byte) bool {
+	begins := `{"re":1,`
+	if o.Over == EventSource {
+		begins = `{"session":`
+	}
+	return bytes.HasPrefix(m, []byte(begins)) && !bytes.Contains(m, []byte(`"error":`))
 }
 
 // Publish implements Dialect.
@@ -150,17 +171,21 @@ func (Orbit) Delivered(m []byte) (uint64, bool) {
 }
 
 // Reply implements Dialect.
-func (Orbit) Reply(b, m []byte) []byte {
-	if string(m) == `{"op":"ping"}` {
+func (o Orbit) Reply(b, m []byte) []byte {
+	if string(m) == `{"op":"ping"}` && o.Over.isSocket() {
 		return appendFrame(b, `{"op":"pong"}`)
 	}
 	return b
 }
 
-// Ack implements Dialect.
-func (Orbit) Ack(b []byte, channel string, m []byte) []byte {
+// Ack implements Dialect. An EventSource acknowledges nothing, and a poll by its
+// next one.
+func (o Orbit) Ack(channel string, m []byte) string {
+	if o.Over == EventSource || o.Over == Poll {
+		return ""
+	}
 	offset, _ := field(m, `"o":`)
-	return appendFrame(b, `{"op":"ack","last":{"`+channel+`":`+strconv.FormatUint(offset, 10)+`}}`)
+	return `{"op":"ack","last":{"` + channel + `":` + strconv.FormatUint(offset, 10) + `}}`
 }
 
 // field returns the number behind a name.
@@ -178,10 +203,18 @@ func field(m []byte, name string) (n uint64, ok bool) {
 // positionOf returns the position that an answer to a subscribe names.
 func positionOf(m []byte) (p Start) {
 	p.Offset, _ = field(m, `"offset":`)
-	if _, rest, ok := bytes.Cut(m, []byte(`"epoch":"`)); ok && len(rest) > 16 {
-		p.Epoch = string(rest[:16])
-	}
+	p.Epoch = text(m, `"epoch":"`)
 	return p
+}
+
+// text returns the text behind a name and a quote; "" if there is none.
+func text(m []byte, name string) string {
+	_, rest, ok := bytes.Cut(m, []byte(name))
+	if !ok {
+		return ""
+	}
+	value, _, _ := bytes.Cut(rest, []byte(`"`))
+	return string(value)
 }
 
 // appendFrame appends a text frame of a client (RFC 6455 section 5.2), masked

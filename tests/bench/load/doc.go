@@ -3,6 +3,6 @@
 // costs does not hide what a server costs. It also judges: every subscriber's
 // messages are counted against what was published.
 //
-// It speaks two dialects: orbit.v1, and that of the bare loop that orbitd is
-// compared with. It shares no code with the server.
+// It speaks two dialects: orbit.v1, over each of its transports, and that of the
+// bare loop that orbitd is compared with. It shares no code with the server.
 package load
