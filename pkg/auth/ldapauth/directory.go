@@ -44,8 +44,8 @@ func (d *directory) dial(ctx context.Context, prepare func(context.Context, *con
 		if ctx.Err() != nil {
 			break
 		}
-		if rest := s.rests(d.o.Now()); rest > 0 {
-			errs = append(errs, fmt.Errorf("%s has failed and is left alone for %s", s.url, rest.Round(time.Millisecond)))
+		if rest, why := s.rests(d.o.Now()); rest > 0 {
+			errs = append(errs, fmt.Errorf("%s has failed and is left alone for %s: %v", s.url, rest.Round(time.Millisecond), why))
 			continue
 		}
 		c, err := d.dialOne(ctx, s, prepare)
@@ -53,7 +53,8 @@ func (d *directory) dial(ctx context.Context, prepare func(context.Context, *con
 			s.worked(d.o.Logger)
 			return c, nil
 		}
-		errs = append(errs, fmt.Errorf("%s: %w", s.url, err))
+		// Not wrapped: its code, if it has one, answers no question of the caller's.
+		errs = append(errs, fmt.Errorf("%s: %v", s.url, err))
 		if ctx.Err() == nil { // else it had less time than it may take
 			d.failed(s, err)
 		}
@@ -78,12 +79,17 @@ func (d *directory) bindService(ctx context.Context, c *conn) error {
 	if d.o.BindDN == "" {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, d.o.OperationTimeout)
+	ctx, cancel := d.limited(ctx)
 	defer cancel()
 	if err := c.do(ctx, func() error { return c.ldap.Bind(d.o.BindDN, d.o.BindPassword) }); err != nil {
 		return fmt.Errorf("bind as %s: %w", d.o.BindDN, reason(err))
 	}
 	return nil
+}
+
+// limited returns ctx for one question.
+func (d *directory) limited(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, d.o.OperationTimeout, fmt.Errorf("it took longer than %s (operation_timeout)", d.o.OperationTimeout))
 }
 
 // failed notes that a server did not work, and gives up the connections to it.
@@ -97,7 +103,7 @@ func (d *directory) failed(s *server, err error) {
 // ask runs one question on a connection of p, within the time of one question.
 func (d *directory) ask(ctx context.Context, p *pool, question func(*conn) error) error {
 	return p.use(ctx, func(c *conn) error {
-		limited, cancel := context.WithTimeout(ctx, d.o.OperationTimeout)
+		limited, cancel := d.limited(ctx)
 		defer cancel()
 		err := c.do(limited, func() error { return question(c) })
 		busy := answered(err) && (codeOf(err) == ldap.LDAPResultBusy || codeOf(err) == ldap.LDAPResultUnavailable)
@@ -155,16 +161,15 @@ var errTooMany = errors.New("more entries than there may be")
 // the reason, if the directory says that this is not the user's password, or
 // that it does not let this user in.
 func (d *directory) bind(ctx context.Context, dn, password string) error {
-	return d.ask(ctx, d.binds, func(c *conn) error {
-		r, err := c.ldap.SimpleBind(ldap.NewSimpleBindRequest(dn, password, []ldap.Control{ldap.NewControlBeheraPasswordPolicy()}))
-		if err != nil {
-			return judge(r, err)
-		}
-		if err := judge(r, nil); err != nil {
+	var answer *ldap.SimpleBindResult
+	err := d.ask(ctx, d.binds, func(c *conn) (err error) {
+		answer, err = c.ldap.SimpleBind(ldap.NewSimpleBindRequest(dn, password, []ldap.Control{ldap.NewControlBeheraPasswordPolicy()}))
+		if err != nil || policyOf(answer) != nil {
 			return err
 		}
 		return c.isSomebody()
 	})
+	return judge(answer, err) // here, for a no is no failure of the server
 }
 
 // isSomebody asks the server who it thinks has bound (RFC 4532): a server may

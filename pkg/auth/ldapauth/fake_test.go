@@ -23,6 +23,8 @@ type fake struct {
 	binds    atomic.Int32 // as users
 	searches atomic.Int32
 	whoami   gldap.HandlerFunc // nil: it does not know the question
+	account  gldap.HandlerFunc // answers the bind of the account that searches; nil: yes
+	healed   atomic.Bool       // bind, search and account do no harm any more
 }
 
 // newFake starts one with a user "alice" of password "alice-secret" in the group
@@ -43,16 +45,19 @@ func newFake(t *testing.T, change ...func(*fake)) *fake {
 		t.Fatal(err)
 	}
 	_ = mux.Bind(func(w *gldap.ResponseWriter, r *gldap.Request) {
-		if m, err := r.GetSimpleBindMessage(); err == nil && m.UserName != service {
+		switch m, err := r.GetSimpleBindMessage(); {
+		case err == nil && m.UserName != service:
 			f.binds.Add(1)
-			f.bind(w, r)
-			return
+			f.unlessHealed(f.bind, f.bindAlice)(w, r)
+		case f.account != nil:
+			f.unlessHealed(f.account, yes)(w, r)
+		default:
+			yes(w, r)
 		}
-		answerBind(w, r, gldap.ResultSuccess)
 	})
 	_ = mux.Search(func(w *gldap.ResponseWriter, r *gldap.Request) {
 		f.searches.Add(1)
-		f.search(w, r)
+		f.unlessHealed(f.search, f.searchAlice)(w, r)
 	})
 	if f.whoami != nil {
 		_ = mux.ExtendedOperation(f.whoami, gldap.ExtendedOperationWhoAmI)
@@ -69,6 +74,15 @@ func newFake(t *testing.T, change ...func(*fake)) *fake {
 	waitFor(t, address)
 	return f
 }
+
+func (f *fake) unlessHealed(ill, well gldap.HandlerFunc) gldap.HandlerFunc {
+	if f.healed.Load() {
+		return well
+	}
+	return ill
+}
+
+func yes(w *gldap.ResponseWriter, r *gldap.Request) { answerBind(w, r, gldap.ResultSuccess) }
 
 const (
 	service  = "cn=orbitd,dc=example"
@@ -137,11 +151,13 @@ func done(w *gldap.ResponseWriter, r *gldap.Request, code int) {
 // A proxy stands before a directory and does harm to what comes from it. harm
 // gets each piece with the connection to the client.
 type proxy struct {
-	url   string
-	conns atomic.Int32
+	url    string
+	conns  atomic.Int32
+	healed atomic.Bool // it does no harm any more
 	// toServer is all that clients have sent.
 	mu       sync.Mutex
 	toServer []byte
+	open     []net.Conn
 }
 
 func newProxy(t *testing.T, to string, harm func(client net.Conn, piece []byte)) *proxy {
@@ -152,20 +168,9 @@ func newProxy(t *testing.T, to string, harm func(client net.Conn, piece []byte))
 	}
 	p := &proxy{url: "ldap://" + l.Addr().String()}
 	var all sync.WaitGroup
-	var mu sync.Mutex
-	var open []net.Conn
-	keep := func(c net.Conn) {
-		mu.Lock()
-		defer mu.Unlock()
-		open = append(open, c)
-	}
 	t.Cleanup(func() {
 		_ = l.Close()
-		mu.Lock()
-		for _, c := range open {
-			_ = c.Close()
-		}
-		mu.Unlock()
+		p.cut()
 		all.Wait()
 	})
 	all.Go(func() {
@@ -174,16 +179,16 @@ func newProxy(t *testing.T, to string, harm func(client net.Conn, piece []byte))
 			if err != nil {
 				return
 			}
-			keep(client)
+			p.keep(client)
 			p.conns.Add(1)
 			server, err := net.Dial("tcp", to)
 			if err != nil {
 				_ = client.Close()
 				continue
 			}
-			keep(server)
+			p.keep(server)
 			all.Go(func() { defer func() { _ = server.Close() }(); _, _ = io.Copy(server, io.TeeReader(client, p)) })
-			all.Go(func() { defer func() { _ = client.Close() }(); forward(client, server, harm) })
+			all.Go(func() { defer func() { _ = client.Close() }(); p.forward(client, server, harm) })
 		}
 	})
 	return p
@@ -202,11 +207,30 @@ func (p *proxy) sent() string {
 	return string(p.toServer)
 }
 
-func forward(client, server net.Conn, harm func(net.Conn, []byte)) {
+func (p *proxy) keep(c net.Conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.open = append(p.open, c)
+}
+
+// cut ends all connections.
+func (p *proxy) cut() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range p.open {
+		_ = c.Close()
+	}
+	p.open = nil
+}
+
+func (p *proxy) forward(client, server net.Conn, harm func(net.Conn, []byte)) {
 	b := make([]byte, 64<<10)
 	for {
 		n, err := server.Read(b)
-		if n > 0 {
+		switch {
+		case n > 0 && p.healed.Load():
+			pass(client, b[:n])
+		case n > 0:
 			harm(client, b[:n])
 		}
 		if err != nil {

@@ -3,14 +3,12 @@ package ldapauth_test
 import (
 	"context"
 	"fmt"
-	"net"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	ber "github.com/go-asn1-ber/asn1-ber"
 	"github.com/jimlambrt/gldap"
 
 	"github.com/orbitd/orbitd/pkg/auth"
@@ -30,8 +28,31 @@ func TestFake(t *testing.T) {
 	wantNo(t, err, auth.ErrPass)
 }
 
+// clocked are options with a clock that is moved by hand.
+func clocked(o ldapauth.Options) (ldapauth.Options, *clock) {
+	c := newClock()
+	o.Now = c.Now
+	return o, c
+}
+
+// wantRecovery: err says that it could not be found out, and why; when nothing is
+// wrong any more, alice logs in, and by no other password.
+func wantRecovery(t *testing.T, a *ldapauth.Authenticator, c *clock, err error, why string, heal func()) {
+	t.Helper()
+	if wantUnknown(t, err); !strings.Contains(fmt.Sprint(err), why) {
+		t.Errorf("it does not say %q: %v", why, err)
+	}
+	heal()
+	c.advance(time.Minute) // a server that has failed is left alone for a while
+	_, err = login(t, a, "alice", "wrong-secret")
+	wantNo(t, err, auth.ErrDenied)
+	if id := mustLogin(t, a, "alice", "alice-secret"); !has(id, "traders") {
+		t.Errorf("after it: %+v", id)
+	}
+}
+
 // L6, L7: whatever a server does wrong, at whatever point, a login could not be
-// found out, and the next one with a server that works is right.
+// found out, the log is told why, and the next one with a server that works is right.
 func TestFaults(t *testing.T) {
 	hang := func(w *gldap.ResponseWriter, r *gldap.Request) {}
 	code := func(code int) gldap.HandlerFunc {
@@ -51,126 +72,49 @@ func TestFaults(t *testing.T) {
 			}
 		}
 	}
-	for name, spoil := range map[string]func(*fake){
-		"no answer to a bind":              func(f *fake) { f.bind = hang },
-		"no answer to a search":            func(f *fake) { f.search = hang },
-		"no answer to a search for groups": groupsBut(hang),
-		"half an answer": func(f *fake) {
+	const slow = "no answer: it took longer than 200ms (operation_timeout)"
+	for name, tc := range map[string]struct {
+		spoil func(*fake)
+		why   string
+	}{
+		"no answer to a bind":              {func(f *fake) { f.bind = hang }, slow},
+		"no answer to the service's bind":  {func(f *fake) { f.account = hang }, slow},
+		"no answer to a search":            {func(f *fake) { f.search = hang }, slow},
+		"no answer to a search for groups": {groupsBut(hang), slow},
+		"half an answer": {func(f *fake) {
 			f.search = func(w *gldap.ResponseWriter, r *gldap.Request) {
 				_ = w.Write(r.NewSearchResponseEntry(aliceDN, gldap.WithAttributes(map[string][]string{"uid": {"alice"}})))
 			}
-		},
-		"busy":                         func(f *fake) { f.search = code(gldap.ResultBusy) },
-		"busy with binds":              func(f *fake) { f.bind = bindCode(gldap.ResultBusy) },
-		"unwilling":                    func(f *fake) { f.bind = bindCode(gldap.ResultUnwillingToPerform) },
-		"it refers a bind elsewhere":   func(f *fake) { f.bind = bindCode(gldap.ResultReferral) },
-		"it refers a search elsewhere": func(f *fake) { f.search = code(gldap.ResultReferral) },
-		"no such base":                 func(f *fake) { f.search = code(gldap.ResultNoSuchObject) },
-		"no such base for groups":      groupsBut(code(gldap.ResultNoSuchObject)),
-		"not all groups":               groupsBut(code(gldap.ResultSizeLimitExceeded)),
-		"too late for groups":          groupsBut(code(gldap.ResultTimeLimitExceeded)),
-		"groups are not for us":        groupsBut(code(gldap.ResultInsufficientAccessRights)),
-		"an operations error":          func(f *fake) { f.bind = bindCode(gldap.ResultOperationsError) },
+		}, slow},
+		"busy":                          {func(f *fake) { f.search = code(gldap.ResultBusy) }, "Busy"},
+		"busy with binds":               {func(f *fake) { f.bind = bindCode(gldap.ResultBusy) }, "Busy"},
+		"unwilling":                     {func(f *fake) { f.bind = bindCode(gldap.ResultUnwillingToPerform) }, "Unwilling"},
+		"it refers a bind elsewhere":    {func(f *fake) { f.bind = bindCode(gldap.ResultReferral) }, "refers to another server, which is not followed (referrals)"},
+		"it refers a search elsewhere":  {func(f *fake) { f.search = code(gldap.ResultReferral) }, "refers to another server, which is not followed (referrals)"},
+		"no such base":                  {func(f *fake) { f.search = code(gldap.ResultNoSuchObject) }, `search "` + peopleDN + `" for (uid=alice): LDAP Result Code 32 "No Such Object"`},
+		"no such base for groups":       {groupsBut(code(gldap.ResultNoSuchObject)), `groups of "alice": search "` + groupsDN + `"`},
+		"not all groups":                {groupsBut(code(gldap.ResultSizeLimitExceeded)), "gives no more entries to this account"},
+		"too late for groups":           {groupsBut(code(gldap.ResultTimeLimitExceeded)), "Time Limit"},
+		"groups are not for us":         {groupsBut(code(gldap.ResultInsufficientAccessRights)), "Insufficient Access Rights"},
+		"an operations error":           {func(f *fake) { f.bind = bindCode(gldap.ResultOperationsError) }, "Operations Error"},
+		"the service is not known":      {func(f *fake) { f.account = bindCode(gldap.ResultNoSuchObject) }, "bind as " + service},
+		"the service has no password":   {func(f *fake) { f.account = bindCode(gldap.ResultInvalidCredentials) }, "bind as " + service},
+		"the server wants to have TLS":  {func(f *fake) { f.account = bindCode(gldap.ResultConfidentialityRequired) }, "wants TLS (write ldaps://, or start_tls = true)"},
+		"there is one entry without id": {func(f *fake) { f.search = entries(map[string][]string{}) }, `has 0 values of uid`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, err := login(t, open(t, newFake(t, spoil).options()), "alice", "alice-secret")
-			wantUnknown(t, err)
+			f := newFake(t, tc.spoil)
+			o, c := clocked(f.options())
+			a := open(t, o)
+			_, err := login(t, a, "alice", "alice-secret")
+			if strings.Contains(name, "without id") { // that is known
+				wantNo(t, err, auth.ErrDenied)
+				err = fmt.Errorf("%v", err)
+			}
+			wantRecovery(t, a, c, err, tc.why, func() { f.healed.Store(true) })
 		})
 	}
-}
-
-// L6: what comes over the wire may be anything.
-func TestBrokenWire(t *testing.T) {
-	f := newFake(t)
-	to := strings.TrimPrefix(f.url, "ldap://")
-	huge := []byte{0x30, 0x84, 0x7f, 0xff, 0xff, 0xff, 0x02, 0x01, 0x01}
-	for name, harm := range map[string]func(net.Conn, []byte){
-		"closed at once":        func(c net.Conn, _ []byte) { _ = c.Close() },
-		"closed mid-answer":     func(c net.Conn, b []byte) { pass(c, b[:len(b)/2]); _ = c.Close() },
-		"stopped mid-answer":    func(c net.Conn, b []byte) { pass(c, b[:len(b)-1]) },
-		"nothing":               func(net.Conn, []byte) {},
-		"zeros":                 func(c net.Conn, b []byte) { pass(c, make([]byte, len(b))) },
-		"a web server":          func(c net.Conn, _ []byte) { pass(c, []byte("HTTP/1.1 400 Bad Request\r\n\r\n")) },
-		"the answer, reversed":  func(c net.Conn, b []byte) { pass(c, reversed(b)) },
-		"a length of 2 GiB":     func(c net.Conn, _ []byte) { pass(c, huge) },
-		"nested without an end": func(c net.Conn, _ []byte) { pass(c, []byte(strings.Repeat("\x30\x80", 1<<15))) },
-		"somebody else's":       func(c net.Conn, b []byte) { pass(c, withID(b, 4711)) },
-		"without an end": func(c net.Conn, b []byte) {
-			for _, err := c.Write(huge); err == nil; {
-				_, err = c.Write(make([]byte, 1<<20))
-			}
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			p := newProxy(t, to, harm)
-			o := f.options()
-			o.URLs = []string{p.url}
-			_, err := login(t, open(t, o), "alice", "alice-secret")
-			wantUnknown(t, err)
-		})
-	}
-}
-
-// L6: an answer that goes on and on is not read to its end, however fast it comes.
-func TestEndlessAnswer(t *testing.T) {
-	f := newFake(t)
-	const length = 128 << 20
-	var taken atomic.Int64
-	p := newProxy(t, strings.TrimPrefix(f.url, "ldap://"), func(c net.Conn, _ []byte) {
-		_, err := c.Write([]byte{0x30, 0x84, 0x08, 0x00, 0x00, 0x00, 0x04, 0x84, 0x07, 0xff, 0xff, 0xfa})
-		for err == nil && taken.Load() < length {
-			var n int
-			n, err = c.Write(make([]byte, 1<<20))
-			taken.Add(int64(n))
-		}
-	})
-	o := f.options()
-	o.URLs, o.OperationTimeout, o.LoginTimeout = []string{p.url}, time.Minute, time.Minute
-	_, err := login(t, open(t, o), "alice", "alice-secret")
-	if wantUnknown(t, err); taken.Load() > length/2 {
-		t.Errorf("%d bytes of an answer were taken", taken.Load())
-	}
-}
-
-// L6: one byte now and then is an answer that takes too long, not one that goes on.
-func TestSlowWire(t *testing.T) {
-	f := newFake(t)
-	p := newProxy(t, strings.TrimPrefix(f.url, "ldap://"), func(c net.Conn, b []byte) {
-		for _, x := range b {
-			if _, err := c.Write([]byte{x}); err != nil {
-				return
-			}
-			time.Sleep(50 * time.Millisecond)
-		}
-	})
-	o := f.options()
-	o.URLs = []string{p.url}
-	_, err := login(t, open(t, o), "alice", "alice-secret")
-	wantUnknown(t, err)
-}
-
-func reversed(b []byte) []byte {
-	r := make([]byte, len(b))
-	for i, x := range b {
-		r[len(b)-1-i] = x
-	}
-	return r
-}
-
-// withID returns an answer as if to another question.
-func withID(b []byte, id int64) []byte {
-	packet, err := ber.DecodePacketErr(b)
-	if err != nil {
-		return b
-	}
-	changed := ber.Encode(ber.ClassUniversal, ber.TypeConstructed, ber.TagSequence, nil, "")
-	changed.AppendChild(ber.NewInteger(ber.ClassUniversal, ber.TypePrimitive, ber.TagInteger, id, ""))
-	for _, c := range packet.Children[1:] {
-		changed.AppendChild(c)
-	}
-	return changed.Bytes()
 }
 
 // L4, L6: an answer that comes too late is not taken for that to the next bind.
@@ -307,4 +251,74 @@ func TestClose(t *testing.T) {
 	a.Close()
 	_, err := login(t, a, "alice", "alice-secret")
 	wantUnknown(t, err)
+}
+
+// entries answers a search for users with alice's entry, once for each.
+func entries(each ...map[string][]string) gldap.HandlerFunc {
+	return func(w *gldap.ResponseWriter, r *gldap.Request) {
+		for _, attributes := range each {
+			_ = w.Write(r.NewSearchResponseEntry(aliceDN, gldap.WithAttributes(attributes)))
+		}
+		done(w, r, gldap.ResultSuccess)
+	}
+}
+
+// Two entries of one name are no user, whatever the second one says, and a group
+// that is told twice is one.
+func TestTwice(t *testing.T) {
+	alice := map[string][]string{"uid": {"alice"}}
+	f := newFake(t, func(f *fake) { f.search = entries(alice, alice) })
+	a := open(t, f.options())
+	_, err := login(t, a, "alice", "alice-secret")
+	wantNo(t, err, auth.ErrDenied)
+	if now, err := a.Renew(t.Context(), []string{"alice"}); err != nil || len(now) > 0 {
+		t.Errorf("looked up again: %v, %v", now, err)
+	}
+	f.healed.Store(true)
+	mustLogin(t, a, "alice", "alice-secret")
+
+	f = newFake(t, func(f *fake) {
+		f.search = func(w *gldap.ResponseWriter, r *gldap.Request) {
+			if m, _ := r.GetSearchMessage(); strings.Contains(m.Filter, "member") {
+				for _, dn := range []string{traders, strings.ToUpper(traders), traders} {
+					_ = w.Write(r.NewSearchResponseEntry(dn, gldap.WithAttributes(map[string][]string{"cn": {"traders"}})))
+				}
+			}
+			f.searchAlice(w, r)
+		}
+	})
+	if id := mustLogin(t, open(t, f.options()), "alice", "alice-secret"); len(id.Groups) != 2 {
+		t.Errorf("groups %q", id.Groups)
+	}
+}
+
+// Connections that end while nobody uses them, or while a question is on its way,
+// cost nobody a login: another one is made, and the question is asked again.
+func TestConnectionsThatEnd(t *testing.T) {
+	var searches, cutAt atomic.Int32
+	var p *proxy
+	f := newFake(t, func(f *fake) {
+		f.search = func(w *gldap.ResponseWriter, r *gldap.Request) {
+			if searches.Add(1) == cutAt.Load() {
+				p.cut()
+			}
+			f.searchAlice(w, r)
+		}
+	})
+	p = newProxy(t, strings.TrimPrefix(f.url, "ldap://"), pass)
+	o := f.options()
+	o.URLs, o.Remember, o.Refresh = []string{p.url}, -1, time.Nanosecond
+	a := open(t, o)
+	for range 5 {
+		mustLogin(t, a, "alice", "alice-secret")
+		p.cut()
+	}
+	for i := range int32(4) { // the search for the user, that for the groups
+		mustLogin(t, a, "alice", "alice-secret")
+		cutAt.Store(searches.Load() + 1 + i%2)
+		mustLogin(t, a, "alice", "alice-secret")
+	}
+	if n := f.binds.Load(); n != 13 {
+		t.Errorf("the password was sent %d times in 13 logins", n)
+	}
 }

@@ -85,20 +85,20 @@ func TestMemory(t *testing.T) {
 	for i := range m.limit + 10 {
 		name := fmt.Sprint(i)
 		m.wasRight(m.digest(name, "x"), name)
-		m.wasWrong(m.digest(name, "y"))
+		m.wasWrong(m.digest(name, "y"), "", true)
 	}
 	if len(m.right) != m.limit || len(m.last) != m.limit || len(m.wrong) != m.limit {
 		t.Errorf("%d, %d and %d are remembered", len(m.right), len(m.last), len(m.wrong))
 	}
-	if _, ok := m.isRight(m.digest("0", "x")); !ok || !m.isWrong(m.digest("0", "y")) {
+	if _, ok := m.isRight(m.digest("0", "x")); !ok || !m.isWrong(m.digest("0", "y"), "") {
 		t.Error("what was there is gone")
 	}
 	now = now.Add(3 * longestWrong)
-	if _, ok := m.isRight(m.digest("0", "x")); ok || m.isWrong(m.digest("0", "y")) {
+	if _, ok := m.isRight(m.digest("0", "x")); ok || m.isWrong(m.digest("0", "y"), "") {
 		t.Error("what is over counts")
 	}
 	m.wasRight(m.digest("new", "x"), "new")
-	m.wasWrong(m.digest("new", "y"))
+	m.wasWrong(m.digest("new", "y"), "", true)
 	if len(m.right) != 1 || len(m.last) != 1 || len(m.wrong) != 1 {
 		t.Errorf("%d, %d and %d are remembered", len(m.right), len(m.last), len(m.wrong))
 	}
@@ -122,8 +122,8 @@ func TestMemoryOfOneUser(t *testing.T) {
 	}
 	off := newMemory(-1, -1, time.Now)
 	off.wasRight(old, "alice")
-	off.wasWrong(young)
-	if _, ok := off.isRight(old); ok || off.isWrong(young) {
+	off.wasWrong(young, "", true)
+	if _, ok := off.isRight(old); ok || off.isWrong(young, "") {
 		t.Error("it remembers")
 	}
 }

@@ -115,7 +115,7 @@ func (a *Authenticator) Authenticate(ctx context.Context, c auth.Credentials) (*
 	if err := check(c); err != nil {
 		return nil, fmt.Errorf("%w: %w", auth.ErrDenied, err)
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, a.o.LoginTimeout, errors.New("the login took too long"))
+	ctx, cancel := context.WithTimeoutCause(ctx, a.o.LoginTimeout, fmt.Errorf("the login took longer than %s (login_timeout)", a.o.LoginTimeout))
 	defer cancel()
 	ctx, end := a.within(ctx)
 	defer end()
@@ -205,12 +205,12 @@ func (a *Authenticator) proveDirectly(ctx context.Context, c auth.Credentials) (
 // bind binds as a person with a password, unless that is known to be wrong. Wrong
 // is auth.ErrDenied.
 func (a *Authenticator) bind(ctx context.Context, p *person, d digest, password string) error {
-	if a.passwords.isWrong(d) {
-		return fmt.Errorf("%w: the same wrong password again for %q", auth.ErrDenied, p.dn)
+	if a.passwords.isWrong(d, p.locked) {
+		return fmt.Errorf("%w: this password was refused for %q a short time ago", auth.ErrDenied, p.dn)
 	}
 	switch err := p.home.bind(ctx, p.dn, password); {
 	case errors.Is(err, errRefused):
-		a.passwords.wasWrong(d)
+		a.passwords.wasWrong(d, p.locked, !errors.Is(err, errAccount))
 		return fmt.Errorf("%w: bind as %q: %w", auth.ErrDenied, p.dn, err)
 	case err != nil:
 		return fmt.Errorf("bind as %q: %w", p.dn, err)

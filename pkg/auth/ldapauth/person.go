@@ -26,6 +26,7 @@ type person struct {
 	memberOf []string
 	closed   string // why nobody may log in by this account; empty: they may
 	password string // changes with the password, where the directory tells
+	locked   string // since when, where guesses have locked the account
 	home     *directory
 }
 
@@ -55,10 +56,11 @@ const (
 	accountExpires = "accountExpires"
 	changedTime    = "pwdChangedTime"
 	lastSet        = "pwdLastSet"
+	lockoutTime    = "lockoutTime"
 )
 
 func (a *Authenticator) attributes() []string {
-	list := []string{a.o.UserName, lockedTime, accountLock, accountControl, accountExpires, changedTime, lastSet}
+	list := []string{a.o.UserName, lockedTime, accountLock, accountControl, accountExpires, changedTime, lastSet, lockoutTime}
 	if a.o.MemberOf != "" {
 		list = append(list, a.o.MemberOf)
 	}
@@ -170,6 +172,7 @@ func (a *Authenticator) person(f found) (*person, error) {
 		p.memberOf = f.entry.GetEqualFoldAttributeValues(a.o.MemberOf)
 	}
 	p.password = f.entry.GetEqualFoldAttributeValue(changedTime) + f.entry.GetEqualFoldAttributeValue(lastSet)
+	p.locked = f.entry.GetEqualFoldAttributeValue(lockedTime) + strings.TrimLeft(f.entry.GetEqualFoldAttributeValue(lockoutTime), "0")
 	return p, nil
 }
 

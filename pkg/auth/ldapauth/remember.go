@@ -46,6 +46,7 @@ type right struct {
 type wrong struct {
 	wait        time.Duration
 	until, gone time.Time // refused until; forgotten then
+	locked      string    // since when the account was; else empty
 }
 
 func newMemory(keepRight, keepBad time.Duration, now func() time.Time) *memory {
@@ -103,16 +104,18 @@ func (m *memory) forget(user string) {
 	}
 }
 
-// isWrong reports whether d was wrong a short time ago.
-func (m *memory) isWrong(d digest) bool {
+// isWrong reports whether d was wrong a short time ago, and not because the account
+// was locked, which it is not any more.
+func (m *memory) isWrong(d digest, locked string) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	w, ok := m.wrong[d]
-	return ok && m.now().Before(w.until)
+	return ok && m.now().Before(w.until) && (w.locked == "" || w.locked == locked)
 }
 
-// wasWrong remembers d, the longer the more often.
-func (m *memory) wasWrong(d digest) {
+// wasWrong remembers d, the longer the more often. Where the password is right and
+// the account is not, it is not longer: trying again does no harm.
+func (m *memory) wasWrong(d digest, locked string, longer bool) {
 	if m.keepBad <= 0 {
 		return
 	}
@@ -120,13 +123,13 @@ func (m *memory) wasWrong(d digest) {
 	defer m.mu.Unlock()
 	now := m.now()
 	wait := m.keepBad
-	if w, ok := m.wrong[d]; ok && now.Before(w.gone) {
+	if w, ok := m.wrong[d]; ok && longer && now.Before(w.gone) {
 		wait = min(w.wait*wrongGrowth, max(longestWrong, m.keepBad))
 	}
 	if len(m.wrong) >= m.limit {
 		maps.DeleteFunc(m.wrong, func(_ digest, w wrong) bool { return !now.Before(w.gone) })
 	}
 	if len(m.wrong) < m.limit {
-		m.wrong[d] = wrong{wait, now.Add(wait), now.Add(wait + 2*longestWrong)}
+		m.wrong[d] = wrong{wait, now.Add(wait), now.Add(wait + 2*longestWrong), locked}
 	}
 }

@@ -3,7 +3,6 @@ package ldapauth
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -11,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	ber "github.com/go-asn1-ber/asn1-ber"
 	ldap "github.com/go-ldap/ldap/v3"
 	"github.com/sirupsen/logrus"
 )
@@ -32,6 +32,7 @@ type server struct {
 	mu       sync.Mutex
 	failures int
 	until    time.Time // left alone until then
+	why      error     // how it has failed last
 }
 
 // newServer reads a URL (RFC 4516; of its parts only scheme and host).
@@ -66,56 +67,82 @@ func newServer(text string, o *Options) (*server, error) {
 // connect returns a connection that nobody has bound on yet. Where TLS is wanted
 // there is TLS, or no connection.
 func (s *server) connect(ctx context.Context, timeout time.Duration) (*conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("no connection within %s (dial_timeout)", timeout))
 	defer cancel()
 	raw, err := (&net.Dialer{}).DialContext(ctx, s.network, s.address)
 	if err != nil {
+		return nil, causeOf(ctx, err)
+	}
+	stop := context.AfterFunc(ctx, func() { _ = raw.Close() })
+	wire, err := s.secure(ctx, raw)
+	if !stop() {
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		_ = raw.Close()
 		return nil, err
 	}
-	wire := &bounded{Conn: raw}
-	wire.left.Store(maxAnswer)
-	c := &conn{wire: wire, server: s}
-	if err := c.start(ctx); err != nil {
-		c.close()
-		return nil, err
-	}
+	c := &conn{raw: raw, wire: &bounded{Conn: wire}, server: s}
+	c.wire.renew()
+	c.ldap = ldap.NewConn(c.wire, s.tls != nil)
+	c.ldap.Start()
 	return c, nil
 }
 
-func (c *conn) start(ctx context.Context) error {
-	if c.server.tls == nil || c.server.startTLS {
-		c.ldap = ldap.NewConn(c.wire, false)
-		c.ldap.Start()
-		if c.server.tls == nil {
-			return nil
+// causeOf returns why ctx has ended, if it has, else err.
+func causeOf(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+// secure returns raw with TLS above it, or raw where none is wanted.
+func (s *server) secure(ctx context.Context, raw net.Conn) (net.Conn, error) {
+	if s.tls == nil {
+		return raw, nil
+	}
+	if s.startTLS {
+		if err := askForTLS(raw); err != nil {
+			return nil, fmt.Errorf("StartTLS: %w", err)
 		}
-		return c.startTLS(ctx)
 	}
-	secured := tls.Client(c.wire, c.server.tls)
+	secured := tls.Client(raw, s.tls)
 	if err := secured.HandshakeContext(ctx); err != nil {
-		return fmt.Errorf("TLS: %w", err)
+		return nil, fmt.Errorf("TLS: %w", err)
 	}
-	c.ldap = ldap.NewConn(secured, true)
-	c.ldap.Start()
-	return nil
+	return secured, nil
 }
 
-func (c *conn) startTLS(ctx context.Context) error {
-	err := c.do(ctx, func() error { return c.ldap.StartTLS(c.server.tls) })
+// askForTLS makes the request of RFC 4511, section 4.14. Of what comes it reads the
+// answer and no byte more: what stands behind it must be TLS.
+func askForTLS(raw net.Conn) error {
+	const startTLS = "1.3.6.1.4.1.1466.20037"
+	request := ber.NewSequence("")
+	request.AppendChild(ber.NewInteger(ber.ClassUniversal, ber.TypePrimitive, ber.TagInteger, 1, ""))
+	operation := ber.Encode(ber.ClassApplication, ber.TypeConstructed, ldap.ApplicationExtendedRequest, nil, "")
+	operation.AppendChild(ber.NewString(ber.ClassContext, ber.TypePrimitive, 0, startTLS, ""))
+	request.AppendChild(operation)
+	if _, err := raw.Write(request.Bytes()); err != nil {
+		return err
+	}
+	answer := &bounded{Conn: raw}
+	answer.left.Store(maxRefusal)
+	packet, err := ber.ReadPacket(answer)
 	if err != nil {
-		return fmt.Errorf("StartTLS: %w", err)
+		return err
 	}
-	if _, secured := c.ldap.TLSConnectionState(); !secured {
-		return errors.New("StartTLS: the connection is not secured")
-	}
-	return nil
+	return ldap.GetLDAPError(packet)
 }
 
-// rests reports for how long the server is still left alone.
-func (s *server) rests(now time.Time) time.Duration {
+// maxRefusal bounds the answer to the request for TLS, in bytes.
+const maxRefusal = 64 << 10
+
+// rests reports for how long the server is still left alone, and why.
+func (s *server) rests(now time.Time) (time.Duration, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return max(0, s.until.Sub(now))
+	return max(0, s.until.Sub(now)), s.why
 }
 
 // failed notes that the server did not do what it is there for.
@@ -124,7 +151,7 @@ func (s *server) failed(err error, now time.Time, log logrus.FieldLogger) {
 	defer s.mu.Unlock()
 	pause := min(firstPause<<min(s.failures, 10), longestPause)
 	s.failures++
-	s.until = now.Add(pause)
+	s.until, s.why = now.Add(pause), err
 	log.WithError(err).WithFields(logrus.Fields{"server": s.url, "failures": s.failures, "pause": pause.String()}).Warn("a directory server has failed")
 }
 

@@ -8,38 +8,41 @@ import (
 	ldap "github.com/go-ldap/ldap/v3"
 )
 
-// errRefused is the directory's definite no to a bind.
-var errRefused = errors.New("the directory refuses the bind")
+var (
+	// errRefused is the directory's definite no to a bind.
+	errRefused = errors.New("the directory refuses the bind")
+	// errAccount is one although the password is right.
+	errAccount = fmt.Errorf("%w: the password is right", errRefused)
+)
 
 // judge returns what the answer to a user's bind means. A code that is not known
 // to be about this user is no verdict.
 func judge(r *ldap.SimpleBindResult, err error) error {
-	why := policyOf(r)
+	policy := policyOf(r)
+	refused := errRefused
+	if provesPassword(policy, err) {
+		refused = errAccount
+	}
 	switch codeOf(err) {
 	case ldap.LDAPResultSuccess:
 		// Of these, changeAfterReset comes with success, and allows nothing but to
 		// set another password.
-		if why == nil || !why.refuses {
+		if policy == nil {
 			return nil
 		}
-		return fmt.Errorf("%w: %s", errRefused, why.text)
+		return fmt.Errorf("%w: %s", refused, policy.ErrorString)
 	case ldap.LDAPResultInvalidCredentials, ldap.LDAPResultInappropriateAuthentication, ldap.LDAPResultNoSuchObject, ldap.LDAPResultInvalidDNSyntax:
-		if why != nil {
-			return fmt.Errorf("%w: %s: %w", errRefused, why.text, reason(err))
+		if policy != nil {
+			return fmt.Errorf("%w: %s: %w", refused, policy.ErrorString, err)
 		}
-		return fmt.Errorf("%w: %w", errRefused, reason(err))
+		return fmt.Errorf("%w: %w", refused, reason(err))
 	}
 	return reason(err)
 }
 
-// A policy is what a password policy says beside the result
-// (draft-behera-ldap-password-policy, section 6.2).
-type policy struct {
-	text    string
-	refuses bool
-}
-
-func policyOf(r *ldap.SimpleBindResult) *policy {
+// policyOf returns what a password policy has against the account
+// (draft-behera-ldap-password-policy, section 6.2), or nothing.
+func policyOf(r *ldap.SimpleBindResult) *ldap.ControlBeheraPasswordPolicy {
 	if r == nil {
 		return nil
 	}
@@ -47,16 +50,41 @@ func policyOf(r *ldap.SimpleBindResult) *policy {
 	if !ok || c.Error < 0 {
 		return nil
 	}
-	return &policy{c.ErrorString, true}
+	return c
+}
+
+// provesPassword reports whether a refusal says that the password is right: what
+// else is wrong with an account, a directory tells but to who has it. That it is
+// locked it tells everybody.
+func provesPassword(policy *ldap.ControlBeheraPasswordPolicy, err error) bool {
+	if policy != nil {
+		return policy.Error == ldap.BeheraPasswordExpired || policy.Error == ldap.BeheraChangeAfterReset
+	}
+	code := codeOfAD(err)
+	return code != "" && code != wrongPassword && code != noSuchUser && code != locked
 }
 
 // adCode finds Active Directory's reason in what it says beside code 49.
 var adCode = regexp.MustCompile(`\bdata ([0-9a-f]{3,8})\b`)
 
+const wrongPassword, noSuchUser, locked = "52e", "525", "775"
+
 var adReasons = map[string]string{
-	"525": "no such user", "52e": "wrong password", "530": "not at this time", "531": "not from this computer",
+	noSuchUser: "no such user", wrongPassword: "wrong password", "530": "not at this time", "531": "not from this computer",
 	"532": "the password has expired", "533": "the account is disabled", "701": "the account has expired",
-	"773": "the password must be changed first", "775": "the account is locked",
+	"773": "the password must be changed first", locked: "the account is locked",
+}
+
+// codeOfAD returns the reason that Active Directory gives, if it is a known one.
+func codeOfAD(err error) string {
+	if err == nil {
+		return ""
+	}
+	m := adCode.FindStringSubmatch(err.Error())
+	if m == nil || adReasons[m[1]] == "" {
+		return ""
+	}
+	return m[1]
 }
 
 // reason adds to a server's answer what it means, for the log.
@@ -65,8 +93,8 @@ func reason(err error) error {
 	if !ok || !answered(err) {
 		return err
 	}
-	if m := adCode.FindStringSubmatch(e.Error()); m != nil && adReasons[m[1]] != "" {
-		return fmt.Errorf("%s: %w", adReasons[m[1]], err)
+	if code := codeOfAD(err); code != "" {
+		return fmt.Errorf("%s: %w", adReasons[code], err)
 	}
 	switch e.ResultCode {
 	case ldap.LDAPResultConfidentialityRequired, ldap.LDAPResultStrongAuthRequired:
