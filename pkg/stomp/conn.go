@@ -189,6 +189,10 @@ func (c *conn) version() frame.Version {
 	return c.decoder.Version
 }
 
+// errorType is the content-type of an ERROR's body. With its charset: stompit, where it
+// says "text/plain" and no more, ends the process that it is part of.
+const errorType = "text/plain;charset=utf-8"
+
 // fail tells the client what was wrong, and ends the connection. f is the frame
 // that was, if it is known.
 func (c *conn) fail(err error, f *frame.Frame) {
@@ -207,7 +211,7 @@ func (c *conn) failFor(err error, receipt string) {
 	if e.Cause != nil && e.Code == message.Internal {
 		c.server().log.WithError(err).Error("a STOMP frame failed")
 	}
-	headers := []string{"message", e.Text, "code", string(e.Code), "content-type", "text/plain"}
+	headers := []string{"message", e.Text, "code", string(e.Code), "content-type", errorType}
 	if receipt != "" {
 		headers = append(headers, "receipt-id", receipt)
 	}

@@ -21,7 +21,7 @@ func (c *conn) connect(f *frame.Frame) {
 	if !ok {
 		c.write(func(dst []byte) []byte {
 			return frame.Append(dst, frame.V10, frame.Error, []byte("this server speaks STOMP 1.0, 1.1 and 1.2\n"),
-				"message", "no common version", "code", string(message.BadRequest), "version", "1.0,1.1,1.2", "content-type", "text/plain")
+				"message", "no common version", "code", string(message.BadRequest), "version", "1.0,1.1,1.2", "content-type", errorType)
 		})
 		c.end()
 		return

@@ -3,14 +3,15 @@ package stomp_test
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"io"
 	"net"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -38,6 +39,7 @@ func must(t testing.TB, err error) {
 const configuration = `
 [server]
 http    = "127.0.0.1:0"
+https   = "127.0.0.1:0"
 stomp   = "127.0.0.1:0"
 stomps  = "127.0.0.1:0"
 ops     = ""
@@ -69,43 +71,65 @@ subscribe = ["@authenticated"]
 publish   = ["@authenticated"]
 `
 
-// A site is a daemon in this process.
+// A site is a daemon in this process, with a clock of its own.
 type site struct {
 	*daemon.Daemon
-	t    testing.TB
-	dir  string
-	root *x509.CertPool
+	t      testing.TB
+	folder string
+	trusts *tls.Config
+	ahead  atomic.Int64 // of the real clock, nanoseconds
 }
 
 func newSite(t testing.TB) *site {
 	t.Helper()
-	s := &site{t: t, dir: t.TempDir(), root: x509.NewCertPool()}
+	s := &site{t: t, folder: t.TempDir()}
 	s.write("orbitd.toml", configuration)
 	s.write("users", demoUser)
 	authority := tlstest.NewAuthority()
-	cert, key := tlstest.Encode(authority.Certificate("localhost"))
-	s.write("cert.pem", string(cert))
-	s.write("key.pem", string(key))
-	s.root.AppendCertsFromPEM(authority.PEM())
-	log := logrus.New()
-	log.SetOutput(io.Discard)
-	d, err := daemon.Start(daemon.Options{
-		Load:   func() (*config.Config, error) { return config.Load(filepath.Join(s.dir, "orbitd.toml")) },
-		Logger: log, Version: "test",
-	})
-	must(t, err)
-	s.Daemon = d
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		defer cancel()
-		must(t, d.Stop(ctx))
-	})
+	tlstest.Write(t, s.folder, authority.Certificate())
+	s.write("ca.pem", string(authority.PEM()))
+	s.trusts = authority.Client()
+	s.start()
+	t.Cleanup(s.stop)
 	return s
 }
 
+func (s *site) start() {
+	s.t.Helper()
+	log := logrus.New()
+	log.SetOutput(io.Discard)
+	d, err := daemon.Start(daemon.Options{
+		Load:   func() (*config.Config, error) { return config.Load(s.file("orbitd.toml")) },
+		Now:    func() time.Time { return time.Now().Add(time.Duration(s.ahead.Load())) },
+		Logger: log, Version: "test",
+	})
+	must(s.t, err)
+	s.Daemon = d
+}
+
+func (s *site) stop() {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	must(s.t, s.Stop(ctx))
+}
+
+// restart ends the daemon and starts it again, at the same addresses.
+func (s *site) restart() {
+	s.t.Helper()
+	text := configuration
+	for _, door := range []string{"http", "https", "stomp", "stomps"} {
+		text = strings.Replace(text, `"127.0.0.1:0"`, strconv.Quote(s.address(door)), 1) // in the order of configuration
+	}
+	s.write("orbitd.toml", text)
+	s.stop()
+	s.start()
+}
+
+func (s *site) file(name string) string { return filepath.Join(s.folder, name) }
+
 func (s *site) write(name, text string) {
 	s.t.Helper()
-	must(s.t, os.WriteFile(filepath.Join(s.dir, name), []byte(text), 0o600))
+	must(s.t, os.WriteFile(s.file(name), []byte(text), 0o600))
 }
 
 func (s *site) address(door string) string { return s.Addrs(door)[0].String() }
@@ -128,7 +152,7 @@ func (s *site) dial() *client {
 
 func (s *site) dialTLS() *client {
 	s.t.Helper()
-	nc, err := tls.Dial("tcp", s.address("stomps"), &tls.Config{RootCAs: s.root, ServerName: "localhost"})
+	nc, err := tls.Dial("tcp", s.address("stomps"), s.trusts.Clone())
 	must(s.t, err)
 	return s.client(nc)
 }
