@@ -1,7 +1,7 @@
 // Real browsers, Debian's own: Chromium and Firefox ESR behind one driver, and a page of an origin of
 // its own for them. What a test does it does in each of them, by the same code.
 import { once } from 'node:events';
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -49,9 +49,11 @@ export function inEach(what, options, body) {
 /**
  * @param {import('node:test').TestContext} t
  * @param {string} name
+ * @param {string[]} more arguments of its command line
  */
-export async function openBrowser(t, name) {
-  const browser = await puppeteer.launch({ headless: true, protocolTimeout: 300_000, ...launch[name] });
+export async function openBrowser(t, name, more = []) {
+  const { args = [], ...options } = launch[name];
+  const browser = await puppeteer.launch({ headless: true, protocolTimeout: 300_000, ...options, args: [...args, ...more] });
   t.after(() => browser.close());
   return browser;
 }
@@ -64,15 +66,31 @@ const network = /ERR_|CORS request did not succeed|WebSocket connection to|Netwo
  *
  * @param {import('puppeteer-core').Browser | import('puppeteer-core').BrowserContext} context
  * @param {string} url
+ * @param {Record<string, string>} [files] folders that stand for what is below a URL (Chromium)
  */
-export async function openPage(context, url) {
+export async function openPage(context, url, files) {
   const page = await context.newPage();
+  if (files) await serve(page, files);
   page.mistakes = [];
   const note = text => network.test(text) || page.mistakes.push(text);
   page.on('pageerror', error => note(String(error)));
   page.on('console', message => message.type() === 'error' && note(message.text()));
   await page.goto(url);
   return page;
+}
+
+const types = { html: 'text/html', js: 'text/javascript' };
+
+/** Answers a page's requests from folders. */
+async function serve(page, files) {
+  await page.setRequestInterception(true);
+  page.on('request', request => {
+    const base = Object.keys(files).find(base => request.url().startsWith(base));
+    const name = base && request.url().slice(base.length);
+    const contentType = types[name?.split('.').at(-1)];
+    if (!contentType) return request.respond({ status: 204 }); // its icon
+    request.respond({ contentType, body: readFileSync(join(files[base], name)), headers: { 'Access-Control-Allow-Origin': '*' } });
+  });
 }
 
 /**

@@ -45,12 +45,26 @@ export class Daemon {
    * @param {import('node:test').TestContext} t whose end is the daemon's
    * @param {{channels: string, origins?: string[]}} config
    */
-  static async start(t, config) {
+  static start(t, config) {
+    return Daemon.#begin(t, daemon => daemon.#config(config));
+  }
+
+  /** One with the configuration of "make run", but for its ports and folders. */
+  static demo(t) {
+    return Daemon.#begin(t, daemon => readFileSync(join(root, 'etc', 'demo.toml'), 'utf8')
+      .replace('127.0.0.1:8080', `127.0.0.1:${daemon.port}`)
+      .replace('127.0.0.1:61613', '')
+      .replace('127.0.0.1:8090', '')
+      .replaceAll('../var/', '')
+      .replace('demo.users', join(root, 'etc', 'demo.users')));
+  }
+
+  static async #begin(t, config) {
     const daemon = new Daemon();
     t.after(() => daemon.remove());
     daemon.port = await freePort();
     daemon.url = `http://127.0.0.1:${daemon.port}`;
-    writeFileSync(join(daemon.#folder, 'orbitd.toml'), daemon.#config(config));
+    writeFileSync(join(daemon.#folder, 'orbitd.toml'), config(daemon));
     await daemon.start();
     return daemon;
   }
