@@ -562,6 +562,26 @@ func (c *client) want(events ...string) {
 	}
 }
 
+// wantOf receives these events of one channel, and none of it before them; what
+// comes meanwhile of others is passed over, for each channel is read on its own.
+func (c *client) wantOf(name channel.Name, events ...string) {
+	c.r.t.Helper()
+	var got []string
+	for len(got) < len(events) {
+		select {
+		case e := <-c.events:
+			if e.ch == name {
+				got = append(got, e.String())
+			}
+		case <-time.After(patience):
+			c.r.t.Fatalf("of %s came %v, want %v", name, got, events)
+		}
+	}
+	if !slices.Equal(got, events) {
+		c.r.t.Fatalf("of %s came %v, want %v", name, got, events)
+	}
+}
+
 // silent sees that nothing comes.
 func (c *client) silent() {
 	c.r.t.Helper()

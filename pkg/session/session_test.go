@@ -1,7 +1,6 @@
 package session_test
 
 import (
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -214,15 +213,7 @@ func TestNamedSession(t *testing.T) {
 		if !d.resumed || len(d.results) != 2 {
 			t.Fatalf("resumed %v with %v", d.resumed, d.results)
 		}
-		var got []string
-		for range 4 { // of /b just an at, whenever
-			if e := <-d.events; e.ch == "/a" && e.kind == "message" {
-				got = append(got, e.String())
-			}
-		}
-		if want := []string{"/a:" + itoa(first+1) + "r", "/a:" + itoa(first+2) + "r"}; !slices.Equal(got, want) {
-			t.Fatalf("got %v, want %v", got, want)
-		}
+		d.wantOf("/a", "/a:"+itoa(first+1)+"r", "/a:"+itoa(first+2)+"r")
 		for _, other := range []session.Request{{Who: who("bob"), Name: "laptop"}, {Who: alice, Name: "phone"}} {
 			if o := r.connect(0, other); o.resumed || len(o.results) > 0 {
 				t.Errorf("%v got %v", other, o.results)
