@@ -18,7 +18,7 @@ var (
 )
 
 func TestParsePrincipal(t *testing.T) {
-	for _, s := range []string{"*", "@authenticated", "self", "user:alice", "group:editors", "group:cn=apps,ou=groups,dc=example,dc=org", "user:a:b", "user:self"} {
+	for _, s := range []string{"*", "@authenticated", "self", "token", "user:alice", "group:editors", "group:cn=apps,ou=groups,dc=example,dc=org", "user:a:b", "user:self"} {
 		p, err := acl.ParsePrincipal(s)
 		if err != nil || p.String() != s {
 			t.Errorf("ParsePrincipal(%q) = %q, %v", s, p, err)
@@ -51,6 +51,7 @@ func TestDecide(t *testing.T) {
 		rule(t, 4, "/inbox/{user}", "self", "group:staff"),
 		rule(t, 5, "/*/all", "@authenticated", "*"),
 		rule(t, 6, "/chat/never", "*", "*"),
+		rule(t, 7, "/room/*", "token", "user:alice"),
 	)
 	for _, tc := range []struct {
 		who    acl.Subject
@@ -81,13 +82,24 @@ func TestDecide(t *testing.T) {
 		{acl.Subject{Groups: []string{"staff"}}, acl.Publish, "/inbox/bob", 4, acl.NotListed},
 		{acl.Subject{User: "$sys"}, acl.Subscribe, "/inbox/$sys", 0, acl.NoRule},
 		{acl.Subject{User: "*"}, acl.Subscribe, "/inbox/bob", 4, acl.NotListed},
+		{scoped("bob", "/room/1", "/room/*"), acl.Subscribe, "/room/1", 7, acl.ByToken},
+		{scoped("bob", "/room/1", "/room/*"), acl.Publish, "/room/2", 7, acl.NotListed},
+		{scoped("bob", "/room/1", "/room/*"), acl.Subscribe, "/room/2", 7, acl.OutOfScope},
+		{scoped("bob", "/**", "/**"), acl.Subscribe, "/room/2", 7, acl.ByToken},
+		{scoped("bob", "/**", "/**"), acl.Publish, "/chat/lobby", 2, acl.ByAuthenticated},
+		{scoped("bob", "/room/1", ""), acl.Subscribe, "/chat/lobby", 2, acl.OutOfScope},
+		{scoped("bob", "/**", "/**"), acl.Subscribe, "/chat/secret", 1, acl.NotListed},
+		{scoped("bob", "/inbox/{user}", ""), acl.Subscribe, "/inbox/bob", 4, acl.BySelf},
+		{scoped("bob", "/inbox/{user}", ""), acl.Subscribe, "/inbox/alice", 4, acl.OutOfScope},
+		{scoped("", "/room/1", ""), acl.Subscribe, "/room/1", 7, acl.NotListed},
+		{bob, acl.Subscribe, "/room/1", 7, acl.NotListed},
 	} {
 		d := p.Decide(tc.who, tc.action, tc.name)
 		line := 0
 		if d.Rule != nil {
 			line = d.Rule.Source.Line
 		}
-		allowed := tc.reason != acl.NotListed && tc.reason != acl.NoRule
+		allowed := tc.reason != acl.NotListed && tc.reason != acl.OutOfScope && tc.reason != acl.NoRule
 		if d.Allowed != allowed || d.Reason != tc.reason || line != tc.line {
 			t.Errorf("%q %s %s: %t, line %d, %s; want line %d, %s", tc.who.User, tc.action, tc.name, d.Allowed, line, d.Reason, tc.line, tc.reason)
 		}
@@ -237,6 +249,22 @@ func rule(t testing.TB, line int, match, subscribe, publish string) acl.Rule {
 		Match: p, Subscribe: principals(t, subscribe), Publish: principals(t, publish),
 		Source: acl.Source{File: "orbitd.toml", Line: line},
 	}
+}
+
+// scoped returns a subject whose token is for those channels, one pattern each.
+func scoped(user, subscribe, publish string) acl.Subject {
+	s := acl.Subject{User: user, Scope: &channel.Scope{}}
+	s.Scope.Subscribe = patterns(subscribe)
+	s.Scope.Publish = patterns(publish)
+	return s
+}
+
+func patterns(text string) []channel.Pattern {
+	p, err := channel.ParsePattern(text)
+	if err != nil {
+		return nil
+	}
+	return []channel.Pattern{p}
 }
 
 func inApp(r acl.Rule, app string) acl.Rule {

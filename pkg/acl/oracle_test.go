@@ -33,7 +33,7 @@ func TestAgainstOracle(t *testing.T) {
 		written := randomPolicy(r)
 		p := compile(t, parsed(t, written)...)
 		for range 25 {
-			who, action, name := randomSubject(r), acl.Subscribe, randomName(r)
+			who, action, name := randomSubject(t, r), acl.Subscribe, randomName(r)
 			if r.IntN(2) == 0 {
 				action = acl.Publish
 			}
@@ -59,6 +59,17 @@ func TestAgainstOracle(t *testing.T) {
 
 // oracle decides, and tells which rule did, counted from 1; 0 is none.
 func oracle(rules []oracleRule, who acl.Subject, action acl.Action, name channel.Name) (allowed bool, line int) {
+	inScope := who.Scope == nil
+	if !inScope {
+		scope := who.Scope.Subscribe
+		if action == acl.Publish {
+			scope = who.Scope.Publish
+		}
+		inScope = slices.ContainsFunc(scope, func(p channel.Pattern) bool {
+			found := expression(p.String()).FindStringSubmatch(string(name))
+			return found != nil && (len(found) == 1 || found[1] == who.User)
+		})
+	}
 	for i, rule := range rules {
 		found := rule.expression.FindStringSubmatch(string(name))
 		if found == nil {
@@ -68,12 +79,14 @@ func oracle(rules []oracleRule, who acl.Subject, action acl.Action, name channel
 		if action == acl.Publish {
 			list = rule.publish
 		}
-		return slices.ContainsFunc(list, func(s string) bool {
+		return inScope && slices.ContainsFunc(list, func(s string) bool {
 			switch {
 			case s == "*":
 				return true
 			case who.User == "":
 				return false
+			case s == "token":
+				return who.Scope != nil
 			case s == "@authenticated", s == "user:"+who.User, s == "self" && found[1] == who.User:
 				return true
 			}
@@ -139,7 +152,7 @@ func randomMatch(r *rand.Rand) string {
 }
 
 func randomList(r *rand.Rand) []string {
-	all := []string{"user:a", "user:xa", "user:b", "group:g", "group:h", "self", "@authenticated", "*"}
+	all := []string{"user:a", "user:xa", "user:b", "group:g", "group:h", "self", "token", "@authenticated", "*"}
 	var list []string
 	for _, p := range all {
 		if r.IntN(4) == 0 {
@@ -149,14 +162,30 @@ func randomList(r *rand.Rand) []string {
 	return list
 }
 
-func randomSubject(r *rand.Rand) acl.Subject {
+func randomSubject(t *testing.T, r *rand.Rand) acl.Subject {
+	t.Helper()
 	s := acl.Subject{User: []string{"", "a", "b", "xa", "a.b", "$a", "*", "{user}", "a/b"}[r.IntN(9)]}
 	for _, g := range []string{"g", "h", "i"} {
 		if r.IntN(4) == 0 {
 			s.Groups = append(s.Groups, g)
 		}
 	}
+	if r.IntN(3) == 0 {
+		s.Scope = &channel.Scope{Subscribe: randomPatterns(t, r), Publish: randomPatterns(t, r)}
+	}
 	return s
+}
+
+func randomPatterns(t *testing.T, r *rand.Rand) (patterns []channel.Pattern) {
+	t.Helper()
+	for range r.IntN(4) {
+		p, err := channel.ParsePattern(randomMatch(r))
+		if err != nil {
+			t.Fatal(err)
+		}
+		patterns = append(patterns, p)
+	}
+	return patterns
 }
 
 func randomName(r *rand.Rand) channel.Name {

@@ -28,8 +28,8 @@ type compiled struct {
 
 // A grant is a list of principals.
 type grant struct {
-	anyone, authenticated, self bool
-	users, groups               map[string]struct{}
+	anyone, authenticated, self, token bool
+	users, groups                      map[string]struct{}
 }
 
 // A Decision is the answer to one question.
@@ -44,15 +44,17 @@ type Decision struct {
 // A Reason says in a few words why a decision came out as it did.
 type Reason string
 
-// The reasons. Those up to ByGroup allow, the others forbid.
+// The reasons. Those up to ByToken allow, the others forbid.
 const (
 	ByAnyone        Reason = `"*" lets anyone in`
 	ByAuthenticated Reason = `"@authenticated" lets in who has logged in`
 	BySelf          Reason = `"self": the channel bears the user's own name`
 	ByUser          Reason = "the user is listed"
 	ByGroup         Reason = "a group of the user is listed"
+	ByToken         Reason = `"token": the user's token names the channel`
 
 	NotListed   Reason = "the first rule that matches does not list this subject"
+	OutOfScope  Reason = "the token is for other channels"
 	NoRule      Reason = "no rule matches the channel"
 	AppDisabled Reason = "the application is disabled, because its file has an error"
 )
@@ -111,6 +113,8 @@ func newGrant(principals []Principal) grant {
 			g.authenticated = true
 		case self:
 			g.self = true
+		case token:
+			g.token = true
 		case user:
 			g.users[p.name] = struct{}{}
 		case group:
@@ -130,7 +134,7 @@ func (p *Policy) Decide(s Subject, a Action, name channel.Name) Decision {
 		return Decision{Reason: NoRule}
 	}
 	reason := rule.grants(s, a, name)
-	return Decision{reason != NotListed, &rule.Rule, reason}
+	return Decision{reason != NotListed && reason != OutOfScope, &rule.Rule, reason}
 }
 
 // Lookup returns the rule that is in force for the channel, whoever asks, or
@@ -167,6 +171,8 @@ func (c *compiled) grants(s Subject, a Action, name channel.Name) Reason {
 		g = &c.publish
 	}
 	switch {
+	case !s.inScope(a, name):
+		return OutOfScope
 	case g.anyone:
 		return ByAnyone
 	case !s.Authenticated():
@@ -179,6 +185,8 @@ func (c *compiled) grants(s Subject, a Action, name channel.Name) Reason {
 		return ByUser
 	case g.hasAny(s.Groups):
 		return ByGroup
+	case g.token && s.Scope != nil:
+		return ByToken
 	}
 	return NotListed
 }

@@ -20,6 +20,7 @@ const (
 	self
 	user
 	group
+	token
 )
 
 // A Mistake is an error in what somebody wrote, with a hint at what to write
@@ -30,7 +31,8 @@ type Mistake struct{ Text, Hint string }
 func (m *Mistake) Error() string { return m.Text }
 
 // ParsePrincipal reads "*" (anyone, also without a login), "@authenticated",
-// "self" (the user whose name is in the channel), "user:NAME" and "group:NAME".
+// "self" (the user whose name is in the channel), "token" (who has a token that
+// names the channel), "user:NAME" and "group:NAME".
 // Names are what the authenticator calls them, taken literally. Its errors are
 // *Mistake.
 func ParsePrincipal(s string) (Principal, error) {
@@ -41,6 +43,8 @@ func ParsePrincipal(s string) (Principal, error) {
 		return Principal{kind: authenticated}, nil
 	case "self":
 		return Principal{kind: self}, nil
+	case "token":
+		return Principal{kind: token}, nil
 	}
 	kind, name, found := strings.Cut(s, ":")
 	switch {
@@ -74,7 +78,7 @@ func unknownPrincipal(s string) error {
 	m := &Mistake{Text: fmt.Sprintf("unknown principal %q", s)}
 	switch {
 	case s == "":
-		m.Hint = `write "*", "@authenticated", "self", "user:NAME" or "group:NAME"; an empty list lets nobody in`
+		m.Hint = `write "*", "@authenticated", "self", "token", "user:NAME" or "group:NAME"; an empty list lets nobody in`
 	case s[0] == '@':
 		m.Hint = `the only class is "@authenticated"`
 	default:
@@ -92,6 +96,8 @@ func (p Principal) String() string {
 		return "@authenticated"
 	case self:
 		return "self"
+	case token:
+		return "token"
 	case user:
 		return "user:" + p.name
 	case group:

@@ -41,10 +41,25 @@ func (a Action) String() string {
 type Subject struct {
 	User   string   // empty: not authenticated; then Groups count for nothing
 	Groups []string // of the user
+	// Scope is what the subject's token is for: what is not in it is forbidden,
+	// whatever the rules say, and what is in it is allowed where a rule lists
+	// "token". nil: the token does not say, or there is none.
+	Scope *channel.Scope
 }
 
 // Authenticated reports whether the subject has logged in.
 func (s Subject) Authenticated() bool { return s.User != "" }
+
+// inScope reports whether the subject's token lets it try.
+func (s Subject) inScope(a Action, name channel.Name) bool {
+	switch {
+	case s.Scope == nil:
+		return true
+	case a == Publish:
+		return channel.Covers(s.Scope.Publish, name, s.User)
+	}
+	return channel.Covers(s.Scope.Subscribe, name, s.User)
+}
 
 // A Rule says who may use the channels that its pattern matches, and how their
 // messages are stored.

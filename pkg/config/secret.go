@@ -36,6 +36,12 @@ func (s Secret) Read() ([]byte, error) {
 	return bytes.TrimSuffix(bytes.TrimSuffix(data, []byte("\n")), []byte("\r")), nil
 }
 
+// Shared reports whether everybody on this host can read it, or change it.
+func (s Secret) Shared() (bool, error) {
+	info, err := os.Stat(s.path)
+	return err == nil && info.Mode().Perm()&0o007 != 0, err
+}
+
 // secret reads a reference and checks that it leads to a file. A credential is
 // looked for only where systemd says where: `orbitd check` runs without.
 func (t *table) secret(key string) Secret {

@@ -28,7 +28,9 @@ type Token struct {
 	Leeway   time.Duration // how far clocks may differ
 	User     string        // the claim with the user's name; empty: sub
 	Groups   string        // the one with the groups; empty: groups
+	Scope    string        // the one with the channels; empty: channels
 	TTL      time.Duration // of tokens that a login issues
+	LoginTTL time.Duration // for how long they can be renewed
 }
 
 // Own reports whether the daemon makes the key itself.
@@ -45,7 +47,9 @@ func readToken(t *table) Token {
 		Leeway:    t.duration("leeway", time.Minute, 0, 10*time.Minute),
 		User:      t.text("user_claim", "", "sub"),
 		Groups:    t.text("groups_claim", "", "groups"),
-		TTL:       t.duration("ttl", 12*time.Hour, time.Minute, 30*day),
+		Scope:     t.text("channels_claim", "", "channels"),
+		TTL:       t.duration("ttl", time.Hour, time.Minute, 30*day),
+		LoginTTL:  t.duration("login_ttl", 30*day, time.Minute, 365*day),
 	}
 	t.keySet(&c)
 	t.whoseTokens(c)
@@ -98,16 +102,21 @@ func local(host string) bool {
 // their keys.
 func (t *table) whoseTokens(c Token) {
 	foreign := t.has("jwks")
-	switch {
-	case foreign && t.has("key"):
+	if foreign && t.has("key") {
 		t.fail("jwks", "remove one of them, or make it an [[auth]] of its own, with a name", "there is a key as well")
-	case foreign && t.has("ttl"):
-		t.fail("ttl", "remove it: their issuer says how long they are good", "no tokens of this kind are issued here")
+	}
+	for _, key := range []string{"ttl", "login_ttl"} {
+		if foreign && t.has(key) {
+			t.fail(key, "remove it: their issuer says how long they are good", "no tokens of this kind are issued here")
+		}
+	}
+	if c.LoginTTL < c.TTL && !foreign && t.has("login_ttl") {
+		t.fail("login_ttl", fmt.Sprintf("write at least %q, or a shorter ttl", formatDuration(c.TTL)), "a login cannot end before its first token")
 	}
 	if foreign || t.has("key") {
 		return
 	}
-	for _, key := range []string{"algorithm", "issuer", "leeway", "user_claim", "groups_claim"} {
+	for _, key := range []string{"algorithm", "issuer", "leeway", "user_claim", "groups_claim", "channels_claim"} {
 		if t.has(key) {
 			t.fail(key, `write also key = "file:PATH" or jwks = "https://…", or remove this`, "it is for tokens of another issuer, and there is no key of one")
 		}
