@@ -5,6 +5,7 @@ export const SUBPROTOCOL = 'orbit.v1';
 /** Where a transport lives below the server's address. */
 export const PATH = Object.freeze({
   websocket: 'v1/ws', stream: 'v1/stream', sse: 'v1/sse', poll: 'v1/poll', send: 'v1/send',
+  refresh: 'v1/refresh',
 });
 
 /** How bytes get through, the best first. */

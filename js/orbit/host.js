@@ -1,4 +1,8 @@
 // What the library needs from around it, in one place, so that tests can put their own there.
+import { CODE, PATH } from './constants.js';
+import { OrbitError } from './events.js';
+import { address } from './transport/address.js';
+import { errorOf, post } from './transport/http.js';
 import { openPoll } from './transport/poll.js';
 import { openSSE } from './transport/sse.js';
 import { openStream } from './transport/stream.js';
@@ -21,6 +25,8 @@ import { openWebSocket } from './transport/websocket.js';
  * @typedef {object} Host
  * @property {(url: string, name: import('./constants.js').TransportName) => Transport} open opens a
  *   transport to the server at this address
+ * @property {(url: string) => Promise<void>} renew renews the cookie of a login; an OrbitError says that
+ *   it has ended
  * @property {(name: import('./constants.js').TransportName) => boolean} supports whether there could be one
  * @property {() => number} now milliseconds of a clock that never goes back
  * @property {() => number} date Unix milliseconds, as the machine has them
@@ -84,6 +90,13 @@ function kept(place) {
 /** @type {Host} */
 export const host = {
   open: (url, name) => openers[name](url),
+  async renew(url) {
+    const response = await post(address(url, PATH.refresh), []);
+    if (response.ok) return;
+    const { code, message } = await errorOf(response);
+    if (code === CODE.unauthorized) throw new OrbitError(code, message);
+    throw new Error(message);
+  },
   supports: name => typeof (name === 'websocket' ? globalThis.WebSocket : globalThis.fetch) === 'function',
   now: () => performance.now(),
   date: () => Date.now(),

@@ -84,7 +84,7 @@ export class Orbit extends EventTarget {
       {
         host,
         transports: this.#transports,
-        credentials: new Credentials(token, host.now),
+        credentials: new Credentials(token, host.now, () => host.renew(String(url))),
         subscriptions: this.#subscriptions,
         outbox: this.#outbox,
         tell: (type, detail) => this.#tell(type, detail),

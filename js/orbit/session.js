@@ -208,7 +208,9 @@ export class Session {
       }, this.#ids, patience);
       this.#connection = connection;
     } catch (error) {
-      if (turn === this.#turn) this.#retry({ code: LOCAL.lost, message: String(error) });
+      if (turn !== this.#turn) return;
+      if (error instanceof OrbitError) this.#stop(error);
+      else this.#retry({ code: LOCAL.lost, message: String(error) });
     }
   }
 

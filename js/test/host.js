@@ -49,6 +49,14 @@ export class TestHost {
     return bytes;
   };
 
+  /** How often the cookie was renewed, and what that says. */
+  renewals = 0;
+  renewal = undefined;
+  renew = async () => {
+    this.renewals++;
+    if (this.renewal) throw this.renewal;
+  };
+
   setTimeout = (callback, ms) => {
     const id = this.nextTimer++;
     this.timers.set(id, { at: this.time + Math.max(0, ms), callback });

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { TIME } from '../orbit/constants.js';
+import { OrbitError } from '../orbit/events.js';
 import { greet, live, make } from './open.js';
 import { accepted, EPOCH, message, OTHER_EPOCH, settle } from './host.js';
 
@@ -222,6 +223,33 @@ test('a token that is a text is not tried twice', async () => {
   await refuse(host, 'unauthorized');
   await host.advance(3_600_000);
   assert.deepEqual([host.transports.length, orbit.state], [1, 'closed']);
+});
+
+test('the cookie of a login is renewed when its token has ended, and the login itself may end', async () => {
+  const { host, orbit, of } = make();
+  orbit.connect();
+  for (let i = 0; i < 3; i++) {
+    assert.equal((await greet(host)).token, undefined);
+    assert.equal(host.renewals, i);
+    await host.advance(TIME.token);
+    host.last.say({ bye: { code: 'unauthorized' } });
+    await host.advance(TIME.first);
+  }
+  await greet(host);
+  host.last.drop();
+  await host.advance(TIME.first);
+  assert.equal(host.renewals, 3, 'one that was not refused is not renewed');
+  await greet(host);
+  await host.advance(TIME.token);
+  host.renewal = new Error('offline');
+  host.last.say({ bye: { code: 'unauthorized' } });
+  await host.advance(TIME.first);
+  assert.deepEqual([host.renewals > 3, orbit.state], [true, 'waiting']);
+  host.renewal = new OrbitError('unauthorized', 'the login has ended');
+  await host.advance(TIME.cap);
+  const { renewals } = host;
+  await host.advance(3_600_000);
+  assert.deepEqual([host.renewals, orbit.state, of('error').at(-1).message], [renewals, 'closed', 'the login has ended']);
 });
 
 test('a token that cannot be fetched is tried again later', async () => {

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/orbitd/orbitd/pkg/channel"
 	"github.com/orbitd/orbitd/pkg/message"
 )
 
@@ -14,6 +15,8 @@ type Credentials struct {
 	User     string
 	Password string
 	Token    string // if set, User and Password are not looked at
+	// Renewing says that Token is one that renews a login, and no other is good.
+	Renewing bool
 	// App is the application that the login is for; only its realm may vouch.
 	// Empty: any authenticator may.
 	App string
@@ -35,6 +38,17 @@ type Identity struct {
 	Realm string
 	// Expires is when the proof ends; zero: never.
 	Expires time.Time
+	// Login is what the proof belongs to, and ends with; nil: only with itself.
+	Login *Login
+	// Scope is the channels that the proof is for; nil: it does not say.
+	Scope *channel.Scope
+}
+
+// A Login is what proofs have in common that come from one another, as a token
+// does that renews another. It can be ended before its time.
+type Login struct {
+	ID   string
+	Ends time.Time // at the latest; none of its proofs is good for longer
 }
 
 // Expired reports whether the proof has ended at that time. A nil identity,
@@ -77,6 +91,12 @@ type Renewer interface {
 	// Every returns how often Renew is to be called for the users who are
 	// connected.
 	Every() time.Duration
+}
+
+// An Ender is an authenticator that knows which logins have been ended. It is asked
+// at every decision about an identity that has one, and does not block.
+type Ender interface {
+	Ended(login string) bool
 }
 
 // The verdicts that are not "could not be found out". They are wrapped with the

@@ -19,6 +19,7 @@ type Named struct {
 // tell. It is immutable and may be used concurrently; it fails closed.
 type Chain struct {
 	members []Named
+	enders  []Ender // those of them
 	realm   func(app string) []string
 }
 
@@ -32,7 +33,13 @@ func NewChain(members []Named, realm func(app string) []string) *Chain {
 		}
 		realm = func(string) []string { return names }
 	}
-	return &Chain{members: slices.Clone(members), realm: realm}
+	c := &Chain{members: slices.Clone(members), realm: realm}
+	for _, m := range members {
+		if e, ok := m.Authenticator.(Ender); ok {
+			c.enders = append(c.enders, e)
+		}
+	}
+	return c
 }
 
 // Authenticate returns the identity that c proves, with its Realm. Its errors
@@ -94,6 +101,9 @@ func (c *Chain) admit(ctx context.Context, m Named, id *Identity, app string) (*
 // authenticator can tell, else as it was. Its errors are those of Authenticate;
 // a user who is gone, or whose authenticator is, is Unauthorized.
 func (c *Chain) Refresh(ctx context.Context, id *Identity) (*Identity, error) {
+	if c.Ended(id) {
+		return nil, unauthorized(fmt.Errorf("the login %q of %q was ended", id.Login.ID, id.User))
+	}
 	i := slices.IndexFunc(c.members, func(m Named) bool { return m.Name == id.Realm })
 	if i < 0 {
 		return nil, unauthorized(fmt.Errorf("there is no authenticator %q any more", id.Realm))
@@ -109,6 +119,11 @@ func (c *Chain) Refresh(ctx context.Context, id *Identity) (*Identity, error) {
 	fresh := *id
 	fresh.Groups = now.Groups
 	return &fresh, nil
+}
+
+// Ended reports whether the login that an identity belongs to was ended.
+func (c *Chain) Ended(id *Identity) bool {
+	return id.Login != nil && slices.ContainsFunc(c.enders, func(e Ender) bool { return e.Ended(id.Login.ID) })
 }
 
 // Vouches reports whether an identity of that realm counts in an application:

@@ -22,6 +22,8 @@ type Authenticator interface {
 	Refresh(ctx context.Context, id *auth.Identity) (*auth.Identity, error)
 	// Vouches reports whether an identity of the realm counts in the application.
 	Vouches(realm, app string) bool
+	// Ended reports whether the login that the identity belongs to was ended.
+	Ended(id *auth.Identity) bool
 }
 
 // Rights are the rules and authenticators in force. A reload replaces them as
@@ -165,6 +167,9 @@ func (b *Broker) decide(who *Who, action acl.Action, name channel.Name) (user st
 		return "", message.Errorf(message.Forbidden, "pages of %s may not use the application %s; add it to app.%[2]s.origins", page, name.App())
 	}
 	id := who.in(name.App(), rights.Auth.Vouches)
+	if id != nil && rights.Auth.Ended(id) {
+		return "", message.Errorf(message.Unauthorized, "the login has ended; log in again")
+	}
 	s := subject(id)
 	if rights.Policy.Decide(s, action, name).Allowed {
 		return s.User, nil

@@ -75,6 +75,8 @@ func (d *directory) remove(user string) {
 	d.gone[user] = true
 }
 
+func (d *directory) Ended(id *auth.Identity) bool { return id.Login != nil && id.Login.ID == "ended" }
+
 func (d *directory) Vouches(realm, app string) bool {
 	for _, a := range d.apps {
 		if a == app {

@@ -109,11 +109,19 @@ func (w *Who) Identities() iter.Seq[*auth.Identity] {
 	}
 }
 
+// scopedRealm is behind the realm of those whose token is for some channels alone.
+// It is nothing that stands in the name of an authenticator.
+const scopedRealm = "\x00token"
+
 // Owner returns the realm and user that a session of this client belongs to;
-// both are empty for an anonymous client.
+// both are empty for an anonymous client. Who has a token for some channels alone has
+// sessions of its own: it must not take up the user's, and end there what it may not have.
 func (w *Who) Owner() (realm, user string) {
 	if w == nil || w.base == nil {
 		return "", ""
+	}
+	if w.base.Scope != nil {
+		return w.base.Realm + scopedRealm, w.base.User
 	}
 	return w.base.Realm, w.base.User
 }
@@ -162,5 +170,5 @@ func subject(id *auth.Identity) acl.Subject {
 	if id == nil {
 		return acl.Subject{}
 	}
-	return acl.Subject{User: id.User, Groups: id.Groups}
+	return acl.Subject{User: id.User, Groups: id.Groups, Scope: id.Scope}
 }

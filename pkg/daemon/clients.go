@@ -37,6 +37,18 @@ func (e everybody) RecheckWhere(ctx context.Context, concerned func(*broker.Who)
 	return errors.Join(e.sessions.RecheckWhere(ctx, concerned), e.stomp.RecheckWhere(ctx, concerned))
 }
 
+// loginEnded has the clients judged again that came by a login that was ended.
+func (e everybody) loginEnded(ctx context.Context, login string) error {
+	return e.RecheckWhere(ctx, func(w *broker.Who) bool {
+		for id := range w.Identities() {
+			if id.Login != nil && id.Login.ID == login {
+				return true
+			}
+		}
+		return false
+	})
+}
+
 // overWebSocket returns what takes a WebSocket by each of STOMP's subprotocols.
 func overWebSocket(s *stomp.Server) map[string]func(*reactor.Conn, transport.Handshake) reactor.Handler {
 	others := map[string]func(*reactor.Conn, transport.Handshake) reactor.Handler{}

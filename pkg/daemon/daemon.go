@@ -233,7 +233,7 @@ func (d *Daemon) startSessions(c *config.Config, version string) (err error) {
 // startDoors serves on the listeners.
 func (d *Daemon) startDoors(c *config.Config, o Options, listeners map[string][]net.Listener) error {
 	api, err := httpapi.New(httpapi.Options{
-		Broker: d.broker, Issuer: d.currentIssuer, TokenOf: transport.TokenOf, Cookie: transport.Cookie,
+		Broker: d.broker, Issuer: d.currentIssuer, Ended: d.everybody().loginEnded, TokenOf: transport.TokenOf, Cookie: transport.Cookie,
 		Gate: d.gate, Logger: d.log,
 	})
 	if err != nil {

@@ -22,7 +22,7 @@ func TestBrowserLogin(t *testing.T) {
 	}
 	answer := login("Origin", own)
 	cookies := answer.Cookies()
-	if answer.StatusCode != 200 || len(cookies) != 1 || !cookies[0].HttpOnly || cookies[0].SameSite != http.SameSiteStrictMode {
+	if answer.StatusCode != 200 || len(cookies) != 2 || !cookies[0].HttpOnly || cookies[0].SameSite != http.SameSiteStrictMode {
 		t.Fatalf("%d, %v", answer.StatusCode, cookies)
 	}
 	if answer := login("Origin", "https://evil.example"); answer.StatusCode != 403 || len(answer.Cookies()) > 0 {
@@ -59,8 +59,19 @@ func TestBrowserLogin(t *testing.T) {
 		}
 	}
 	answer, _ = s.do("POST", "http", "/v1/logout", "", "Origin", own, "Cookie", cookie)
-	if gone := answer.Cookies(); answer.StatusCode != 204 || len(gone) != 1 || gone[0].Name != cookies[0].Name || gone[0].MaxAge >= 0 || gone[0].Value != "" {
+	gone := answer.Cookies()
+	if answer.StatusCode != 204 || len(gone) != 2 {
 		t.Errorf("logged out by %d %v", answer.StatusCode, gone)
+	}
+	for _, c := range gone {
+		if c.MaxAge >= 0 || c.Value != "" {
+			t.Errorf("left behind: %v", c)
+		}
+	}
+	for _, path := range []string{"/v1/history/a/closed", "/v1/sse?channel=/a/closed"} {
+		if answer, _ := s.do("GET", "http", path, "", "Origin", own, "Cookie", cookie); answer.StatusCode != 401 {
+			t.Errorf("%s after the logout: %d", path, answer.StatusCode)
+		}
 	}
 	if answer, _ := s.do("POST", "http", "/v1/logout", "", "Origin", "https://evil.example", "Cookie", cookie); answer.StatusCode != 403 || len(answer.Cookies()) > 0 {
 		t.Errorf("a foreign page logs somebody out: %d", answer.StatusCode)

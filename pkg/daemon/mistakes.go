@@ -83,11 +83,13 @@ func mistakes(c *config.Config, a config.Auth, err error) (problems config.Probl
 	if len(problems) > 0 {
 		return problems
 	}
-	return config.Problems{{File: c.File, Line: a.Line, Text: label + err.Error(), Hint: authHint(a)}}
+	return config.Problems{{File: c.File, Line: a.Line, Text: label + err.Error(), Hint: authHint(a, err)}}
 }
 
-func authHint(a config.Auth) string {
+func authHint(a config.Auth, err error) string {
 	switch {
+	case errors.Is(err, tokenauth.ErrDamaged):
+		return "restore the file; or remove it, and with it the key that signs: everybody has to log in again then"
 	case a.Type == config.FileAuth:
 		return fmt.Sprintf("make %s readable for orbitd", a.Path)
 	case a.Type == config.LDAPAuth:

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -80,18 +81,29 @@ func (r *rights) authenticator(c *config.Config, a config.Auth, log logrus.Field
 // An issuer leaves the groups out of a token that is too long with them: where
 // their realm can tell them again, it is asked whenever the token is shown.
 type issuer struct {
-	tokens *tokenauth.Authenticator
+	*tokenauth.Authenticator
 	rights *rights
 }
 
-func (i issuer) Issue(id *auth.Identity) (token string, expires time.Time, err error) {
-	token, expires, err = i.tokens.Issue(id)
+// Login is that of tokenauth.
+func (i issuer) Login(id *auth.Identity) (tokenauth.Tokens, error) {
+	return i.fitting(id, i.Authenticator.Login)
+}
+
+// Renew is that of tokenauth. The second attempt, with fewer groups, counts as that of
+// a client which got no answer to the first.
+func (i issuer) Renew(ctx context.Context, id *auth.Identity, renewal string) (tokenauth.Tokens, error) {
+	return i.fitting(id, func(id *auth.Identity) (tokenauth.Tokens, error) { return i.Authenticator.Renew(ctx, id, renewal) })
+}
+
+func (i issuer) fitting(id *auth.Identity, issue func(*auth.Identity) (tokenauth.Tokens, error)) (tokenauth.Tokens, error) {
+	tokens, err := issue(id)
 	if !errors.Is(err, tokenauth.ErrTooLong) || !i.rights.refreshes(id.Realm) {
-		return token, expires, err
+		return tokens, err
 	}
 	bare := *id
 	bare.Groups = nil
-	return i.tokens.Issue(&bare)
+	return issue(&bare)
 }
 
 // refreshes reports whether a realm can tell about its users again.

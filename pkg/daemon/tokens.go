@@ -26,6 +26,11 @@ func (r *rights) tokens(c *config.Config, a config.Auth, log logrus.FieldLogger,
 			return nil, err
 		}
 	}
+	if o.Key.CanSign() {
+		if o.Logins, err = r.logins(c, now); err != nil {
+			return nil, err
+		}
+	}
 	o.Clock = now
 	t, err := tokenauth.New(o)
 	if err != nil {
@@ -37,43 +42,71 @@ func (r *rights) tokens(c *config.Config, a config.Auth, log logrus.FieldLogger,
 	return t, nil
 }
 
+// loginsFile is where it is kept which logins were ended.
+func loginsFile(c *config.Config) string { return filepath.Join(c.StateDirectory, "logins") }
+
+// logins returns what is known of them: one for all authenticators, which lives on over
+// reloads.
+func (r *rights) logins(c *config.Config, now func() time.Time) (*tokenauth.Logins, error) {
+	if err := makeState(c); err != nil {
+		return nil, err
+	}
+	path := loginsFile(c)
+	return keep(r, path, func() (*tokenauth.Logins, error) { return tokenauth.OpenLogins(path, now) })
+}
+
 // tokenOptions reads the keys of an authenticator, but for those of a URL.
 func tokenOptions(c *config.Config, a config.Auth, log logrus.FieldLogger) (o tokenauth.Options, err error) {
 	t := a.Token
-	o = tokenauth.Options{Audience: t.Audience, Issuer: t.Issuer, Leeway: orNone(t.Leeway), TTL: t.TTL, Names: tokenauth.Names{User: t.User, Groups: t.Groups}}
+	o = tokenauth.Options{Audience: t.Audience, Issuer: t.Issuer, Leeway: orNone(t.Leeway), TTL: t.TTL, LoginTTL: t.LoginTTL, Names: tokenauth.Names{User: t.User, Groups: t.Groups, Scope: t.Scope}}
 	switch {
 	case t.SetURL != "":
 	case !t.Set.IsZero():
 		o.Keys, err = keySet(t, log.WithField("auth", a.Name))
 	default:
-		o.Key, err = tokenKey(c, t)
+		o.Key, o.Before, err = tokenKeys(c, t)
 	}
 	return o, err
+}
+
+func makeState(c *config.Config) error {
+	if err := os.MkdirAll(c.StateDirectory, 0o700); err != nil {
+		return fmt.Errorf("make the state directory: %w", err)
+	}
+	return nil
 }
 
 // ownKey is where the daemon keeps the key that it has made itself.
 func ownKey(c *config.Config) string { return filepath.Join(c.StateDirectory, "token.key") }
 
-// tokenKey returns the key that is configured, or else the daemon's own.
-func tokenKey(c *config.Config, t config.Token) (tokenauth.Key, error) {
+// tokenKeys returns the key that is configured, or else the daemon's own, and those
+// that signed before it.
+func tokenKeys(c *config.Config, t config.Token) (key tokenauth.Key, before tokenauth.Set, err error) {
 	if t.Key.IsZero() {
-		if err := os.MkdirAll(c.StateDirectory, 0o700); err != nil {
-			return tokenauth.Key{}, fmt.Errorf("make the state directory: %w", err)
+		if err := makeState(c); err != nil {
+			return key, nil, err
 		}
-		return tokenauth.LoadOrCreateKey(ownKey(c))
+		return tokenauth.LoadOrCreateKeys(ownKey(c))
 	}
 	text, err := t.Key.Read()
 	if err != nil {
-		return tokenauth.Key{}, err
+		return key, nil, err
 	}
 	if t.Algorithm == config.HS256 {
-		return tokenauth.Secret(text)
+		key, err = tokenauth.Secret(text)
+		return key, nil, err
 	}
-	key, err := tokenauth.ParseKey(text)
-	if err == nil && t.Algorithm != "" && t.Algorithm != key.Algorithm() {
+	key, before, err = tokenauth.ParseKeys(text)
+	switch shared, unseen := t.Key.Shared(); {
+	case err != nil:
+	case t.Algorithm != "" && t.Algorithm != key.Algorithm():
 		err = fmt.Errorf("token key: it is one of %s, and algorithm says %s", key.Algorithm(), t.Algorithm)
+	case key.CanSign() && shared:
+		err = fmt.Errorf("token key: everybody on this host can read or change %s: make a new key, or chmod o-rwx if nobody has", t.Key)
+	case key.CanSign():
+		err = unseen
 	}
-	return key, err
+	return key, before, err
 }
 
 // keySet returns the keys of a file.

@@ -12,6 +12,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/orbitd/orbitd/pkg/auth"
+	"github.com/orbitd/orbitd/pkg/auth/tokenauth"
 	"github.com/orbitd/orbitd/pkg/broker"
 	"github.com/orbitd/orbitd/pkg/message"
 	"github.com/orbitd/orbitd/pkg/origin"
@@ -20,17 +21,23 @@ import (
 
 // An Issuer signs tokens: tokenauth.Authenticator.
 type Issuer interface {
-	Issue(id *auth.Identity) (token string, expires time.Time, err error)
+	Login(id *auth.Identity) (tokenauth.Tokens, error)
+	Renew(ctx context.Context, id *auth.Identity, renewal string) (tokenauth.Tokens, error)
+	LoginOf(ctx context.Context, token string) (*auth.Login, error)
+	End(l auth.Login) error
 }
 
-// Options are what an API is made of. All are required, but for Issuer: without
-// one nobody can log in.
+// Options are what an API is made of. All are required, but for Issuer and Ended:
+// without an issuer nobody can log in.
 type Options struct {
 	Broker *broker.Broker
 	Issuer func() Issuer // asked at each login, since a reload may replace it
+	// Ended has the clients of a login judged that was ended, and returns when they
+	// are sent nothing more.
+	Ended func(ctx context.Context, login string) error
 	// TokenOf returns the token in a request's cookie.
 	TokenOf func(*http.Request) string
-	Cookie  string // the name of that cookie
+	Cookie  string // the name of that cookie; that of the one that renews has "_refresh" behind it
 	Gate    *origin.Gate
 	Logger  logrus.FieldLogger
 	// Timeout bounds one call, so that a slow peer does not hold on to it; 0: a
@@ -82,6 +89,7 @@ const (
 	publishManyPath = "/v1/publish"
 	historyPath     = "/v1/history/"
 	loginPath       = "/v1/login"
+	refreshPath     = "/v1/refresh"
 	logoutPath      = "/v1/logout"
 )
 
@@ -94,6 +102,8 @@ func (a *API) route(w http.ResponseWriter, r *http.Request) {
 		post(a.publishMany)
 	case path == loginPath:
 		post(a.login)
+	case path == refreshPath:
+		post(a.refresh)
 	case path == logoutPath:
 		post(a.logout)
 	case strings.HasPrefix(path, publishPath):

@@ -3,9 +3,11 @@ package httpapi
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +16,7 @@ import (
 
 	"github.com/orbitd/orbitd/pkg/acl"
 	"github.com/orbitd/orbitd/pkg/auth"
+	"github.com/orbitd/orbitd/pkg/auth/tokenauth"
 	"github.com/orbitd/orbitd/pkg/broker"
 	"github.com/orbitd/orbitd/pkg/channel"
 	"github.com/orbitd/orbitd/pkg/engine"
@@ -26,6 +29,9 @@ import (
 type names struct{}
 
 func (names) Authenticate(_ context.Context, c auth.Credentials) (*auth.Identity, error) {
+	if c.Renewing && slices.Contains([]string{"renews", "used", "unstored"}, c.Token) {
+		return &auth.Identity{User: "alice", Realm: "names", Login: &auth.Login{ID: c.Token}}, nil
+	}
 	if c.Password != "good" && c.Token != "good" {
 		return nil, message.Errorf(message.Unauthorized, "wrong user name, password or token")
 	}
@@ -33,8 +39,34 @@ func (names) Authenticate(_ context.Context, c auth.Credentials) (*auth.Identity
 }
 func (names) Refresh(_ context.Context, id *auth.Identity) (*auth.Identity, error) { return id, nil }
 func (names) Vouches(string, string) bool                                          { return true }
-func (names) Issue(*auth.Identity) (string, time.Time, error) {
-	return "good", time.Now().Add(time.Hour), nil
+func (names) Ended(*auth.Identity) bool                                            { return false }
+
+func (names) Login(*auth.Identity) (tokenauth.Tokens, error) {
+	return tokenauth.Tokens{Token: "good", Expires: time.Now().Add(time.Hour), Renewal: "renews", Ends: time.Now().Add(2 * time.Hour)}, nil
+}
+
+func (n names) Renew(_ context.Context, id *auth.Identity, renewal string) (tokenauth.Tokens, error) {
+	switch renewal {
+	case "used":
+		return tokenauth.Tokens{}, tokenauth.ErrReused
+	case "unstored":
+		return tokenauth.Tokens{}, errors.New("the disk is full")
+	}
+	return n.Login(id)
+}
+
+func (names) LoginOf(_ context.Context, token string) (*auth.Login, error) {
+	if token == "foreign" {
+		return nil, auth.ErrPass
+	}
+	return &auth.Login{ID: token}, nil
+}
+
+func (names) End(l auth.Login) error {
+	if l.ID == "unstored" {
+		return errors.New("the disk is full")
+	}
+	return nil
 }
 
 // serve returns the URL of an API: /open is anyone's, /mine is for those who

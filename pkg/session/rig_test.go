@@ -76,6 +76,8 @@ func (d *directory) Refresh(_ context.Context, id *auth.Identity) (*auth.Identit
 
 func (d *directory) Vouches(string, string) bool { return true }
 
+func (d *directory) Ended(*auth.Identity) bool { return false }
+
 // rule is a rule that lets those named subscribe, and everybody publish.
 func rule(t testing.TB, pattern string, subscribers ...string) acl.Rule {
 	t.Helper()

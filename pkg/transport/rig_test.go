@@ -62,6 +62,8 @@ func (names) Refresh(_ context.Context, id *auth.Identity) (*auth.Identity, erro
 
 func (names) Vouches(string, string) bool { return true }
 
+func (names) Ended(*auth.Identity) bool { return false }
+
 // A rig is the whole core on a memory engine, behind a listener that upgrades
 // everything.
 type rig struct {

@@ -2,6 +2,7 @@ package tokenauth
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -13,6 +14,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/orbitd/orbitd/pkg/channel"
 )
 
 // maxUser bounds a user's name, in bytes.
@@ -23,6 +26,13 @@ const maxUser = 256
 type Names struct {
 	User   string // default: "sub"
 	Groups string // default: "groups"; a list of texts, or one with spaces between them
+	// Scope is the claim with the channels that the token is for: lists of patterns,
+	// "subscribe" and "publish". Default: "channels".
+	Scope string
+}
+
+func (n Names) orDefault() Names {
+	return Names{cmp.Or(n.User, "sub"), cmp.Or(n.Groups, "groups"), cmp.Or(n.Scope, scopeClaim)}
 }
 
 // user returns the name of the user.
@@ -43,6 +53,57 @@ func (n Names) user(claims jwt.MapClaims) (string, error) {
 // groups returns the groups of the user; a claim that is missing is none.
 func (n Names) groups(claims jwt.MapClaims) ([]string, error) {
 	return texts(claims, n.Groups)
+}
+
+// maxPatterns bounds each list of a scope: all may be tried at each decision.
+const maxPatterns = 64
+
+// scope returns the channels that the token is for; a claim that is missing says
+// nothing, and one that is there and not understood is no good.
+func (n Names) scope(claims jwt.MapClaims) (*channel.Scope, error) {
+	v, ok := lookup(claims, n.Scope)
+	if !ok {
+		return nil, nil
+	}
+	lists, ok := v.(map[string]any)
+	if !ok {
+		return nil, fmt.Errorf("claim %q is no object", n.Scope)
+	}
+	scope := &channel.Scope{}
+	for name := range lists {
+		var into *[]channel.Pattern
+		switch name {
+		case "subscribe":
+			into = &scope.Subscribe
+		case "publish":
+			into = &scope.Publish
+		default:
+			return nil, fmt.Errorf("claim %q has %q, and only subscribe and publish are known", n.Scope, name)
+		}
+		written, err := texts(lists, name)
+		if err == nil {
+			*into, err = Patterns(written)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("claim %q: %w", n.Scope, err)
+		}
+	}
+	return scope, nil
+}
+
+// Patterns reads one list of a scope.
+func Patterns(written []string) (patterns []channel.Pattern, err error) {
+	if len(written) > maxPatterns {
+		return nil, fmt.Errorf("%d patterns of channels; the limit is %d", len(written), maxPatterns)
+	}
+	for _, text := range written {
+		p, err := channel.ParsePattern(text)
+		if err != nil {
+			return nil, err
+		}
+		patterns = append(patterns, p)
+	}
+	return patterns, nil
 }
 
 // texts returns a claim that is a list of texts, or one text with spaces between
@@ -176,18 +237,22 @@ func unique(d *json.Decoder) error {
 	}
 }
 
-// types are those of the tokens that are for such a use (RFC 8725 section 3.11): a
-// logout token, say, is signed with the same key and is for something else.
-var types = []string{"jwt", "at+jwt"}
+// The types of the tokens that are for such a use (RFC 8725 section 3.11): a logout
+// token, say, is signed with the same key and is for something else. Those that renew
+// must say so.
+var (
+	accessTypes  = []string{"jwt", "at+jwt"}
+	renewalTypes = []string{renewalType}
+)
 
 // check reports a header that asks for what is not done here.
-func (o outline) check() error {
+func (o outline) check(types []string) error {
 	// What is critical must be understood (RFC 7515 section 4.1.11).
 	if _, ok := o.header["crit"]; ok {
 		return errors.New(`header "crit" names extensions, and none is known here`)
 	}
 	typ, ok := o.header["typ"]
-	if !ok {
+	if !ok && types[0] != renewalType {
 		return nil
 	}
 	name, _ := typ.(string)

@@ -7,13 +7,16 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/sha256"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 )
 
 // The types of PEM blocks that hold keys in PKCS #8 and PKIX form, as
@@ -70,16 +73,36 @@ func Secret(secret []byte) (Key, error) {
 	return Key{algorithm: HS256, verify: secret}, nil
 }
 
-// ParseKey reads a key in PEM form: a public one of RSA, P-256 or Ed25519, or a
-// private one of Ed25519.
-func ParseKey(data []byte) (Key, error) {
-	block, rest := pem.Decode(data)
-	switch {
-	case block == nil:
-		return Key{}, errors.New("token key: not in PEM form")
-	case len(bytes.TrimSpace(rest)) > 0:
-		return Key{}, errors.New("token key: there is something behind the key")
+// ParseKeys reads keys in PEM form: a public one of RSA, P-256 or Ed25519, or a
+// private one of Ed25519, and behind that those which signed before it did.
+func ParseKeys(data []byte) (key Key, before Set, err error) {
+	for n := 0; n == 0 || len(bytes.TrimSpace(data)) > 0; n++ {
+		block, rest := pem.Decode(data)
+		if block == nil && n > 0 {
+			return Key{}, nil, errors.New("token key: there is something behind the key")
+		} else if block == nil {
+			return Key{}, nil, errors.New("token key: not in PEM form")
+		}
+		data = rest
+		one, err := parseBlock(block)
+		switch {
+		case err != nil:
+			return Key{}, nil, err
+		case n == 0:
+			key = one
+		case !key.CanSign():
+			return Key{}, nil, errors.New("token key: there is something behind the key; several keys of an issuer are a set (jwks)")
+		case one.algorithm != EdDSA:
+			return Key{}, nil, fmt.Errorf("token key: key %d is of %s, and this server has never signed with one", n+1, one.algorithm)
+		default:
+			one.private, one.id = nil, keyID(one.verify.(ed25519.PublicKey))
+			before = append(before, one)
+		}
 	}
+	return key, before, nil
+}
+
+func parseBlock(block *pem.Block) (Key, error) {
 	switch block.Type {
 	case privateBlock:
 		parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
@@ -120,32 +143,47 @@ func publicKey(public any) (Key, error) {
 	return Key{}, fmt.Errorf("token key: a key of type %T", public)
 }
 
+// keyOf returns a key that signs. Its tokens name it, so that each is checked with one
+// key however many there were before.
 func keyOf(private ed25519.PrivateKey) Key {
-	return Key{algorithm: EdDSA, private: private, verify: private.Public()}
+	public := private.Public().(ed25519.PublicKey)
+	return Key{algorithm: EdDSA, private: private, verify: public, id: keyID(public)}
 }
 
-// LoadOrCreateKey reads the private key in a file; where there is none it makes
-// one, which from then on is this server's own. Of several processes that start
-// together all get the same key. The file is its owner's alone: a key that
+func keyID(public ed25519.PublicKey) string {
+	sum := sha256.Sum256(public)
+	return base64.RawURLEncoding.EncodeToString(sum[:12])
+}
+
+// LoadOrCreateKeys reads the private key in a file, and those before it; where there
+// is none it makes one, which from then on is this server's own. Of several processes
+// that start together all get the same key. The file is its owner's alone: a key that
 // others could have read is refused.
-func LoadOrCreateKey(path string) (Key, error) {
-	data, err := readPrivate(path)
+func LoadOrCreateKeys(path string) (key Key, before Set, err error) {
+	key, before, err = LoadKeys(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		if err = createKey(path); err == nil {
-			data, err = readPrivate(path)
+		if err = createKey(path); err != nil {
+			return Key{}, nil, fmt.Errorf("token key: %w", err)
 		}
+		return LoadKeys(path)
 	}
+	return key, before, err
+}
+
+// LoadKeys is LoadOrCreateKeys for a file that must be there.
+func LoadKeys(path string) (key Key, before Set, err error) {
+	data, err := readPrivate(path)
 	if err != nil {
-		return Key{}, fmt.Errorf("token key: %w", err)
+		return Key{}, nil, fmt.Errorf("token key: %w", err)
 	}
-	key, err := ParseKey(data)
+	key, before, err = ParseKeys(data)
 	if err != nil {
-		return Key{}, fmt.Errorf("%s: %w", path, err)
+		return Key{}, nil, fmt.Errorf("%s: %w", path, err)
 	}
 	if !key.CanSign() {
-		return Key{}, fmt.Errorf("%s: token key: it is a public key, and the server's own must be private", path)
+		return Key{}, nil, fmt.Errorf("%s: token key: it is a public key, and the server's own must be private", path)
 	}
-	return key, nil
+	return key, before, nil
 }
 
 func readPrivate(path string) ([]byte, error) {
@@ -159,10 +197,40 @@ func readPrivate(path string) ([]byte, error) {
 	return os.ReadFile(path)
 }
 
-// createKey writes a fresh key under a name of its own and links it to its
-// place once it is on the disk, so that there is never half a key, nor a second
-// one in place of a first.
+// createKey puts a fresh key in its place, unless there is one by now.
 func createKey(path string) error {
+	return putKey(path, nil, func(fresh string) error {
+		if err := os.Link(fresh, path); !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+		return nil
+	})
+}
+
+// RotateKey puts a fresh key in front of the one in a file, whose tokens stay good
+// until they end or the key is rotated again. The file's owner stays its owner.
+func RotateKey(path string) error {
+	key, _, err := LoadKeys(path)
+	if err != nil {
+		return err
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	return putKey(path, key.verify, func(fresh string) error {
+		owner := info.Sys().(*syscall.Stat_t) // as on all that is Linux
+		if err := os.Chown(fresh, int(owner.Uid), int(owner.Gid)); err != nil {
+			return err
+		}
+		return os.Rename(fresh, path)
+	})
+}
+
+// putKey writes a fresh key, and the public half of the one before it, under a name of
+// their own, and has them put in their place once they are on the disk: so there is
+// never half a key there.
+func putKey(path string, before any, put func(fresh string) error) error {
 	_, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		return err
@@ -171,20 +239,24 @@ func createKey(path string) error {
 	if err != nil {
 		return err
 	}
+	text := pem.EncodeToMemory(&pem.Block{Type: privateBlock, Bytes: der})
+	if before != nil {
+		if der, err = x509.MarshalPKIXPublicKey(before); err != nil {
+			return err
+		}
+		text = append(text, pem.EncodeToMemory(&pem.Block{Type: publicBlock, Bytes: der})...)
+	}
 	dir := filepath.Dir(path)
 	f, err := os.CreateTemp(dir, ".token-key-*") // mode 0600
 	if err != nil {
 		return err
 	}
 	defer os.Remove(f.Name())
-	err = errors.Join(pem.Encode(f, &pem.Block{Type: privateBlock, Bytes: der}), f.Sync(), f.Close())
-	if err != nil {
+	_, err = f.Write(text)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
 	}
-	if err := os.Link(f.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	return syncFolder(dir)
+	return errors.Join(put(f.Name()), syncFolder(dir))
 }
 
 func syncFolder(dir string) error {

@@ -18,28 +18,40 @@ const (
 	MaxLength = 8 << 10
 	// Skew is how far the clocks of those who issue and check may differ by default.
 	Skew = time.Minute
+	// MaxLeeway bounds that.
+	MaxLeeway = 10 * time.Minute
 	// Issuer is what a server names itself in the tokens that it issues.
 	Issuer = "orbitd"
 	// DefaultTTL is how long an issued token is good for.
-	DefaultTTL = 12 * time.Hour
+	DefaultTTL = time.Hour
+	// DefaultLoginTTL is for how long a login can be renewed.
+	DefaultLoginTTL = 30 * 24 * time.Hour
+	// MaxTTL bounds how long any issued token is good for.
+	MaxTTL = 366 * 24 * time.Hour
 	// DefaultAudience is whom tokens are for.
 	DefaultAudience = "orbitd"
 )
 
 // Options are what an Authenticator needs: Key or Keys.
 type Options struct {
-	// Key checks tokens; a private one also signs them, and is then the only one.
+	// Key checks tokens; a private one also signs them, and is then the only one
+	// but for those before it.
 	Key Key
+	// Before are keys that have signed tokens before Key did: these are still good.
+	Before Set
 	// Keys check tokens of another issuer.
 	Keys Keys
 	// Issuer is who must have issued the tokens. Empty: whoever has signed them.
 	// Those of a private key are this server's own.
 	Issuer   string
-	Audience string           // default: DefaultAudience
-	Names    Names            // of the claims, in tokens of others
-	Leeway   time.Duration    // how far clocks may differ; default: Skew, negative: not at all
-	TTL      time.Duration    // of issued tokens; default: DefaultTTL
-	Clock    func() time.Time // default: time.Now
+	Audience string        // default: DefaultAudience
+	Names    Names         // of the claims, in tokens of others
+	Leeway   time.Duration // how far clocks may differ; default: Skew, negative: not at all
+	TTL      time.Duration // of issued tokens; default: DefaultTTL
+	LoginTTL time.Duration // of what they are renewed for; default: DefaultLoginTTL
+	// Logins know which were ended; without them none can be renewed or ended.
+	Logins *Logins
+	Clock  func() time.Time // default: time.Now
 }
 
 // An Authenticator checks tokens and issues them. It is immutable and may be
@@ -49,10 +61,10 @@ type Authenticator struct {
 	parser *jwt.Parser
 }
 
-var _ auth.Authenticator = (*Authenticator)(nil)
-
-// realmClaim is the authenticator that the bearer logged in with, in our own tokens.
-const realmClaim = "realm"
+var (
+	_ auth.Authenticator = (*Authenticator)(nil)
+	_ auth.Ender         = (*Authenticator)(nil)
+)
 
 // New returns an authenticator.
 func New(o Options) (*Authenticator, error) {
@@ -63,8 +75,8 @@ func New(o Options) (*Authenticator, error) {
 		return nil, errors.New("tokenauth: issuer and names of claims are for tokens of others; those of a private key are this server's own")
 	}
 	o.Audience = cmp.Or(o.Audience, DefaultAudience)
-	o.Names.User, o.Names.Groups = cmp.Or(o.Names.User, "sub"), cmp.Or(o.Names.Groups, "groups")
-	o.TTL, o.Leeway = cmp.Or(o.TTL, DefaultTTL), cmp.Or(o.Leeway, Skew)
+	o.Names = o.Names.orDefault()
+	o.TTL, o.LoginTTL, o.Leeway = cmp.Or(o.TTL, DefaultTTL), cmp.Or(o.LoginTTL, DefaultLoginTTL), cmp.Or(o.Leeway, Skew)
 	o.Leeway = max(o.Leeway, 0)
 	if o.Clock == nil {
 		o.Clock = time.Now
@@ -73,7 +85,7 @@ func New(o Options) (*Authenticator, error) {
 		o.Issuer = Issuer
 	}
 	if o.Keys == nil {
-		o.Keys = Set{o.Key}
+		o.Keys = append(Set{o.Key}, o.Before...)
 	}
 	checks := []jwt.ParserOption{
 		jwt.WithValidMethods(Algorithms),
@@ -103,6 +115,8 @@ func (a *Authenticator) Authenticate(ctx context.Context, c auth.Credentials) (*
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("%w: %w", auth.ErrPass, err)
+	case c.Renewing && !a.o.Key.CanSign():
+		return nil, fmt.Errorf("%w: its tokens renew nothing here", auth.ErrPass)
 	case a.o.Issuer != "" && said.claims["iss"] != a.o.Issuer:
 		return nil, fmt.Errorf("%w: the token is of another issuer", auth.ErrPass)
 	}
@@ -110,12 +124,19 @@ func (a *Authenticator) Authenticate(ctx context.Context, c auth.Credentials) (*
 	if err != nil {
 		return nil, err
 	}
+	types := accessTypes
+	if c.Renewing {
+		types = renewalTypes
+	}
 	id, err := a.identity(claims)
-	if err = errors.Join(said.check(), err); err != nil {
+	if err = errors.Join(said.check(types), err); err != nil {
 		return nil, fmt.Errorf("%w: %w", auth.ErrDenied, err)
 	}
 	return id, nil
 }
+
+// Ended reports whether a login that this server's own tokens name was ended.
+func (a *Authenticator) Ended(login string) bool { return a.o.Logins != nil && a.o.Logins.Ended(login) }
 
 // errKeys says that the keys could not be found out.
 var errKeys = errors.New("find the key of a token")
@@ -178,9 +199,18 @@ func (a *Authenticator) identity(claims jwt.MapClaims) (*auth.Identity, error) {
 	if err != nil {
 		return nil, err
 	}
-	id := &auth.Identity{User: user, Groups: groups, Expires: expires.Add(a.o.Leeway)}
-	if a.o.Key.CanSign() {
-		id.Realm, _ = claims[realmClaim].(string)
+	scope, err := a.o.Names.scope(claims)
+	if err != nil {
+		return nil, err
+	}
+	id := &auth.Identity{User: user, Groups: groups, Expires: expires.Add(a.o.Leeway), Scope: scope}
+	if !a.o.Key.CanSign() {
+		return id, nil
+	}
+	id.Realm, _ = claims[realmClaim].(string)
+	id.Login = loginOf(claims, expires.Time)
+	if id.Login != nil && a.Ended(id.Login.ID) {
+		return nil, fmt.Errorf("the login %q was ended", id.Login.ID)
 	}
 	return id, nil
 }

@@ -27,9 +27,15 @@ import (
 
 var now = time.Unix(1_800_000_000, 0)
 
+// issue logs an identity in.
+func issue(a *tokenauth.Authenticator, id *auth.Identity) (token string, expires time.Time, err error) {
+	t, err := a.Login(id)
+	return t.Token, t.Expires, err
+}
+
 func TestIssueAndAuthenticate(t *testing.T) {
 	a := server(t, ownKey(t), now)
-	token, expires, err := a.Issue(&auth.Identity{User: "alice", Groups: []string{"editors"}, Realm: "file"})
+	token, expires, err := issue(a, &auth.Identity{User: "alice", Groups: []string{"editors"}, Realm: "file"})
 	if err != nil || !expires.Equal(now.Add(tokenauth.DefaultTTL)) {
 		t.Fatalf("issued until %v, %v", expires, err)
 	}
@@ -40,14 +46,14 @@ func TestIssueAndAuthenticate(t *testing.T) {
 	if id.User != "alice" || id.Realm != "file" || !slices.Equal(id.Groups, []string{"editors"}) || !id.Expires.Equal(expires.Add(tokenauth.Skew)) {
 		t.Errorf("identity %+v", id)
 	}
-	again, _, err := a.Issue(id)
+	again, _, err := issue(a, id)
 	if err != nil || again == token {
 		t.Errorf("two tokens are the same, or %v", err)
 	}
 }
 
 func TestClaims(t *testing.T) {
-	token, _, err := server(t, ownKey(t), now).Issue(&auth.Identity{User: "alice", Groups: []string{"editors"}, Realm: "file"})
+	token, _, err := issue(server(t, ownKey(t), now), &auth.Identity{User: "alice", Groups: []string{"editors"}, Realm: "file"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +73,7 @@ func TestClaims(t *testing.T) {
 // TestTokensForTokens: logging in with a token gives none that lives longer.
 func TestTokensForTokens(t *testing.T) {
 	key := ownKey(t)
-	token, first, err := server(t, key, now).Issue(&auth.Identity{User: "alice", Realm: "file"})
+	token, first, err := issue(server(t, key, now), &auth.Identity{User: "alice", Realm: "file"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +82,7 @@ func TestTokensForTokens(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, second, err := later.Issue(id); err != nil || !second.Equal(first) {
+	if _, second, err := issue(later, id); err != nil || !second.Equal(first) {
 		t.Errorf("the second ends at %v, the first at %v; %v", second, first, err)
 	}
 }
@@ -89,12 +95,12 @@ func TestIssueRefuses(t *testing.T) {
 		"no realm":     {User: "alice"},
 		"many, longer": {User: "alice", Realm: "file", Groups: slices.Repeat([]string{strings.Repeat("g", 100)}, 100)},
 	} {
-		if token, _, err := a.Issue(id); err == nil || token != "" {
+		if token, _, err := issue(a, id); err == nil || token != "" {
 			t.Errorf("%s: issued %q", name, token)
 		}
 	}
 	_, public := keyPair(t)
-	if _, _, err := server(t, public, now).Issue(&auth.Identity{User: "alice", Realm: "file"}); err == nil {
+	if _, _, err := issue(server(t, public, now), &auth.Identity{User: "alice", Realm: "file"}); err == nil {
 		t.Error("issued with a public key")
 	}
 	if _, err := tokenauth.New(tokenauth.Options{}); err == nil {
@@ -240,20 +246,20 @@ func TestPasswordsAreNotOurs(t *testing.T) {
 	}
 }
 
-func TestLoadOrCreateKey(t *testing.T) {
+func TestLoadOrCreateKeys(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "token.key")
 	var wg sync.WaitGroup
 	tokens := make([]string, 8)
 	for i := range tokens {
 		wg.Go(func() {
-			key, err := tokenauth.LoadOrCreateKey(path)
+			key, _, err := tokenauth.LoadOrCreateKeys(path)
 			if err != nil {
 				t.Error(err)
 				return
 			}
 			a, err := tokenauth.New(tokenauth.Options{Key: key, Clock: func() time.Time { return now }})
 			if err == nil {
-				tokens[i], _, err = a.Issue(&auth.Identity{User: "alice", Realm: "file"})
+				tokens[i], _, err = issue(a, &auth.Identity{User: "alice", Realm: "file"})
 			}
 			if err != nil {
 				t.Error(err)
@@ -268,7 +274,7 @@ func TestLoadOrCreateKey(t *testing.T) {
 	if entries, err := os.ReadDir(filepath.Dir(path)); err != nil || len(entries) != 1 {
 		t.Errorf("left behind: %v, %v", entries, err)
 	}
-	key, err := tokenauth.LoadOrCreateKey(path)
+	key, _, err := tokenauth.LoadOrCreateKeys(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -280,7 +286,7 @@ func TestLoadOrCreateKey(t *testing.T) {
 	}
 }
 
-func TestLoadOrCreateKeyRefuses(t *testing.T) {
+func TestLoadOrCreateKeysRefuses(t *testing.T) {
 	private, _ := keyPair(t)
 	dir := t.TempDir()
 	write := func(name string, data []byte, mode os.FileMode) string {
@@ -296,7 +302,7 @@ func TestLoadOrCreateKeyRefuses(t *testing.T) {
 		write("empty", nil, 0o600):                                                 "not in PEM form",
 		filepath.Join(dir, "none", "key"):                                          "no such file",
 	} {
-		if _, err := tokenauth.LoadOrCreateKey(path); err == nil || !strings.Contains(err.Error(), want) {
+		if _, _, err := tokenauth.LoadOrCreateKeys(path); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", filepath.Base(path), err, want)
 		}
 	}
@@ -305,7 +311,7 @@ func TestLoadOrCreateKeyRefuses(t *testing.T) {
 	}
 }
 
-func TestParseKey(t *testing.T) {
+func TestParseKeys(t *testing.T) {
 	private, _ := keyPair(t)
 	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
@@ -320,7 +326,9 @@ func TestParseKey(t *testing.T) {
 	for name, data := range map[string][]byte{
 		"nothing":       nil,
 		"text":          []byte("secret"),
-		"two keys":      append(slices.Clone(ok), ok...),
+		"text behind":   append(slices.Clone(ok), "text"...),
+		"another kind":  append(slices.Clone(ok), publicPEM(t, &rsaKey.PublicKey)...),
+		"two public":    slices.Repeat(publicPEM(t, private.Public().(ed25519.PublicKey)), 2),
 		"broken":        pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: []byte("x")}),
 		"broken public": pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: []byte("x")}),
 		"RSA":           privatePEM(t, rsaKey),
@@ -328,7 +336,7 @@ func TestParseKey(t *testing.T) {
 		"P-384":         publicPEM(t, &p384.PublicKey),
 		"certificate":   pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("x")}),
 	} {
-		if _, err := tokenauth.ParseKey(data); err == nil || !strings.HasPrefix(err.Error(), "token key: ") {
+		if _, _, err := tokenauth.ParseKeys(data); err == nil || !strings.HasPrefix(err.Error(), "token key: ") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -399,7 +407,7 @@ func keyPair(t *testing.T) (ed25519.PrivateKey, tokenauth.Key) {
 
 func mustParse(t *testing.T, data []byte) tokenauth.Key {
 	t.Helper()
-	key, err := tokenauth.ParseKey(data)
+	key, _, err := tokenauth.ParseKeys(data)
 	if err != nil {
 		t.Fatal(err)
 	}
