@@ -80,7 +80,7 @@ and reaches every subscriber once and in order, whatever happens in between.`,
 		},
 	}
 	root.AddCommand(
-		serveCommand(), checkCommand(), aclCommand(), passwdCommand(),
+		serveCommand(), checkCommand(), aclCommand(), passwdCommand(), tokenCommand(),
 		pubCommand(), subCommand(), reloadCommand(), statusCommand(), versionCommand(),
 	)
 	return root

@@ -57,7 +57,7 @@ func TestManHasEveryOption(t *testing.T) {
 		own := ""
 		for _, s := range sections {
 			if strings.HasPrefix(s, "S orbitd "+c.Name()+" ") {
-				own = s
+				own += s
 			}
 		}
 		if own == "" {

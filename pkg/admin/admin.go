@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"encoding/json"
+	"io"
 	"net/http"
 	"time"
 
@@ -19,6 +20,17 @@ type Controlled interface {
 	// Apply reads the configuration again and returns what became of that, once
 	// it is in force for every client or has been refused.
 	Apply(ctx context.Context) Verdict
+	// EndLogin ends the login of that id, or that a token is of. When it returns,
+	// its connections are sent nothing more.
+	EndLogin(ctx context.Context, login string) error
+}
+
+// maxLogin bounds what names a login, in bytes: a token at most.
+const maxLogin = 16 << 10
+
+// An outcome says why a request failed; "" if it did not.
+type outcome struct {
+	Error string `json:"error,omitempty"`
 }
 
 // Status is how a daemon is.
@@ -76,7 +88,8 @@ type Verdict struct {
 // OK reports whether all that the files say is in force.
 func (v *Verdict) OK() bool { return v.InForce && v.Error == "" && len(v.Problems) == 0 }
 
-// NewHandler serves the control socket: GET /status and POST /reload.
+// NewHandler serves the control socket: GET /status, POST /reload, and POST /end-login
+// whose body is the login.
 func NewHandler(d Controlled) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) {
@@ -89,6 +102,17 @@ func NewHandler(d Controlled) http.Handler {
 			status = http.StatusUnprocessableEntity
 		}
 		answer(w, status, v)
+	})
+	mux.HandleFunc("POST /end-login", func(w http.ResponseWriter, r *http.Request) {
+		login, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxLogin))
+		if err == nil {
+			err = d.EndLogin(r.Context(), string(login))
+		}
+		if err != nil {
+			answer(w, http.StatusUnprocessableEntity, outcome{err.Error()})
+			return
+		}
+		answer(w, http.StatusOK, outcome{})
 	})
 	return mux
 }

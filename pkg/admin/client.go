@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"strings"
 	"syscall"
 )
 
@@ -18,22 +19,34 @@ type Client struct {
 
 // Status asks how the daemon is.
 func (c Client) Status(ctx context.Context) (s Status, err error) {
-	return s, c.do(ctx, http.MethodGet, "/status", &s)
+	return s, c.do(ctx, http.MethodGet, "/status", "", &s)
 }
 
 // Reload has the daemon read its configuration again, and waits for the verdict.
 func (c Client) Reload(ctx context.Context) (v Verdict, err error) {
-	return v, c.do(ctx, http.MethodPost, "/reload", &v)
+	return v, c.do(ctx, http.MethodPost, "/reload", "", &v)
 }
 
-func (c Client) do(ctx context.Context, method, path string, into any) error {
+// EndLogin ends a login, named by its id or a token of it.
+func (c Client) EndLogin(ctx context.Context, login string) error {
+	var o outcome
+	if err := c.do(ctx, http.MethodPost, "/end-login", login, &o); err != nil {
+		return err
+	}
+	if o.Error != "" {
+		return errors.New(o.Error)
+	}
+	return nil
+}
+
+func (c Client) do(ctx context.Context, method, path, body string, into any) error {
 	transport := &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, "unix", c.Socket)
 		},
 	}
-	r, err := http.NewRequestWithContext(ctx, method, "http://orbitd"+path, nil)
+	r, err := http.NewRequestWithContext(ctx, method, "http://orbitd"+path, strings.NewReader(body))
 	if err != nil {
 		return err
 	}

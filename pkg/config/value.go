@@ -115,7 +115,7 @@ func (t *table) duration(key string, fallback, least, most time.Duration) time.D
 		t.wrongType(key, "a duration", strconv.Quote(example), v)
 		return fallback
 	}
-	d, ok := parseDuration(s)
+	d, ok := ParseDuration(s)
 	switch {
 	case !ok:
 		t.fail(key, fmt.Sprintf("write a number and a unit (ms, s, m, h, d, w), such as %q", example), "%q is not a duration", s)
@@ -183,8 +183,9 @@ var (
 	sizeUnits = []unit{{"TiB", 1 << 40}, {"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}, {"B", 1}}
 )
 
-// parseDuration adds up numbers with units: "90s", "1m30s", "7d".
-func parseDuration(s string) (time.Duration, bool) {
+// ParseDuration adds up numbers with units: "90s", "1m30s", "7d". ok is false for
+// what is none.
+func ParseDuration(s string) (d time.Duration, ok bool) {
 	var sum int64
 	for first := true; first || s != ""; first = false {
 		n, rest, ok := parseUnit(s, timeUnits)
@@ -216,7 +217,7 @@ func parseUnit(s string, units []unit) (n int64, rest string, ok bool) {
 	return 0, "", false
 }
 
-// formatDuration writes what parseDuration reads, in the largest unit that fits.
+// formatDuration writes what ParseDuration reads, in the largest unit that fits.
 func formatDuration(d time.Duration) string { return formatUnit(int64(d), timeUnits) }
 
 func formatSize(n int64) string { return formatUnit(n, sizeUnits) }

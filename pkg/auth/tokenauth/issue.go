@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -118,6 +119,9 @@ func (a *Authenticator) Make(id *auth.Identity, until time.Time) (token string, 
 	if err := a.canIssue(id); err != nil {
 		return "", auth.Login{}, err
 	}
+	if _, err := (Names{User: "sub"}).user(jwt.MapClaims{"sub": id.User}); err != nil {
+		return "", auth.Login{}, fmt.Errorf("issue token: %w", err)
+	}
 	fresh := *id
 	fresh.Login = &auth.Login{ID: rand.Text(), Ends: until.Truncate(time.Second)}
 	token, err = a.sign(&fresh, fresh.Login.Ends, nil)
@@ -210,3 +214,11 @@ func loginOf(claims jwt.MapClaims, expires time.Time) *auth.Login {
 	}
 	return l
 }
+
+// IsLogin reports whether a text could be the id of a login, as crypto/rand.Text makes
+// them.
+func IsLogin(id string) bool {
+	return len(id) == loginLength && strings.Trim(id, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") == ""
+}
+
+const loginLength = 26
