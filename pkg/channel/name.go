@@ -63,3 +63,21 @@ func (n Name) App() string {
 // Reserved reports whether a segment begins with "$": such channels are the
 // server's own and no wildcard matches them.
 func (n Name) Reserved() bool { return strings.Contains(string(n), "/$") }
+
+// dead is what the name of a channel for dead messages ends with.
+const dead = "/$dead"
+
+// Dead returns the channel for those messages of n that could not be processed. ok is
+// false if n is such a channel itself, or its name is too long to have one.
+func (n Name) Dead() (name Name, ok bool) {
+	if _, is := n.Living(); is || len(n)+len(dead) > MaxLength {
+		return "", false
+	}
+	return n + dead, true
+}
+
+// Living returns the channel whose dead messages n is for, if it is one for these.
+func (n Name) Living() (name Name, ok bool) {
+	text, ok := strings.CutSuffix(string(n), dead)
+	return Name(text), ok && text != ""
+}

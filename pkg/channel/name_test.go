@@ -73,3 +73,24 @@ func TestName(t *testing.T) {
 		}
 	}
 }
+
+func TestDead(t *testing.T) {
+	long := channel.Name("/" + strings.Repeat("x", channel.MaxLength-1-len("/$dead")))
+	for name, want := range map[channel.Name]channel.Name{
+		"/chat": "/chat/$dead", "/chat/lobby": "/chat/lobby/$dead", "/chat/$dead/x": "/chat/$dead/x/$dead", long: long + "/$dead",
+		long + "y": "", "/chat/$dead": "", "/chat/lobby/$dead": "",
+	} {
+		dead, ok := name.Dead()
+		if dead != want || ok != (want != "") {
+			t.Errorf("%s: %s, %v", name, dead, ok)
+		}
+		if living, ok := dead.Living(); want != "" && (living != name || !ok) {
+			t.Errorf("%s is of %s, %v", dead, living, ok)
+		}
+	}
+	for _, name := range []channel.Name{"/$dead", "/chat", "/chat/x$dead"} {
+		if living, ok := name.Living(); ok {
+			t.Errorf("%s is of %s", name, living)
+		}
+	}
+}

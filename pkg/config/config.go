@@ -83,17 +83,18 @@ type Engine struct {
 
 // Session bounds what one client may do.
 type Session struct {
-	TTL          time.Duration // of a session without a name
-	DurableTTL   time.Duration // of one with a name
-	Window       int           // unacknowledged messages of a subscription
-	WindowBytes  int64         // unacknowledged bytes of a session
-	MaxMessage   int64
-	MaxChannels  int
-	MaxSessions  int
-	CommandRate  int // of a connection, a second
-	CommandBurst int // of a connection, at once
-	LoginTimeout time.Duration
-	Ping         time.Duration
+	TTL           time.Duration // of a session without a name
+	DurableTTL    time.Duration // of one with a name
+	Window        int           // unacknowledged messages of a subscription
+	WindowBytes   int64         // unacknowledged bytes of a session
+	MaxMessage    int64
+	MaxChannels   int
+	MaxSessions   int
+	MaxDeliveries int
+	CommandRate   int // of a connection, a second
+	CommandBurst  int // of a connection, at once
+	LoginTimeout  time.Duration
+	Ping          time.Duration
 }
 
 // Log says what is logged and how.
@@ -196,6 +197,9 @@ func (c *Config) Storage(name channel.Name) acl.Storage {
 	}
 	if rule := c.Policy.Lookup(name); rule != nil {
 		return rule.Storage
+	}
+	if living, ok := name.Living(); ok {
+		return c.Storage(living)
 	}
 	return c.Engine.Retain
 }

@@ -123,7 +123,7 @@ func TestDefaults(t *testing.T) {
 	}
 	want := config.Session{
 		TTL: 2 * time.Minute, DurableTTL: 720 * time.Hour, Window: 256, WindowBytes: 1 << 20, MaxMessage: 64 << 10,
-		MaxChannels: 1000, MaxSessions: 1_000_000, CommandRate: 1000, CommandBurst: 10_000,
+		MaxChannels: 1000, MaxSessions: 1_000_000, MaxDeliveries: 10, CommandRate: 1000, CommandBurst: 10_000,
 		LoginTimeout: 10 * time.Second, Ping: 25 * time.Second,
 	}
 	if c.Session != want {
@@ -211,10 +211,13 @@ retain = { bytes = "1MiB" }
 	}
 	checkAuth(t, c, dir)
 	for name, want := range map[string]acl.Storage{
-		"/chat/bob": {Memory: true, Messages: 1000},
-		"/chat/a/x": {Age: 24 * time.Hour, Messages: 5, Bytes: 1 << 40},
-		"/chat/b/x": {Memory: true, Bytes: 1 << 20},
-		"/other":    {},
+		"/chat/bob":       {Memory: true, Messages: 1000},
+		"/chat/a/x/$dead": {Age: 24 * time.Hour, Messages: 5, Bytes: 1 << 40},
+		"/other/$dead":    {},
+		"/chat/a/$x":      {},
+		"/chat/a/x":       {Age: 24 * time.Hour, Messages: 5, Bytes: 1 << 40},
+		"/chat/b/x":       {Memory: true, Bytes: 1 << 20},
+		"/other":          {},
 	} {
 		if s := c.Storage(channelName(t, name)); s != want {
 			t.Errorf("%s is stored as %+v, want %+v", name, s, want)

@@ -45,17 +45,18 @@ func readEngine(t *table, state string) Engine {
 
 func readSession(t *table) Session {
 	s := Session{
-		TTL:          t.duration("ttl", 2*time.Minute, time.Second, day),
-		DurableTTL:   t.duration("durable_ttl", 30*day, time.Minute, 3650*day),
-		Window:       t.number("window", 256, 1, 65_536),
-		WindowBytes:  t.size("window_bytes", mib, 4*kib, gib),
-		MaxMessage:   t.size("max_message", 64*kib, kib, maxMessage),
-		MaxChannels:  t.number("max_channels", 1_000, 1, 100_000),
-		MaxSessions:  t.number("max_sessions", 1_000_000, 1, 100_000_000),
-		CommandRate:  t.number("command_rate", 1_000, 1, 1_000_000),
-		CommandBurst: t.number("command_burst", 10_000, 1, 10_000_000),
-		LoginTimeout: t.duration("login_timeout", 10*time.Second, 100*time.Millisecond, 5*time.Minute),
-		Ping:         t.duration("ping", 25*time.Second, time.Second, 10*time.Minute),
+		TTL:           t.duration("ttl", 2*time.Minute, time.Second, day),
+		DurableTTL:    t.duration("durable_ttl", 30*day, time.Minute, 3650*day),
+		Window:        t.number("window", 256, 1, 65_536),
+		WindowBytes:   t.size("window_bytes", mib, 4*kib, gib),
+		MaxMessage:    t.size("max_message", 64*kib, kib, maxMessage),
+		MaxChannels:   t.number("max_channels", 1_000, 1, 100_000),
+		MaxSessions:   t.number("max_sessions", 1_000_000, 1, 100_000_000),
+		MaxDeliveries: t.number("max_deliveries", 10, 1, 1_000),
+		CommandRate:   t.number("command_rate", 1_000, 1, 1_000_000),
+		CommandBurst:  t.number("command_burst", 10_000, 1, 10_000_000),
+		LoginTimeout:  t.duration("login_timeout", 10*time.Second, 100*time.Millisecond, 5*time.Minute),
+		Ping:          t.duration("ping", 25*time.Second, time.Second, 10*time.Minute),
 	}
 	t.done()
 	if s.WindowBytes < s.MaxMessage {
