@@ -16,12 +16,12 @@ func (c *conn) ack(f *frame.Frame) {
 		c.fail(err, f)
 		return
 	}
-	nack := f.Command == frame.Nack // f is borrowed
+	nack, reason := f.Command == frame.Nack, f.Text("reason") // f is borrowed
 	carryOut := func() {
 		switch {
 		case s == nil || !s.Joined():
 		case nack:
-			s.nack(offset)
+			s.nack(offset, reason)
 		default:
 			s.ack(offset)
 		}
@@ -63,7 +63,7 @@ func (c *conn) acknowledged(f *frame.Frame) (s *subscription, offset message.Off
 		return s, p.Offset, nil
 	}
 	for _, s := range c.numbered {
-		if s.delivery(p.Offset) != nil {
+		if s.window.at(p.Offset) != nil {
 			return s, p.Offset, nil
 		}
 	}
@@ -72,43 +72,39 @@ func (c *conn) acknowledged(f *frame.Frame) (s *subscription, offset message.Off
 
 // wasSent reports whether a message of that offset may have been sent to the client.
 func (s *subscription) wasSent(offset message.Offset) bool {
-	if len(s.open) > 0 && offset >= s.open[0].offset {
-		return s.delivery(offset) != nil
+	if open := s.window.open; len(open) > 0 && offset >= open[0].offset {
+		return open[s.window.upTo(offset)-1].offset == offset
 	}
 	return offset <= s.Sent
 }
 
 // ack takes a message as processed, where acks are cumulative all before it as well.
 func (s *subscription) ack(offset message.Offset) {
-	for i := range s.affected(offset) {
-		s.settle(&s.open[i])
+	for d := range s.window.affected(offset, s.mode == individual) {
+		s.settle(d)
 	}
 	s.advance()
 	s.conn.resume()
 }
 
-// nack has a message sent again, or all up to it.
-func (s *subscription) nack(offset message.Offset) {
-	for i := range s.affected(offset) {
-		if d := &s.open[i]; !d.done && !slices.Contains(s.again, d.offset) {
+// nack has a message sent again, or all up to it; or, when it was refused too often,
+// moved to the channel of dead messages. reason is what the client says about it.
+func (s *subscription) nack(offset message.Offset, reason string) {
+	for d := range s.window.affected(offset, s.mode == individual) {
+		if d.dying || slices.Contains(s.again, d.offset) {
+			continue
+		}
+		times := s.window.refuse(d.offset)
+		if _, ok := s.name.Dead(); ok && times >= s.conn.server().limits.Deliveries {
+			d.dying = true
+			s.graves = append(s.graves, grave{d.offset, times, reason})
+		} else {
 			s.again = append(s.again, d.offset)
 		}
 	}
+	if s.record != nil {
+		s.record.changed(true)
+	}
+	s.buryNext()
 	s.pump()
-}
-
-// affected yields the places of the deliveries that an ack of an offset is about.
-func (s *subscription) affected(offset message.Offset) func(yield func(int) bool) {
-	end := s.after(offset)
-	begin := 0
-	if s.mode == individual {
-		begin = max(end-1, 0)
-		if end > 0 && s.open[end-1].offset != offset {
-			begin = end
-		}
-	}
-	return func(yield func(int) bool) {
-		for i := begin; i < end && yield(i); i++ {
-		}
-	}
 }

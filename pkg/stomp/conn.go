@@ -2,12 +2,10 @@ package stomp
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"net/netip"
 	"time"
 
-	"github.com/orbitd/orbitd/pkg/acl"
 	"github.com/orbitd/orbitd/pkg/auth"
 	"github.com/orbitd/orbitd/pkg/broker"
 	"github.com/orbitd/orbitd/pkg/message"
@@ -36,6 +34,9 @@ type conn struct {
 	numbers      int                      // that were given
 	transactions map[string]*transaction
 	places       map[string]int // subscriptions by application: of each, a place is taken
+	silent       int            // subscriptions that are durable and acknowledge nothing
+	joining      *record        // of the durable subscription that busy is about
+	client       string         // client-id: a part of what durable subscriptions are called
 	inTx         int            // bytes in all transactions
 	unacked      int            // bytes sent and not acknowledged
 
@@ -170,15 +171,26 @@ func (c *conn) carryOut(f *frame.Frame) {
 	}
 }
 
-// receipt says that f was carried out, if it asks for that.
-func (c *conn) receipt(f *frame.Frame) {
-	if id, ok := f.Get("receipt"); ok {
-		c.receiptFor(string(id))
+// asked returns the receipt that a frame asks for, or nil. It may be kept.
+func asked(f *frame.Frame) *string {
+	id, ok := f.Get("receipt")
+	if !ok {
+		return nil
 	}
+	text := string(id)
+	return &text
 }
 
-func (c *conn) receiptFor(id string) {
-	c.write(func(dst []byte) []byte { return frame.Append(dst, c.version(), frame.Receipt, nil, "receipt-id", id) })
+// receipt says that f was carried out, if it asks for that.
+func (c *conn) receipt(f *frame.Frame) { c.answer(asked(f)) }
+
+// answer says that a frame was carried out which asked for that receipt, unless nil.
+func (c *conn) answer(receipt *string) {
+	if receipt != nil {
+		c.write(func(dst []byte) []byte {
+			return frame.Append(dst, c.version(), frame.Receipt, nil, "receipt-id", *receipt)
+		})
+	}
 }
 
 // version is how frames are written: before there is one, as all can read them.
@@ -196,14 +208,15 @@ const errorType = "text/plain;charset=utf-8"
 // fail tells the client what was wrong, and ends the connection. f is the frame
 // that was, if it is known.
 func (c *conn) fail(err error, f *frame.Frame) {
-	id := ""
-	if f != nil {
-		id = f.Text("receipt")
+	if f == nil {
+		c.failTo(err, nil)
+		return
 	}
-	c.failFor(err, id)
+	c.failTo(err, asked(f))
 }
 
-func (c *conn) failFor(err error, receipt string) {
+// failTo is fail for a frame that asked for that receipt, unless nil.
+func (c *conn) failTo(err error, receipt *string) {
 	if c.closed {
 		return
 	}
@@ -212,8 +225,8 @@ func (c *conn) failFor(err error, receipt string) {
 		c.server().log.WithError(err).Error("a STOMP frame failed")
 	}
 	headers := []string{"message", e.Text, "code", string(e.Code), "content-type", errorType}
-	if receipt != "" {
-		headers = append(headers, "receipt-id", receipt)
+	if receipt != nil {
+		headers = append(headers, "receipt-id", *receipt)
 	}
 	c.write(func(dst []byte) []byte {
 		return frame.Append(dst, c.version(), frame.Error, []byte(e.Text+"\n"), headers...)
@@ -240,6 +253,9 @@ func (c *conn) leave() {
 		return
 	}
 	c.closed = true
+	if c.joining != nil {
+		c.joining.release()
+	}
 	for _, s := range c.subs {
 		s.stop()
 		c.vacate(s)
@@ -259,6 +275,7 @@ func (c *conn) Writable(*reactor.Conn) {
 	if c.closed {
 		return
 	}
+	c.flushed()
 	c.resume()
 	c.proceed()
 }
@@ -290,6 +307,9 @@ func (c *conn) flush() {
 	}
 	c.blocked = c.rc.Write(c.out...)
 	c.sent = c.part.loop.Now()
+	if !c.blocked {
+		c.flushed()
+	}
 	clear(c.out)
 	if c.out = c.out[:0]; cap(c.out) > 64 {
 		c.out = nil
@@ -318,36 +338,5 @@ func (c *conn) tick(now time.Time) {
 		c.fail(message.Errorf(message.Unauthorized, "the login has expired; connect again"), nil)
 	case c.beat > 0 && stalled.IsZero() && now.Add(3*time.Second/2).Sub(c.sent) >= c.beat:
 		c.write(func(dst []byte) []byte { return append(dst, '\n') })
-	}
-}
-
-// recheck looks up who the client is by now and judges its subscriptions. done is
-// called on the loop when no more is delivered than is allowed.
-func (c *conn) recheck(done func()) {
-	b, who := c.server().broker, c.who
-	b.Ask(func() {
-		now, err := b.Refresh(context.Background(), who)
-		c.part.loop.Post(func() {
-			defer done()
-			switch {
-			case c.closed:
-			case err != nil:
-				c.fail(err, nil)
-			default:
-				c.who = now
-				c.judge()
-			}
-		})
-	})
-}
-
-// judge ends the connection if one of its subscriptions is not allowed any more:
-// STOMP has no other way to say so.
-func (c *conn) judge() {
-	for _, s := range c.subs {
-		if err := c.server().broker.May(c.who, acl.Subscribe, s.name); err != nil {
-			c.fail(err, nil)
-			return
-		}
 	}
 }

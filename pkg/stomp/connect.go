@@ -34,6 +34,7 @@ func (c *conn) connect(f *frame.Frame) {
 	if version == frame.V10 {
 		beat, expects = 0, 0 // there are none
 	}
+	c.client = f.Text("client-id")
 	brings := auth.Credentials{User: f.Text("login"), Password: f.Text("passcode"), Token: f.Text("token")}
 	if brings.Empty() {
 		brings = c.brings

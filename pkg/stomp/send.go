@@ -35,29 +35,26 @@ func (c *conn) sendFrame(f *frame.Frame) {
 // then, which may be nil.
 func (c *conn) publish(msgs []message.Message, f *frame.Frame, then func()) {
 	c.publishing++
-	id, asked := f.Get("receipt")
-	receipt := string(id)
+	receipt := asked(f)
 	loop := c.part.loop
 	c.server().broker.Publish(c.who, msgs, func(_ []engine.Receipt, err error) {
-		loop.Post(func() { c.published(receipt, asked, err, then) })
+		loop.Post(func() { c.published(receipt, err, then) })
 	})
 }
 
-func (c *conn) published(receipt string, asked bool, err error, then func()) {
+func (c *conn) published(receipt *string, err error, then func()) {
 	c.publishing--
 	switch {
 	case c.closed:
 		return
 	case err != nil:
-		c.failFor(err, receipt)
+		c.failTo(err, receipt)
 		return
 	}
 	if then != nil {
 		then()
 	}
-	if asked {
-		c.receiptFor(receipt)
-	}
+	c.answer(receipt)
 	if c.publishing == 0 || c.publishing == maxPublishing-1 {
 		c.proceed()
 	}

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/sirupsen/logrus"
 
 	"github.com/orbitd/orbitd/pkg/broker"
+	"github.com/orbitd/orbitd/pkg/engine"
 	"github.com/orbitd/orbitd/pkg/hub"
 	"github.com/orbitd/orbitd/pkg/message"
 	"github.com/orbitd/orbitd/pkg/reactor"
@@ -21,6 +23,8 @@ type Limits struct {
 	Window        int           // unacknowledged messages of a subscription: 256
 	WindowBytes   int           // unacknowledged bytes of a connection: 1 MiB
 	Subscriptions int           // of a connection: 1,000
+	Deliveries    int           // of a message that the client refuses each time: 10
+	DurableTTL    time.Duration // of a durable subscription without a connection: 30 days
 }
 
 func (l Limits) withDefaults() Limits {
@@ -32,6 +36,10 @@ func (l Limits) withDefaults() Limits {
 	def(&l.Window, 256)
 	def(&l.WindowBytes, 1<<20)
 	def(&l.Subscriptions, 1000)
+	def(&l.Deliveries, 10)
+	if l.DurableTTL == 0 {
+		l.DurableTTL = 30 * 24 * time.Hour
+	}
 	if l.LoginTimeout == 0 {
 		l.LoginTimeout = 10 * time.Second
 	}
@@ -72,6 +80,9 @@ type Server struct {
 	parts    []*part
 	open     atomic.Int64
 	rechecks atomic.Uint64
+
+	mu      sync.Mutex
+	records map[engine.SessionKey]*record // by whom they were claimed last
 }
 
 // A part is what the connections of one loop share. It is owned by that loop.
@@ -82,6 +93,9 @@ type part struct {
 	dirty   []*conn         // have something to send at the end of the turn
 	behind  []*subscription // fell behind in this turn
 	arena   []byte          // where small frames are made; only ever appended to
+	records map[*record]struct{}
+	stale   []*record // have changed in this turn
+	moves   []engine.CursorMove
 	drained bool
 }
 
@@ -91,9 +105,9 @@ func New(o Options) (*Server, error) {
 	if o.Broker == nil || o.Hub == nil || o.Logger == nil || o.Now == nil || len(o.Loops) == 0 {
 		return nil, errors.New("stomp: broker, hub, loops, logger and clock are required")
 	}
-	s := &Server{broker: o.Broker, limits: o.Limits.withDefaults(), version: o.Version, log: o.Logger, now: o.Now}
+	s := &Server{broker: o.Broker, limits: o.Limits.withDefaults(), version: o.Version, log: o.Logger, now: o.Now, records: map[engine.SessionKey]*record{}}
 	for i, shard := range o.Hub.Shards() {
-		p := &part{server: s, loop: o.Loops[i], shard: shard}
+		p := &part{server: s, loop: o.Loops[i], shard: shard, records: map[*record]struct{}{}}
 		p.loop.OnTurn(p.turn)
 		p.loop.OnTick(p.tick)
 		s.parts = append(s.parts, p)
@@ -145,9 +159,21 @@ func (p *part) turn() {
 		c.flush()
 	}
 	p.dirty = p.dirty[:0]
+	for i, r := range p.stale {
+		p.stale[i] = nil
+		r.flush()
+	}
+	p.stale = p.stale[:0]
+	if len(p.moves) > 0 {
+		p.server.broker.Engine().MoveCursors(p.moves)
+		p.moves = p.moves[:0]
+	}
 }
 
 func (p *part) tick(now time.Time) {
+	for r := range p.records {
+		r.tick(now)
+	}
 	for c := range p.conns {
 		c.tick(now)
 	}

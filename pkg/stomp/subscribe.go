@@ -23,22 +23,43 @@ func (c *conn) subscribe(f *frame.Frame) {
 			return
 		}
 	}
-	if err := c.occupy(s); err != nil {
+	if s.record != nil {
+		c.takeUp(s, key, start, given, asked(f))
+		return
+	}
+	if err := c.install(s, key); err != nil {
 		c.fail(err, f)
 		return
+	}
+	s.join(start, given)
+	c.receipt(f)
+	s.begin()
+}
+
+// install makes s one of the connection's subscriptions.
+func (c *conn) install(s *subscription, key string) error {
+	if err := c.occupy(s); err != nil {
+		return err
 	}
 	c.subs[key] = s
 	c.numbered[s.number] = s
 	c.numbers++
-	s.join(start, given)
-	c.receipt(f)
+	if s.silent() {
+		c.silent++
+	}
+	return nil
+}
+
+// begin begins to send.
+func (s *subscription) begin() {
+	s.started = true
 	s.pump()
 }
 
 // newSubscription reads a SUBSCRIBE. key is what names the subscription: its id, in
 // 1.0 also its destination.
 func (c *conn) newSubscription(f *frame.Frame) (s *subscription, key string, err error) {
-	s = &subscription{conn: c, id: f.Text("id"), number: c.numbers, window: c.server().limits.Window}
+	s = &subscription{conn: c, id: f.Text("id"), number: c.numbers, limit: c.server().limits.Window}
 	if s.name, err = destination(f); err != nil {
 		return nil, "", err
 	}
@@ -59,10 +80,10 @@ func (c *conn) newSubscription(f *frame.Frame) (s *subscription, key string, err
 		if err != nil || n == 0 {
 			return nil, "", message.Errorf(message.BadRequest, "prefetch-count %.40q is not a number of messages", text)
 		}
-		s.window = min(s.window, int(n))
+		s.limit = min(s.limit, int(n))
 	}
-	for _, name := range []string{"selector", "durable", "group", "activemq.subscriptionName"} {
-		if v := f.Text(name); v != "" && v != "false" {
+	for _, name := range []string{"selector", "group"} {
+		if v := f.Text(name); v != "" {
 			return nil, "", message.Errorf(message.BadRequest, "this server has no subscriptions with %s", name)
 		}
 	}
@@ -75,7 +96,16 @@ func (c *conn) newSubscription(f *frame.Frame) (s *subscription, key string, err
 	if s.mode == auto && c.socket == nil {
 		s.prefix = s.appendOwn(nil, 0, false)
 	}
-	return s, key, c.server().broker.May(c.who, acl.Subscribe, s.name)
+	if err := c.server().broker.May(c.who, acl.Subscribe, s.name); err != nil {
+		return nil, "", err
+	}
+	if name, ok := durable(f, key); ok {
+		if s.record, err = c.newRecord(s, name); err != nil {
+			return nil, "", err
+		}
+		s.record.channel = s.name
+	}
+	return s, key, nil
 }
 
 // occupy takes the connection's place in the application of a subscription, as the
@@ -114,20 +144,37 @@ func (c *conn) key(f *frame.Frame, id string) (string, error) {
 func (c *conn) unsubscribe(f *frame.Frame) {
 	key, err := c.key(f, f.Text("id"))
 	s := c.subs[key]
+	name, ends := durable(f, key)
+	var r *record
 	switch {
 	case err != nil:
+	case s == nil && !ends:
+		err = message.Errorf(message.BadRequest, "there is no subscription %.40q", key)
+	case s != nil && s.record != nil:
+		r = s.record
+	case ends:
+		r, err = c.newRecord(nobody{}, name)
+	}
+	if err != nil {
 		c.fail(err, f)
 		return
-	case s == nil:
-		c.fail(message.Errorf(message.BadRequest, "there is no subscription %.40q", key), f)
-		return
 	}
-	s.stop()
-	c.vacate(s)
-	delete(c.subs, key)
-	delete(c.numbered, s.number)
-	c.receipt(f)
-	c.resume()
+	if ends {
+		c.forget(r, asked(f))
+	}
+	if s != nil {
+		s.stop()
+		c.vacate(s)
+		delete(c.subs, key)
+		delete(c.numbered, s.number)
+		if s.silent() {
+			c.silent--
+		}
+	}
+	if !ends {
+		c.receipt(f)
+		c.resume()
+	}
 }
 
 // resume goes on with what was held back by the window: all subscriptions share its

@@ -2,7 +2,6 @@ package stomp
 
 import (
 	"context"
-	"sort"
 	"strconv"
 
 	"github.com/orbitd/orbitd/pkg/channel"
@@ -24,18 +23,24 @@ type subscription struct {
 	id               string
 	name             channel.Name
 	mode             mode
-	window           int
-	number           int    // in the headers ack of its messages
-	prefix           []byte // of messages, where nothing in it is the message's own
+	limit            int            // messages sent and not acknowledged
+	number           int            // in the headers ack of its messages
+	prefix           []byte         // of messages, where nothing in it is the message's own
+	record           *record        // of a durable one
+	taken            message.Offset // of a durable one that acknowledges nothing: what the socket has taken
 
-	epoch   message.Epoch // of Sent
-	trusted bool          // Sent is known to belong to this history
-	gap     []byte        // to be told with the next message
-	open    []delivery    // by offset: what was sent, from the first that is not acknowledged on
+	epoch   message.Epoch  // of Sent
+	trusted bool           // Sent is known to belong to this history
+	gap     []byte         // to be told with the next message
+	gapFrom message.Offset // read after this, it is told again
+	window  window
 	again   []message.Offset
+	graves  []grave // refused too often: to be moved to the channel of dead messages
 
 	life    uint32 // tells reads of an earlier life
+	started bool   // its beginning is stored
 	reading bool
+	burying bool
 }
 
 // A mode says what a client acknowledges, and how.
@@ -46,13 +51,6 @@ const (
 	cumulative             // client: each ack is for all before it as well
 	individual             // client-individual
 )
-
-// A delivery is a message that was sent to a client that acknowledges.
-type delivery struct {
-	offset message.Offset
-	size   int
-	done   bool
-}
 
 // join makes s a member of its channel's topic: nothing that commits from now on is
 // missed. It stands where the engine is, or where start says.
@@ -68,6 +66,7 @@ func (s *subscription) join(start message.Position, given bool) {
 		s.trusted = start.Epoch == s.epoch && start.Offset <= s.Sent && start.Offset > 0
 		s.Sent, s.epoch = start.Offset, start.Epoch
 	}
+	s.taken = s.Sent
 }
 
 func (s *subscription) format() hub.Format {
@@ -75,30 +74,32 @@ func (s *subscription) format() hub.Format {
 	return format{c.version(), c.socket != nil, c.server().broker.Engine().Status().Epoch}
 }
 
-// stop ends delivery.
+// stop ends delivery. What is not acknowledged of a durable subscription is sent
+// again in its next life.
 func (s *subscription) stop() {
 	s.life++
-	for i := range s.open {
-		s.settle(&s.open[i])
+	if s.record != nil {
+		s.record.release()
 	}
-	s.open, s.again = nil, nil
+	for d := range s.window.affected(message.MaxOffset, false) {
+		s.conn.unacked -= d.size
+	}
+	s.again, s.graves = nil, nil
 	s.conn.part.shard.Leave(&s.Subscription)
 }
 
 // settle takes a delivery out of what is unacknowledged.
 func (s *subscription) settle(d *delivery) {
-	if !d.done {
-		d.done = true
-		s.conn.unacked -= d.size
-	}
+	s.window.settle(d)
+	s.conn.unacked -= d.size
 }
 
 // room is how many messages and bytes may be sent now.
 func (s *subscription) room() (messages, bytes int) {
 	if s.mode == auto {
-		return s.window, readBytes
+		return s.limit, readBytes
 	}
-	return s.window - len(s.open), min(readBytes, s.conn.server().limits.WindowBytes-s.conn.unacked)
+	return s.limit - len(s.window.open), min(readBytes, s.conn.server().limits.WindowBytes-s.conn.unacked)
 }
 
 // Deliver takes the next messages while s is live; see hub.Subscriber.
@@ -118,7 +119,7 @@ func (s *subscription) Deliver(_ *hub.Subscription, run hub.Run) bool {
 // the shard's memory or else from the log, and makes it live when it has caught up.
 // It may be called at any time.
 func (s *subscription) pump() {
-	for s.Joined() && !s.reading && !s.conn.blocked {
+	for s.Joined() && s.started && !s.reading && !s.conn.blocked {
 		if len(s.again) > 0 {
 			s.read(message.Position{Epoch: s.conn.server().broker.Engine().Status().Epoch, Offset: s.again[0] - 1}, engine.Limit{Messages: 1}, s.repeat)
 			return
@@ -183,12 +184,22 @@ func framed(f hub.Format, b engine.Batch) (run hub.Run) {
 func (s *subscription) arrived(b engine.Batch, run hub.Run) {
 	s.epoch, s.trusted = b.Epoch, true
 	for _, g := range b.Gaps {
-		text := strconv.FormatUint(uint64(g.After), 10) + "-" + strconv.FormatUint(uint64(g.To), 10) + " " + string(g.Reason)
-		s.gap = frame.AppendHeader(nil, s.conn.version(), "gap", text)
-		s.Sent = g.To
+		s.missed(g)
 	}
 	s.send(run)
 	s.Sent = max(s.Sent, b.Through)
+	s.window.passed(s.Sent)
+}
+
+func (s *subscription) missed(g engine.Gap) {
+	if s.gap == nil {
+		s.gapFrom = g.After
+	}
+	text := strconv.FormatUint(uint64(s.gapFrom), 10) + "-" + strconv.FormatUint(uint64(g.To), 10) + " " + string(g.Reason)
+	s.gap = frame.AppendHeader(nil, s.conn.version(), "gap", text)
+	if s.Sent = g.To; g.Reason == engine.History { // gapFrom means nothing in this one
+		s.gapFrom, s.taken = g.To, g.To
+	}
 }
 
 // repeat takes the message that is sent again. One that retention has removed
@@ -196,9 +207,9 @@ func (s *subscription) arrived(b engine.Batch, run hub.Run) {
 func (s *subscription) repeat(b engine.Batch, run hub.Run) {
 	offset := s.again[0]
 	s.again = s.again[1:]
-	d := s.delivery(offset)
+	d := s.window.at(offset)
 	switch {
-	case d == nil || d.done: // acknowledged meanwhile
+	case d == nil: // acknowledged meanwhile
 	case len(b.Messages) == 1 && b.Messages[0].Offset == offset:
 		s.one(offset, run.Frames, true)
 	default:
@@ -207,17 +218,24 @@ func (s *subscription) repeat(b engine.Batch, run hub.Run) {
 	}
 }
 
-// send sends a run of messages.
+// send sends a run of messages, but for what was acknowledged in an earlier life.
 func (s *subscription) send(run hub.Run) {
 	start := run.Start
 	for _, e := range run.Ends {
 		shared := run.Frames[start-run.Start : e.At-run.Start : e.At-run.Start]
-		s.one(e.Offset, shared, false)
+		start = e.At
+		if s.window.wasEarly(e.Offset) {
+			continue
+		}
 		if s.mode != auto {
-			s.open = append(s.open, delivery{offset: e.Offset, size: len(shared)})
+			before := e.Offset - 1
+			if s.gap != nil {
+				before = s.gapFrom
+			}
+			s.window.add(delivery{offset: e.Offset, before: before, size: len(shared)})
 			s.conn.unacked += len(shared)
 		}
-		start = e.At
+		s.one(e.Offset, shared, e.Offset <= s.window.past)
 	}
 }
 
@@ -255,28 +273,11 @@ func (s *subscription) appendOwn(dst []byte, offset message.Offset, again bool) 
 	return append(dst, s.gap...)
 }
 
-// delivery returns what was sent with that offset, nil if nothing was or if it is
-// acknowledged.
-func (s *subscription) delivery(offset message.Offset) *delivery {
-	i := s.after(offset) - 1
-	if i < 0 || s.open[i].offset != offset {
-		return nil
-	}
-	return &s.open[i]
-}
-
-// after returns how many of what is open are up to and with an offset.
-func (s *subscription) after(offset message.Offset) int {
-	return sort.Search(len(s.open), func(i int) bool { return s.open[i].offset > offset })
-}
-
-// advance lets go of what is acknowledged, up to the first that is not.
+// advance lets go of what is acknowledged, and has a durable subscription's place
+// stored.
 func (s *subscription) advance() {
-	n := 0
-	for n < len(s.open) && s.open[n].done {
-		n++
-	}
-	if s.open = s.open[n:]; len(s.open) == 0 {
-		s.open = nil
+	s.window.advance()
+	if s.record != nil {
+		s.record.changed(false)
 	}
 }

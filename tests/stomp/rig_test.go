@@ -54,6 +54,7 @@ min_free     = "1MiB"
 [session]
 max_message = "2MiB"
 window_bytes = "4MiB"
+max_deliveries = 3
 [[auth]]
 type = "file"
 path = "users"
@@ -65,6 +66,9 @@ publish   = ["*"]
 match     = "/open/**"
 subscribe = ["*"]
 publish   = ["*"]
+[[channel]]
+match     = "/team/a/$dead"
+subscribe = ["@authenticated"]
 [[channel]]
 match     = "/team/**"
 subscribe = ["@authenticated"]

@@ -1,0 +1,161 @@
+package stomp
+
+import (
+	"github.com/orbitd/orbitd/pkg/acl"
+	"github.com/orbitd/orbitd/pkg/engine"
+	"github.com/orbitd/orbitd/pkg/message"
+	"github.com/orbitd/orbitd/pkg/stomp/frame"
+)
+
+// maxName bounds client-id and what names a durable subscription, in bytes.
+const maxName = 255
+
+// durable returns what names the durable subscription that a frame is about, if it
+// is about one. RabbitMQ knows durable and its older name persistent, and
+// auto-delete, which takes it back; ActiveMQ knows a name beside the id.
+func durable(f *frame.Frame, key string) (name string, ok bool) {
+	if name := f.Text("activemq.subscriptionName"); name != "" {
+		return name, true
+	}
+	yes := f.Text("durable") == "true" || f.Text("persistent") == "true"
+	return key, yes && f.Text("auto-delete") != "true"
+}
+
+// newRecord returns the record of a durable subscription. What it is called belongs
+// to its user.
+func (c *conn) newRecord(owner recordOwner, name string) (*record, error) {
+	realm, user := c.who.Owner()
+	switch {
+	case user == "":
+		return nil, message.Errorf(message.Unauthorized, "a durable subscription belongs to a user; log in first")
+	case len(name) > maxName || len(c.client) > maxName:
+		return nil, message.Errorf(message.BadRequest, "client-id and the name of a durable subscription have at most %d bytes", maxName)
+	}
+	return &record{
+		part: c.part, owner: owner, name: name,
+		session: engine.Session{
+			Key: recordKey("durable", realm, user, c.client, name), Realm: realm, User: user,
+			Name: c.client + "/" + name, TTL: c.server().limits.DurableTTL,
+		},
+	}, nil
+}
+
+// takeUp begins a durable subscription: where it stands, or, if it is new, at start.
+// All other frames wait until that is stored.
+func (c *conn) takeUp(s *subscription, key string, start message.Position, given bool, receipt *string) {
+	c.busy, c.joining = true, s.record
+	s.record.claim(func() {
+		s.record.load(func(stored engine.Session, found bool, err error) {
+			switch {
+			case s.record.released:
+				return
+			case err == nil && found && stored.Subscriptions[0].Channel != s.name:
+				err = message.Errorf(message.Conflict, "the durable subscription %.40q is one of %s; end it by UNSUBSCRIBE with durable:true first", s.record.name, stored.Subscriptions[0].Channel)
+			case err == nil: // rights may have changed since
+				err = c.server().broker.May(c.who, acl.Subscribe, s.name)
+			}
+			if err == nil {
+				err = c.install(s, key)
+			}
+			if err != nil {
+				c.failTo(err, receipt)
+				return
+			}
+			if found {
+				s.restore(&stored.Subscriptions[0])
+			} else {
+				s.join(start, given)
+			}
+			s.record.loaded = true
+			s.record.save(nil, 0, func(err error) { c.tookUp(s, receipt, err) })
+		})
+	})
+}
+
+// tookUp begins to send what a durable subscription lacks.
+func (c *conn) tookUp(s *subscription, receipt *string, err error) {
+	if c.closed {
+		return
+	}
+	c.busy, c.joining = false, nil
+	if err != nil {
+		c.failTo(err, receipt)
+		return
+	}
+	c.answer(receipt)
+	s.begin()
+	c.proceed()
+}
+
+// restore has s stand where it is stored that it stands.
+func (s *subscription) restore(stored *engine.Subscription) {
+	s.window.early = stored.Cursor.Above
+	sent, known := s.window.readOptions(stored.Options)
+	s.join(stored.Cursor.Position, true)
+	if s.window.past = sent; !known {
+		s.window.past = s.conn.server().broker.Engine().Status().Visible
+	}
+}
+
+// stored is recordOwner's.
+func (s *subscription) stored(dead message.Offset, last bool) engine.Subscription {
+	at := message.Position{Epoch: s.epoch, Offset: s.Sent}
+	if s.mode == auto {
+		at.Offset = s.taken
+	}
+	if s.gap != nil {
+		at.Offset = min(at.Offset, s.gapFrom)
+	}
+	sent := message.Offset(0)
+	if last {
+		sent = max(s.Sent, s.window.past)
+	}
+	return engine.Subscription{
+		Channel: s.name, ID: s.record.name, Cursor: s.window.cursor(at, dead), Options: s.window.appendOptions(nil, sent, last, dead),
+	}
+}
+
+// displaced is recordOwner's.
+func (s *subscription) displaced() {
+	s.conn.fail(message.Errorf(message.Conflict, "the durable subscription %.40q was taken up by another connection", s.record.name), nil)
+}
+
+// silent reports whether s is durable and acknowledges nothing.
+func (s *subscription) silent() bool { return s.record != nil && s.mode == auto }
+
+// flushed notes that the socket has taken all that was sent: of durable
+// subscriptions that acknowledge nothing, that is what moves their place.
+func (c *conn) flushed() {
+	if c.silent == 0 {
+		return
+	}
+	for _, s := range c.numbered {
+		if s.silent() && s.started && s.taken != s.Sent {
+			s.taken = s.Sent
+			s.record.changed(false)
+		}
+	}
+}
+
+// forget ends a durable subscription, whether or not it is on this connection, and
+// says so when that is durable.
+func (c *conn) forget(r *record, receipt *string) {
+	c.busy, c.joining = true, r
+	dropped := func(err error) {
+		switch {
+		case c.closed:
+		case err != nil:
+			c.failTo(err, receipt)
+		default:
+			c.busy, c.joining = false, nil
+			c.answer(receipt)
+			c.resume()
+			c.proceed()
+		}
+	}
+	if r.granted {
+		r.drop(dropped)
+		return
+	}
+	r.claim(func() { r.drop(dropped) })
+}

@@ -1,0 +1,240 @@
+package stomp
+
+import (
+	"context"
+	"crypto/sha256"
+	"time"
+
+	"github.com/orbitd/orbitd/pkg/channel"
+	"github.com/orbitd/orbitd/pkg/engine"
+	"github.com/orbitd/orbitd/pkg/message"
+)
+
+// A record is the stored half of a durable subscription or of a group: a session of
+// the engine with one subscription. One owner on one loop has it, who claimed it;
+// whoever claims it next takes it away. Its methods are called on that loop.
+//
+// Acknowledgements are stored lazily, as everybody's; refusals with the next
+// commit. While something of it is being stored, what changes waits for the answer.
+type record struct {
+	part    *part
+	owner   recordOwner
+	session engine.Session // without its subscription
+	channel channel.Name
+	name    string // Subscription.ID
+
+	granted  bool // whoever had it has let go of it
+	loaded   bool // what is stored is known: the owner's state is newer
+	storing  bool
+	moved    bool      // the cursor is to be stored
+	refused  bool      // and what was refused
+	listed   bool      // in part.stale
+	released bool      // nothing more becomes of it
+	vacant   bool      // and nothing is under way
+	seen     time.Time // when the engine last heard of it
+	queued   []func()  // to be done when nothing is being stored
+	waiting  []func()  // for it to be released
+}
+
+// A recordOwner has the state of what a record stores.
+type recordOwner interface {
+	// stored returns the subscription as it is to be stored: as if the message dead
+	// was acknowledged, unless that is 0; and where this is the last word, with what
+	// may have been sent until now.
+	stored(dead message.Offset, last bool) engine.Subscription
+	// displaced ends the owner: another has claimed the record.
+	displaced()
+}
+
+// nobody owns a record that is claimed to be dropped.
+type nobody struct{}
+
+func (nobody) stored(message.Offset, bool) (none engine.Subscription) { return none }
+func (nobody) displaced()                                             {}
+
+// recordKey derives the key of a record; no part contains NUL. Other sessions' keys
+// begin otherwise: see session.keyOf.
+func recordKey(kind, realm, user, client, name string) engine.SessionKey {
+	sum := sha256.Sum256([]byte("stomp " + kind + "\x00" + realm + "\x00" + user + "\x00" + client + "\x00" + name))
+	return engine.SessionKey(sum[:16])
+}
+
+// claim makes r the one that has its key, and calls then on r's loop when whoever
+// had it has let go of it.
+func (r *record) claim(then func()) {
+	r.part.records[r] = struct{}{}
+	s := r.part.server
+	s.mu.Lock()
+	before := s.records[r.session.Key]
+	s.records[r.session.Key] = r
+	s.mu.Unlock()
+	grant := func() {
+		if r.granted = true; r.released { // displaced itself meanwhile
+			r.vacate()
+			return
+		}
+		then()
+	}
+	if before == nil {
+		grant()
+		return
+	}
+	before.part.loop.Post(func() { before.yield(func() { r.part.loop.Post(grant) }) })
+}
+
+// yield ends the owner, and calls then when the record is free.
+func (r *record) yield(then func()) {
+	if r.vacant {
+		then()
+		return
+	}
+	r.waiting = append(r.waiting, then)
+	if !r.released {
+		r.owner.displaced()
+	}
+}
+
+// load calls done with what is stored.
+func (r *record) load(done func(stored engine.Session, found bool, err error)) {
+	b, loop := r.part.server.broker, r.part.loop
+	b.Go(func() {
+		stored, found, err := b.Engine().Session(context.Background(), r.session.Key)
+		loop.Post(func() { done(stored, found, err) })
+	})
+}
+
+// save stores all of it, with messages, as one, and calls done then. It is not
+// called while something is being stored.
+func (r *record) save(msgs []message.Message, dead message.Offset, done func(error)) {
+	r.storing, r.moved, r.refused = true, false, false
+	r.seen = r.part.loop.Now()
+	session := r.session
+	session.Subscriptions = []engine.Subscription{r.owner.stored(dead, false)}
+	loop := r.part.loop
+	r.part.server.broker.Engine().SubmitSaving(msgs, []engine.Session{session}, func(_ []engine.Receipt, err error) {
+		loop.Post(func() {
+			r.storing = false
+			done(err)
+			r.goOn()
+		})
+	})
+}
+
+// goOn does what waited for the end of a save.
+func (r *record) goOn() {
+	switch {
+	case r.storing:
+	case r.released:
+		r.farewell()
+	case len(r.queued) > 0:
+		next := r.queued[0]
+		r.queued = r.queued[1:]
+		next()
+		r.goOn()
+	case r.moved || r.refused:
+		r.list()
+	}
+}
+
+// exclusively calls f when nothing is being stored, so that it may save; never, if
+// the record is released before.
+func (r *record) exclusively(f func()) {
+	if r.storing {
+		r.queued = append(r.queued, f)
+		return
+	}
+	f()
+}
+
+// changed has the record stored: its cursor, and what was refused if anything was.
+func (r *record) changed(refused bool) {
+	r.moved, r.refused = true, r.refused || refused
+	r.list()
+}
+
+func (r *record) list() {
+	if !r.listed && !r.storing && !r.released {
+		r.listed = true
+		r.part.stale = append(r.part.stale, r)
+	}
+}
+
+// flush stores what has changed, at the end of a turn.
+func (r *record) flush() {
+	r.listed = false
+	switch {
+	case r.storing || r.released:
+	case r.refused:
+		r.save(nil, 0, func(err error) {
+			if err != nil { // as after a crash, some count less
+				r.part.server.log.WithError(err).WithField("channel", r.channel).Warn("how often messages were refused is not stored")
+			}
+		})
+	case r.moved:
+		r.moved = false
+		r.seen = r.part.loop.Now()
+		r.part.moves = append(r.part.moves, engine.CursorMove{
+			Key: r.session.Key, Channel: r.channel, ID: r.name, Cursor: r.owner.stored(0, false).Cursor,
+		})
+	}
+}
+
+// tick has what is stored live on for as long as there is an owner.
+func (r *record) tick(now time.Time) {
+	if r.loaded && !r.released && now.Sub(r.seen) >= r.session.TTL/100 {
+		r.changed(false)
+	}
+}
+
+// release gives the record up: what it knows is stored, and who has claimed it may
+// go on. It may be called again.
+func (r *record) release() {
+	if r.released {
+		return
+	}
+	r.released = true
+	delete(r.part.records, r)
+	if !r.storing {
+		r.farewell()
+	}
+}
+
+// farewell stores the last word.
+func (r *record) farewell() {
+	if r.loaded {
+		r.loaded = false
+		session := r.session
+		session.Subscriptions = []engine.Subscription{r.owner.stored(0, true)}
+		r.part.server.broker.Engine().SaveSession(session, func(err error) {
+			if err != nil {
+				r.part.server.log.WithError(err).WithField("channel", r.channel).Warn("where a durable subscription stands is stored only as far as it was a moment ago")
+			}
+		})
+	}
+	if r.granted {
+		r.vacate()
+	}
+}
+
+// vacate makes the record's key free, and lets go on who waits for it.
+func (r *record) vacate() {
+	r.vacant = true
+	s := r.part.server
+	s.mu.Lock()
+	if s.records[r.session.Key] == r {
+		delete(s.records, r.session.Key)
+	}
+	s.mu.Unlock()
+	for _, then := range r.waiting {
+		then()
+	}
+	r.waiting = nil
+}
+
+// drop removes what is stored, gives the record up, and calls done when that is durable.
+func (r *record) drop(done func(error)) {
+	r.loaded = false
+	loop := r.part.loop
+	r.part.server.broker.Engine().DropSession(r.session.Key, func(err error) { loop.Post(func() { done(err) }) })
+	r.release()
+}

@@ -1,0 +1,90 @@
+package stomp_test
+
+import (
+	"strings"
+	"testing"
+)
+
+// What a client refuses comes again until it was refused too often; then it is on
+// the channel of dead messages, with the reason, and comes no more. The counts
+// outlive connections and the daemon.
+func TestRefused(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []string{"", "durable:true\n"} {
+		s := newSite(t)
+		dead := s.alice("1.2", "dead")
+		dead.say("SUBSCRIBE\nid:d\ndestination:/team/a/$dead\nack:client-individual\nreceipt:d\n\n\x00")
+		dead.receipt("d")
+		c := s.alice("1.2", "x")
+		c.subscribe("ack:client-individual\n" + kind)
+		c.say("SEND\ndestination:/team/a\ncolour:blue\ndead-reason:forged\ncontent-type:text/plain\n\npoison\x00")
+		c.publish("good")
+		poison, good := c.got("poison", false), c.got("good", false)
+		c.ack("NACK", poison)
+		again := c.got("poison", true)
+		if kind != "" {
+			c.bye()
+			s.restart()
+			c = s.alice("1.2", "x")
+			c.subscribe("ack:client-individual\n" + kind)
+			again, good = c.got("poison", true), c.got("good", true)
+			dead = s.alice("1.2", "dead")
+			dead.say("SUBSCRIBE\nid:d\ndestination:/team/a/$dead\nack:client-individual\nreceipt:d\n\n\x00")
+			dead.receipt("d")
+		}
+		c.ack("NACK", again)
+		again = c.got("poison", true)
+		dead.nothing()
+		c.say("NACK\nid:%s\nreason:cannot be parsed\n\n\x00", again.Text("ack"))
+		f := dead.message("poison")
+		if f.Text("dead-reason") != "refused 3 times: cannot be parsed" || f.Text("dead-destination") != "/team/a" ||
+			f.Text("dead-message-id") != again.Text("message-id") || f.Text("colour") != "blue" || f.Text("user") != "alice" ||
+			strings.Contains(f.Text("dead-reason"), "forged") {
+			t.Errorf("%q", f.Headers)
+		}
+		c.nothing()
+		c.ack("ACK", good)
+		for range 5 { // a dead message dies no second time
+			dead.ack("NACK", f)
+			f = dead.got("poison", true)
+		}
+		if kind != "" {
+			c.bye()
+			c = s.alice("1.2", "x")
+			c.subscribe("ack:client-individual\n" + kind)
+		}
+		c.publish("next")
+		c.got("next", false)
+	}
+}
+
+// A NACK is for all messages before, where an ACK is.
+func TestRefusedCumulatively(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	c := s.alice("1.2", "x")
+	c.subscribe("ack:client\ndurable:true\n")
+	c.publish(1, 2, 3, 4)
+	c.got(1, false)
+	c.got(2, false)
+	three := c.got(3, false)
+	c.got(4, false)
+	for range 2 {
+		c.ack("NACK", three)
+		c.got(1, true)
+		c.got(2, true)
+		c.got(3, true)
+	}
+	c.ack("NACK", three)
+	dead := s.alice("1.2", "dead")
+	dead.say("SUBSCRIBE\nid:d\ndestination:/team/a/$dead\nafter:0\n\n\x00")
+	for n := range 3 {
+		dead.got(n+1, false)
+	}
+	c.nothing()
+	c.bye()
+	c = s.alice("1.2", "x")
+	c.subscribe("ack:client\ndurable:true\n")
+	c.got(4, true)
+	c.nothing()
+}
