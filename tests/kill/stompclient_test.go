@@ -1,0 +1,179 @@
+package kill
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"strings"
+	"sync"
+
+	"github.com/orbitd/orbitd/pkg/stomp/frame"
+	"github.com/orbitd/orbitd/tests/checker"
+	"github.com/orbitd/orbitd/tests/scene"
+)
+
+// A stompClient is one connection that has logged in.
+type stompClient struct {
+	net.Conn
+	decoder frame.Decoder
+	buf     [32 << 10]byte
+	unread  []byte
+}
+
+func dialSTOMP(ctx context.Context, address string) (*stompClient, error) {
+	nc, err := new(net.Dialer).DialContext(ctx, "tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	context.AfterFunc(ctx, func() { nc.Close() })
+	c := &stompClient{Conn: nc, decoder: frame.Decoder{Version: frame.V12, Limits: frame.Limits{Headers: 100, Line: 8 << 10, Body: 1 << 20}}}
+	err = c.say("CONNECT\naccept-version:1.2\nhost:x\nlogin:%s\npasscode:%s\n\n\x00", scene.User, scene.Password)
+	if f, e := c.next(); err != nil || e != nil || f.Command != frame.Connected {
+		nc.Close()
+		return nil, fmt.Errorf("not connected: %v, %v, %v", err, e, f)
+	}
+	return c, nil
+}
+
+func (c *stompClient) say(format string, args ...any) error {
+	_, err := fmt.Fprintf(c.Conn, format, args...)
+	return err
+}
+
+// next returns the next frame, which is valid until the next call.
+func (c *stompClient) next() (*frame.Frame, error) {
+	for {
+		for len(c.unread) > 0 {
+			f, n, err := c.decoder.Next(c.unread)
+			if c.unread = c.unread[n:]; f != nil || err != nil {
+				return f, err
+			}
+		}
+		n, err := c.Read(c.buf[:])
+		if n == 0 && err != nil {
+			return nil, err
+		}
+		c.unread = c.buf[:n]
+	}
+}
+
+// A stompConsumer is a durable subscription, over one connection after the other. It
+// reads some messages, processes them, and acknowledges them in any order; now and
+// then it crashes before it has processed them.
+type stompConsumer struct {
+	address, mode string
+	lives         int
+	redelivered   int
+	done          map[uint64]bool // offsets that were processed, in all lives
+	deliveries    []checker.Delivery
+	failed        error
+
+	mu      sync.Mutex
+	current *stompClient
+	got     int // distinct messages
+}
+
+// A stompMessage is one that was read.
+type stompMessage struct {
+	n      int64
+	offset uint64
+	ack    string
+	again  bool
+}
+
+func (c *stompConsumer) count() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.got
+}
+
+// cut ends the connection without a word.
+func (c *stompConsumer) cut() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.current != nil {
+		c.current.Close()
+	}
+}
+
+// run consumes until its context ends.
+func (c *stompConsumer) run(ctx context.Context) {
+	for ctx.Err() == nil && c.failed == nil {
+		if conn, err := c.subscribe(ctx); err == nil {
+			c.live(conn)
+			conn.Close()
+		}
+	}
+}
+
+func (c *stompConsumer) subscribe(ctx context.Context) (*stompClient, error) {
+	conn, err := dialSTOMP(ctx, c.address)
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	c.current = conn
+	c.mu.Unlock()
+	err = conn.say("SUBSCRIBE\nid:%s\ndestination:%s\ndurable:true\nack:%s\nreceipt:s\n\n\x00", c.mode, queue, c.mode)
+	if f, e := conn.next(); err != nil || e != nil || f.Command != frame.Receipt {
+		conn.Close()
+		return nil, fmt.Errorf("not subscribed: %v, %v, %v", err, e, f)
+	}
+	return conn, nil
+}
+
+// live is one connection, until it ends.
+func (c *stompConsumer) live(conn *stompClient) {
+	c.lives++
+	last := uint64(0)
+	var read []stompMessage
+	for {
+		f, err := conn.next()
+		if err != nil || f.Command != frame.Message {
+			return
+		}
+		m := stompMessage{ack: f.Text("ack"), again: f.Text("redelivered") == "true"}
+		_, text, _ := strings.Cut(f.Text("message-id"), "-")
+		if _, err := fmt.Sscan(text+" "+string(f.Body), &m.offset, &m.n); err != nil || m.offset <= last {
+			c.failed = fmt.Errorf("%s: %q %s behind %d: %v", c.mode, f.Headers, f.Body, last, err)
+			return
+		}
+		last = m.offset
+		read = append(read, m)
+		if c.mode != "auto" && rand.IntN(200) == 0 {
+			return
+		}
+		if c.mode == "auto" || len(read) == 16 || len(conn.unread) == 0 {
+			c.process(read)
+			c.acknowledge(conn, read)
+			read = read[:0]
+		}
+	}
+}
+
+// process takes messages; those that it has had and that may come again it passes over.
+func (c *stompConsumer) process(messages []stompMessage) {
+	for _, m := range messages {
+		if m.again && c.done[m.offset] {
+			c.redelivered++
+			continue
+		}
+		c.done[m.offset] = true
+		c.deliveries = append(c.deliveries, checker.Delivery{Who: c.mode, Channel: queue, N: m.n, Offset: m.offset})
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.got = len(c.done)
+}
+
+func (c *stompConsumer) acknowledge(conn *stompClient, messages []stompMessage) {
+	switch c.mode {
+	case "client":
+		_ = conn.say("ACK\nid:%s\n\n\x00", messages[len(messages)-1].ack)
+	case "client-individual":
+		for _, i := range rand.Perm(len(messages)) {
+			_ = conn.say("ACK\nid:%s\n\n\x00", messages[i].ack)
+		}
+	}
+}
