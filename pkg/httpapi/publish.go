@@ -98,6 +98,9 @@ func body(w http.ResponseWriter, r *http.Request, limit int, why string) ([]byte
 	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return nil, message.Errorf(message.TooLarge, "the body has more than %d bytes (%s)", tooLarge.Limit, why)
 	}
+	if e, ok := errors.AsType[*message.Error](err); ok {
+		return nil, e // the server's own, see httpserver
+	}
 	if err != nil {
 		return nil, message.Errorf(message.BadRequest, "the body could not be read to its end").Because(err)
 	}

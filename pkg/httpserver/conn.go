@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"sync/atomic"
+	"time"
 
 	"github.com/orbitd/orbitd/pkg/reactor"
 )
@@ -19,11 +20,18 @@ import (
 // what follows is not looked at (see Server.serve). The same holds for a request
 // that may turn into another protocol.
 //
+// Where no other request comes for a while, the connection goes back to its loop:
+// with net/http it costs a goroutine and two buffers.
+//
 // net/http reads from one goroutine at a time, which owns what Read uses.
 type conn struct {
 	net.Conn
+	server  *Server
 	loop    *reactor.Loop // where it was, and ends
 	arrived func()        // has its first request served; may be called twice
+
+	heads    int // that were passed on whole
+	answered int // of these
 
 	unread  []byte
 	head    []byte // of the next request, as far as it was read; net/http bounds it
@@ -33,7 +41,9 @@ type conn struct {
 
 	tls *tls.ConnectionState // owned by who serves the requests, one at a time
 
-	ended atomic.Bool // the peer sends nothing any more
+	ended  atomic.Bool // the peer sends nothing any more
+	rests  atomic.Bool // no request has come for a while
+	closed atomic.Bool // by Close
 }
 
 // Read passes on what belongs to requests that are plain.
@@ -55,12 +65,33 @@ func (c *conn) receive(p []byte) (n int, err error) {
 		c.unread = c.unread[n:]
 		return n, nil
 	}
-	n, err = c.Conn.Read(p)
+	if c.isIdle() {
+		n, err = c.await(p)
+	} else {
+		n, err = c.Conn.Read(p)
+	}
 	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 		c.ended.Store(true)
 	}
 	if c.refused {
 		n = 0
+	}
+	return n, err
+}
+
+// isIdle reports whether all requests are answered, and nothing has come of another.
+func (c *conn) isIdle() bool {
+	return c.heads > 0 && c.answered == c.heads && len(c.head) == 0 && c.body == 0 && !c.last && !c.refused
+}
+
+// await reads the beginning of the next request, if it comes soon.
+func (c *conn) await(p []byte) (n int, err error) {
+	_ = c.Conn.SetReadDeadline(time.Now().Add(c.server.patience())) // a failure is noticed when it is read from
+	n, err = c.Conn.Read(p)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		c.rests.Store(true)
+	} else {
+		_ = c.Conn.SetReadDeadline(time.Now().Add(headTimeout))
 	}
 	return n, err
 }
@@ -87,6 +118,7 @@ func (c *conn) follow(b []byte) int {
 			c.refuse()
 			return i - 1
 		}
+		c.heads++
 		c.body, c.last = h.body, h.chunked || h.upgrades > 0
 	}
 	return len(b)
@@ -116,16 +148,34 @@ func (c *conn) CloseWrite() error {
 // 9112, section 9.6), on the loop. For what the peer may still be sending is
 // dropped there, while the kernel would answer it with a reset, and the peer lose
 // the answer that it has not read yet. A connection with TLS does that by itself.
+//
+// One that rests goes on on the loop. It is idempotent, and may be called by any
+// goroutine.
 func (c *conn) Close() error {
+	if c.closed.Swap(true) {
+		return nil
+	}
 	c.arrived()
-	if _, secured := c.Conn.(*tls.Conn); secured || c.ended.Load() {
+	rests := c.rests.Load()
+	if _, secured := c.Conn.(*tls.Conn); !rests && (secured || c.ended.Load()) {
 		return c.Conn.Close()
 	}
-	parked, err := c.loop.Adopt(c.Conn, nil, ending{})
-	if err == nil {
-		c.loop.Post(parked.Close)
+	parked, err := c.loop.Adopt(c.Conn, nil, landing{})
+	if err != nil {
+		return err
 	}
-	return err
+	c.loop.Post(func() {
+		var next reactor.Handler
+		if rests {
+			next = c.server.Idle(parked)
+		}
+		if next == nil {
+			parked.Close()
+			return
+		}
+		parked.SetHandler(next)
+	})
+	return nil
 }
 
 // state returns what requests tell of their TLS; nil without.
@@ -142,9 +192,9 @@ func (c *conn) state() *tls.ConnectionState {
 // passed on: for a loop that adopts it.
 func (c *conn) Unwrap() (nc net.Conn, unread []byte) { return c.Conn, c.unread }
 
-// ending is the handler of a connection that is being closed.
-type ending struct{}
+// landing is the handler of a connection that comes back to its loop.
+type landing struct{}
 
-func (ending) Data(_ *reactor.Conn, b []byte) int { return len(b) }
-func (ending) Writable(*reactor.Conn)             {}
-func (ending) Closed(*reactor.Conn, error)        {}
+func (landing) Data(*reactor.Conn, []byte) (consumed int) { return 0 }
+func (landing) Writable(*reactor.Conn)                    {}
+func (landing) Closed(*reactor.Conn, error)               {}

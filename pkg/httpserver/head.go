@@ -11,6 +11,7 @@ type head struct {
 	method, target []byte
 	body           int64 // its length, by Content-Length
 	chunked        bool  // there is a Transfer-Encoding, which decides on the length
+	expects        bool  // the body comes only after an answer (RFC 9110, section 10.1.1)
 	websocket      bool  // the last Upgrade is to that, and nothing else
 	upgrades       int   // lines
 	connections    int   // lines
@@ -83,6 +84,8 @@ func parseHead(b []byte) (h head, err error) {
 			}
 		case is(name, "Transfer-Encoding"):
 			encodings++
+		case is(name, "Expect"):
+			h.expects = true
 		case is(name, "Upgrade"):
 			h.upgrades++
 			h.websocket = is(value, "websocket")

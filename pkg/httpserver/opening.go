@@ -15,19 +15,32 @@ import (
 type front struct {
 	server *Server
 	fresh  line // have headTimeout
+	bodies line // have bodyTimeout for what a head has promised
 	idle   line // have carried a request, and have idleTimeout for the next to begin
+	kept   int  // bytes of heads and bodies that are not complete
 	ended  bool // nothing is handed over any more
 }
+
+// maxWhole is up to what size a body is awaited on the loop, where one that is slow
+// costs its own bytes. A larger one, and one whose size nobody knows, is read by who
+// serves it; see awaited.
+const maxWhole = 4 << 10
+
+// maxKept bounds what all loops keep of requests that are not complete. Beyond it
+// the oldest of them go: what is honest is complete at once.
+const maxKept = 16 << 20
 
 // A line is a list of openings.
 type line struct{ oldest, newest *opening }
 
 // An opening is the handler of a connection until its first request's head is
-// there. It is owned by the connection's loop.
+// there, and its body, if that is small. It is owned by the connection's loop.
 type opening struct {
 	front        *front
 	conn         *reactor.Conn
 	since        time.Time
+	kept         int   // bytes that have come
+	need         int   // bytes of head and body; 0 until the head is there
 	begun        bool  // something of a head has come
 	in           *line // nil if it waits no longer
 	older, newer *opening
@@ -64,6 +77,7 @@ func (o *opening) leave() {
 	if l == nil {
 		return
 	}
+	o.keep(0)
 	if o.older != nil {
 		o.older.newer = o.newer
 	} else {
@@ -84,6 +98,9 @@ func (f *front) expire(now time.Time) {
 	for o := f.fresh.oldest; o != nil && now.Sub(o.since) >= headTimeout; o = f.fresh.oldest {
 		o.end(http.StatusRequestTimeout, "the request's head did not come in time")
 	}
+	for o := f.bodies.oldest; o != nil && now.Sub(o.since) >= bodyTimeout; o = f.bodies.oldest {
+		o.end(http.StatusRequestTimeout, "the request's body did not come in time")
+	}
 	for o := f.idle.oldest; o != nil && now.Sub(o.since) >= idleTimeout; o = f.idle.oldest {
 		o.end(http.StatusRequestTimeout, "")
 	}
@@ -92,7 +109,7 @@ func (f *front) expire(now time.Time) {
 // end closes what no request has come on.
 func (f *front) end() {
 	f.ended = true
-	for _, l := range []*line{&f.fresh, &f.idle} {
+	for _, l := range []*line{&f.fresh, &f.bodies, &f.idle} {
 		for l.oldest != nil {
 			l.oldest.end(http.StatusServiceUnavailable, stopping)
 		}
@@ -110,15 +127,19 @@ func (o *opening) end(status int, why string) {
 	o.conn.Close()
 }
 
-// Data waits for a whole head and sends the connection on its way.
+// Data waits for a whole request, or its head, and sends the connection on its way.
 func (o *opening) Data(c *reactor.Conn, b []byte) (consumed int) {
 	if o.begun = true; o.in == &o.front.idle {
 		o.leave()
 		o.front.fresh.add(o)
 	}
+	if len(b) < o.need {
+		o.keep(len(b))
+		return 0
+	}
 	n := headEnd(b[:min(len(b), maxHead)])
 	if n == 0 {
-		if len(b) >= maxHead {
+		if o.keep(len(b)); len(b) >= maxHead {
 			o.refuse(http.StatusRequestHeaderFieldsTooLarge, "the request's head is too large")
 		}
 		return 0
@@ -127,6 +148,11 @@ func (o *opening) Data(c *reactor.Conn, b []byte) (consumed int) {
 	switch s := o.front.server; {
 	case err != nil:
 		o.refuse(http.StatusBadRequest, err.Error())
+	case h.body > int64(len(b)-n) && h.body <= maxWhole && !h.chunked && !h.expects:
+		o.need = n + int(h.body)
+		o.leave()
+		o.front.bodies.add(o)
+		o.keep(len(b))
 	case !h.isUpgrade(s.o.UpgradePath):
 		o.leave()
 		s.handOver(c)
@@ -137,6 +163,20 @@ func (o *opening) Data(c *reactor.Conn, b []byte) (consumed int) {
 		return n
 	}
 	return 0
+}
+
+// keep counts what has come of a request that is not complete.
+func (o *opening) keep(n int) {
+	f := o.front
+	f.kept += n - o.kept
+	o.kept = n
+	for f.kept > maxKept/len(f.server.fronts) {
+		oldest := f.fresh.oldest
+		if b := f.bodies.oldest; oldest == nil || b != nil && b.since.Before(oldest.since) {
+			oldest = b
+		}
+		oldest.end(http.StatusRequestTimeout, "too many requests come slowly, and this one has waited longest")
+	}
 }
 
 // upgrade gives the connection to who upgrades.

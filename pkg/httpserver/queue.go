@@ -5,13 +5,19 @@ import (
 	"sync"
 )
 
+// maxArriving is how many connections net/http is given before it has begun to
+// serve the first request of each. That is no wait, for the head of each is there;
+// but ten thousand that come at once would be as many goroutines that are ready to
+// run, between which the loops would have to wait for their turn.
+const maxArriving = 64
+
 // A queue is the listener of the net/http server: it accepts what the loops give
-// it. It holds connections only until net/http has started a goroutine for each,
-// and never more than there are descriptors.
+// it. It never holds more connections than there are descriptors.
 type queue struct {
 	mu     sync.Mutex
 	more   sync.Cond
 	conns  []net.Conn
+	taken  int // that were accepted and have not arrived
 	closed bool
 
 	// Those whose first request net/http has not read. None is added after
@@ -43,8 +49,8 @@ func (q *queue) put(c net.Conn) bool {
 func (q *queue) Accept() (net.Conn, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for len(q.conns) == 0 {
-		if q.closed {
+	for len(q.conns) == 0 || q.taken >= maxArriving {
+		if len(q.conns) == 0 && q.closed {
 			return nil, net.ErrClosed
 		}
 		q.more.Wait()
@@ -52,7 +58,20 @@ func (q *queue) Accept() (net.Conn, error) {
 	c := q.conns[0]
 	q.conns[0] = nil
 	q.conns = q.conns[1:]
+	if _, ok := c.(*conn); ok { // others are connections of HTTP/2, which have no head yet
+		q.taken++
+	}
 	return c, nil
+}
+
+// arrived is called once for each conn that was accepted: its first request is
+// served, or it has ended.
+func (q *queue) arrived() {
+	q.mu.Lock()
+	q.taken--
+	q.mu.Unlock()
+	q.more.Signal()
+	q.arriving.Done()
 }
 
 // Close ends Accept. It is idempotent.

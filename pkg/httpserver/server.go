@@ -26,6 +26,7 @@ const (
 	maxHead       = 16 << 10
 	headTimeout   = 5 * time.Second
 	idleTimeout   = 2 * time.Minute
+	restAfter     = time.Second                  // of it with net/http
 	bodyTimeout   = time.Minute                  // for the body to come
 	answerTimeout = bodyTimeout + 10*time.Second // and the answer to be taken
 
@@ -52,6 +53,7 @@ type Options struct {
 	Now func() time.Time
 
 	stall time.Duration // for tests: another stallTimeout
+	rest  time.Duration // for tests: another restAfter
 }
 
 // A Server serves HTTP/1.1 on any number of listeners, and HTTP/2 on those with
@@ -64,6 +66,8 @@ type Server struct {
 	queue    *queue
 	served   chan struct{} // closed when net/http accepts no more
 	stopping atomic.Bool   // by Unlisten
+	held     atomic.Int64  // connections that net/http has
+	awaited  awaited
 
 	mu        sync.Mutex
 	listeners []net.Listener
@@ -86,6 +90,7 @@ func New(o Options) (*Server, error) {
 		// Else a request "OPTIONS *" would pass by serve, and with it the end of
 		// a connection that is not followed any more.
 		DisableGeneralOptionsHandler: true,
+		ConnState:                    s.stateChanged,
 		ConnContext:                  func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, connKey{}, c) },
 		ErrorLog:                     log.New(debugWriter{o.Logger}, "", 0),
 	}
@@ -126,7 +131,7 @@ func (s *Server) ListenTLS(l net.Listener, config *tls.Config) error {
 			switch f := s.fronts[c.Loop().Index()]; {
 			case f.ended: // its handshake took until now
 				c.Close()
-				return ending{}
+				return landing{}
 			case c.Protocol() == h2:
 				s.handOver(c)
 				return nil
@@ -227,7 +232,7 @@ func (s *Server) handOver(c *reactor.Conn) {
 
 // take gives net/http a connection whose first head is there.
 func (s *Server) take(nc net.Conn, unread []byte, loop *reactor.Loop) {
-	c := &conn{Conn: nc, unread: unread, loop: loop, arrived: sync.OnceFunc(s.queue.arriving.Done)}
+	c := &conn{Conn: nc, server: s, unread: unread, loop: loop, arrived: sync.OnceFunc(s.queue.arrived)}
 	if !s.queue.put(c) {
 		_ = nc.Close() // after Shutdown
 	}
@@ -244,10 +249,37 @@ func (s *Server) takeSecond(nc net.Conn) {
 	s.queue.arriving.Done()
 }
 
+// manyHeld is with how many connections net/http is left none that rests.
+const manyHeld = 256
+
+// patience returns for how long a connection that has been answered stays with
+// net/http.
+func (s *Server) patience() time.Duration {
+	if s.held.Load() > manyHeld {
+		return 0
+	}
+	return cmp.Or(s.o.rest, restAfter)
+}
+
+// stateChanged is told by net/http what becomes of its connections.
+func (s *Server) stateChanged(nc net.Conn, state http.ConnState) {
+	switch state {
+	case http.StateNew:
+		s.held.Add(1)
+	case http.StateHijacked, http.StateClosed:
+		s.held.Add(-1)
+	case http.StateIdle:
+		if c, ok := nc.(*conn); ok {
+			c.answered++
+		}
+	}
+}
+
 type connKey struct{}
 
 // serve is what net/http calls for each request.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
+	defer s.awaited.watch(w, r)()
 	c, ok := r.Context().Value(connKey{}).(*conn)
 	if !ok {
 		s.o.Handler.ServeHTTP(w, r) // by HTTP/2, which cannot be read in two ways

@@ -32,8 +32,8 @@ type Options struct {
 	// 10 s.
 	HandshakeTimeout time.Duration
 	// MaxHandshakes is how many handshakes of TLS a loop may have begun and not
-	// ended, each of which has a stack of some ten KB. Beyond it peers wait. Default
-	// 1,024.
+	// ended, each of which has a stack of some ten KB. Beyond it peers wait. Default:
+	// 1,024 of all loops together.
 	MaxHandshakes int
 	// Tick is how often the OnTick hooks run, and thereby the grain of all
 	// times that are told or kept here. Default 1 s.
@@ -55,7 +55,7 @@ func (o Options) defaults() Options {
 	o.CloseTimeout = positive(o.CloseTimeout, 10*time.Second)
 	o.Linger = positive(o.Linger, 2*time.Second)
 	o.HandshakeTimeout = positive(o.HandshakeTimeout, 10*time.Second)
-	o.MaxHandshakes = positive(o.MaxHandshakes, 1024)
+	o.MaxHandshakes = positive(o.MaxHandshakes, max(1024/o.Loops, 32))
 	o.Tick = positive(o.Tick, time.Second)
 	if o.Logger == nil {
 		silent := logrus.New()

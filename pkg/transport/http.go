@@ -107,6 +107,9 @@ func (s *Server) readCommands(w http.ResponseWriter, r *http.Request) ([]byte, e
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return nil, message.Errorf(message.TooLarge, "the body has more than %d bytes (1 MiB and session.max_message); send several", limit)
 	}
+	if e, ok := errors.AsType[*message.Error](err); ok {
+		return nil, e // the server's own, see httpserver
+	}
 	if err != nil {
 		return nil, message.Errorf(message.BadRequest, "the body could not be read to its end").Because(err)
 	}

@@ -43,6 +43,7 @@ type Conn struct {
 	handler Handler
 	in, out []byte // an incomplete message; what the socket did not take
 	open    bool
+	deaf    bool
 	tls     *sealed // nil without TLS
 }
 
@@ -158,6 +159,9 @@ func (l *Loop) For(d time.Duration) error {
 
 func (c *Conn) watch(operation int) error {
 	events := uint32(unix.EPOLLIN)
+	if c.deaf {
+		events = unix.EPOLLRDHUP
+	}
 	if !c.open || len(c.out) > 0 {
 		events |= unix.EPOLLOUT
 	}
@@ -166,6 +170,12 @@ func (c *Conn) watch(operation int) error {
 		return fmt.Errorf("epoll_ctl: %w", err)
 	}
 	return nil
+}
+
+// Deafen has nothing be read from the connection any more.
+func (c *Conn) Deafen() {
+	c.deaf = true
+	_ = c.watch(unix.EPOLL_CTL_MOD) // fails for a closed descriptor only
 }
 
 // Close closes the connection. The handler is not told.

@@ -1,0 +1,175 @@
+package httpserver_test
+
+import (
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/orbitd/orbitd/pkg/httpserver"
+)
+
+// Bounds of what is not complete.
+const (
+	bodyTimeout  = time.Minute
+	maxAwaited   = 512
+	awaitedBytes = 32 << 20
+	maxKept      = 16 << 20
+)
+
+// goroutines waits until there are no more than n, or a few.
+func goroutines(t *testing.T, n int) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); runtime.NumGoroutine() > n+10; {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d goroutines, there were %d", runtime.NumGoroutine(), n)
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// A connection on which no other request comes goes back to its loop, and serves on:
+// by pieces, too, and for as long as any other that waits there.
+func TestConnectionsRest(t *testing.T) {
+	for _, secured := range []bool{false, true} {
+		t.Run(fmt.Sprint("TLS ", secured), func(t *testing.T) {
+			r := makeRig(t, secured, func(o *httpserver.Options) { o.SetRest(time.Millisecond) })
+			before := runtime.NumGoroutine()
+			var peers []*peer
+			for range 100 {
+				peers = append(peers, r.dial())
+			}
+			for range 3 {
+				for _, p := range peers {
+					p.send(post("/echo", "again"))
+					p.want(200, "again")
+				}
+				r.open(len(peers))
+				goroutines(t, before)
+			}
+			peers[0].drip(get("/hello"))
+			peers[0].want(200, "hello")
+			peers[0].send(get("/hello") + get("/hello") + "GET /hello")
+			peers[0].want(200, "hello")
+			peers[0].want(200, "hello")
+			peers[0].send(" HTTP/1.1\r\nHost: x\r\n\r\n")
+			peers[0].want(200, "hello")
+			peers[1].send(strings.Replace(handshake, "/up", upgradePath, 1))
+			peers[1].wantText(switched)
+			r.open(len(peers))
+			goroutines(t, before)
+			r.clock.add(idleTimeout)
+			peers[2].wantEnd()
+		})
+	}
+}
+
+// A small body is awaited on the loop, and has its time.
+func TestBodyOnTheLoop(t *testing.T) {
+	r := newRig(t)
+	before := runtime.NumGoroutine()
+	var peers []*peer
+	for range 100 {
+		p := r.dial()
+		p.send(strings.TrimSuffix(post("/echo", "slow"), "ow"))
+		peers = append(peers, p)
+	}
+	r.open(len(peers))
+	peers[0].send("o")
+	goroutines(t, before)
+	if s := r.served(); s != "" {
+		t.Errorf("served: %s", s)
+	}
+	peers[0].send("w")
+	peers[0].want(200, "slow")
+	r.clock.add(bodyTimeout)
+	peers[1].want(408, "the request's body did not come in time")
+	peers[1].wantEnd()
+	expects := r.dial()
+	expects.send(strings.Replace(strings.TrimSuffix(post("/echo", "slow"), "slow"), "Host", "Expect: 100-continue\r\nHost", 1))
+	expects.wantText("HTTP/1.1 100 Continue\r\n\r\n")
+	expects.send("slow")
+	expects.want(200, "slow")
+}
+
+const chunked = "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+// Of bodies that are read by who serves the request, so many are awaited at a time.
+// Those that are complete are served all the while, and handlers that take their time
+// hold up nobody.
+func TestManyBodies(t *testing.T) {
+	r := newRig(t)
+	var peers []*peer
+	for range maxAwaited {
+		p := r.dial()
+		p.send(chunked + "1\r\na\r\n")
+		peers = append(peers, p)
+	}
+	for deadline := time.Now().Add(patience); strings.Count(r.allServed(), "/echo") < maxAwaited; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("not all are served")
+		}
+	}
+	p := r.dial()
+	p.send(chunked + "1\r\na\r\n")
+	p.want(400, "unavailable: too many bodies")
+	p.wantEnd()
+	p = r.dial()
+	p.send(get("/hello"))
+	p.want(200, "hello")
+	peers[0].send("0\r\n\r\n")
+	peers[0].want(200, "a")
+	p = r.dial()
+	p.send(chunked + "0\r\n\r\n")
+	p.want(200, "")
+	for range cap(r.waiting) { // more than may arrive at a time
+		r.dial().send(get("/wait"))
+	}
+	for range cap(r.waiting) {
+		<-r.waiting
+	}
+	close(r.wait)
+}
+
+// And so many bytes of them.
+func TestLargeBodies(t *testing.T) {
+	r := newRig(t)
+	p, part := r.dial(), strings.Repeat("x", awaitedBytes/2)
+	p.send(fmt.Sprintf("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n", 2*awaitedBytes) + part)
+	q := r.dial()
+	q.send(post("/echo", "x"+part[:awaitedBytes/4]))
+	q.want(200, "x")
+	go func() { _, _ = p.conn.Write([]byte(part + part)) }()
+	p.want(400, "unavailable: too many bodies")
+	q.send(post("/echo", "x"+part[1:]))
+	q.want(200, "x")
+}
+
+// Of requests that are not complete a loop keeps so many bytes; then the oldest go.
+func TestSlowRequestsGo(t *testing.T) {
+	r := newRig(t)
+	head := big(12 << 10)
+	head, end := head[:len(head)-10], head[len(head)-10:]
+	var peers []*peer
+	for range maxKept/len(head) + 50 {
+		p := r.dial()
+		p.send(head)
+		peers = append(peers, p)
+	}
+	peers[0].want(408, "too many requests come slowly")
+	peers[0].wantEnd()
+	slices.Reverse(peers)
+	for _, p := range peers[:100] {
+		p.send(end)
+		p.want(200, "hello")
+	}
+}
+
+// allServed returns the requests that were served.
+func (r *rig) allServed() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return strings.Join(r.seen, ", ")
+}
