@@ -13,7 +13,8 @@ help: ## list the verbs
 
 run: build ## build and serve the demo on http://localhost:8080
 	@mkdir -p var
-	@echo; echo "  The demo: http://localhost:8080/    (Ctrl-C ends it; start it again and see that nothing is lost)"; echo
+	@echo; echo "  The demo: http://localhost:8080/    (Ctrl-C ends it; start it again and see that nothing is lost)"
+	@echo "  How it is: $(BIN) status --socket var/control.sock"; echo
 	@exec $(BIN) serve -c etc/demo.toml
 
 build: $(BIN) ## build bin/orbitd
@@ -54,14 +55,15 @@ profile: ## CPU and heap profiles of orbitd in every scenario of bench, in var/p
 deb: ## the Debian packages, in build/; ARCH=arm64 for another machine
 	@tests/guest/deb $(ARCH)
 
-repo: ## a signed apt repository of them, in build/repo
+repo: deb ## a signed apt repository of them, for amd64 and arm64, in build/repo
+	@tests/guest/deb arm64
 	@tests/guest/repo
 
-guest: ## the packages in a booted Debian 12: install, upgrade under load, purge (as root)
-	@tests/guest/run
+guest: deb ## the packages in a booted Debian 12 (as root); SCENES=upgrade for one, SCENES=all for the long ones, too
+	@tests/guest/run $(SCENES)
 
 fmt: ## format the Go code
-	gofmt -w cmd pkg tests js
+	gofmt -w cmd pkg tests js man
 
 clean: ## remove what the other verbs made
 	rm -rf bin var build tests/out

@@ -69,7 +69,7 @@ func (c Client) explain(err error) error {
 	hint := ""
 	switch {
 	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED):
-		hint = "\nhint: no daemon listens there; start it, or name its server.control with --socket"
+		hint = "\nhint: no daemon listens there; start it, or name its server.control with --socket (that of make run is var/control.sock)"
 	case errors.Is(err, fs.ErrPermission):
 		hint = "\nhint: root and the members of the socket's group may"
 	}
