@@ -23,13 +23,17 @@ const (
 	forgiven    = 5 * time.Second  // of these one is forgotten each
 	// maxGuarded bounds each of two generations of what is remembered.
 	maxGuarded = 32 << 10
+	// maxPending bounds the attempts that wait for others to be judged.
+	maxPending = 1024
 )
 
 // A Guard slows down who guesses passwords: by user and address, by address (of
 // IPv6 the /64 that one subscriber has), and by user. Nobody is locked out by
 // others: a user comes in from where they did before, whatever is tried from
-// elsewhere, and one who guesses has one address. What it knows is bounded; the
-// oldest is forgotten first. It may be used concurrently.
+// elsewhere, and one who guesses has one address. What is being judged may be wrong
+// as well: no more is at a time than may be wrong without a wait, and who comes then
+// waits for those; so many guesses at once are worth no more than one by one. What it
+// knows is bounded; the oldest is forgotten first. It may be used concurrently.
 type Guard struct {
 	now  func() time.Time
 	seed maphash.Seed
@@ -37,6 +41,8 @@ type Guard struct {
 	mu         sync.Mutex
 	young, old map[uint64]tries
 	since      time.Time // of young
+	pending    map[uint64]int
+	waiting    []*waiter // in the order in which they came
 }
 
 // tries are what is known of one key.
@@ -48,7 +54,7 @@ type tries struct {
 
 // NewGuard returns a guard that knows nothing.
 func NewGuard(now func() time.Time) *Guard {
-	return &Guard{now: now, seed: maphash.MakeSeed(), young: map[uint64]tries{}, since: now()}
+	return &Guard{now: now, seed: maphash.MakeSeed(), young: map[uint64]tries{}, since: now(), pending: map[uint64]int{}}
 }
 
 // Guarded is a chain whose passwords are guarded. Tokens are not: nobody guesses
@@ -68,20 +74,27 @@ func (c *Guarded) Authenticate(ctx context.Context, creds Credentials) (*Identit
 		return c.Chain.Authenticate(ctx, creds)
 	}
 	k := c.guard.keys(creds)
-	if wait := c.guard.wait(k); wait > 0 {
-		seconds := math.Ceil(wait.Seconds())
-		e := message.Errorf(message.RateLimited, "too many wrong passwords; try again in %.0f s", seconds)
-		e.RetryAfter = time.Duration(seconds) * time.Second
-		return nil, e.Because(fmt.Errorf("user %q", creds.User))
+	if err := c.guard.begin(ctx, k); err != nil {
+		return nil, err.Because(fmt.Errorf("user %q: %w", creds.User, errGuarded))
 	}
+	is := unjudged
+	defer func() { c.guard.end(k, is) }()
 	id, err := c.Chain.Authenticate(ctx, creds)
 	switch {
 	case err == nil:
-		c.guard.right(k)
+		is = right
 	case message.CodeOf(err) == message.Unauthorized:
-		c.guard.wrong(k)
+		is = wrong
 	}
 	return id, err
+}
+
+// limited tells for how long an attempt is not judged.
+func limited(wait time.Duration) *message.Error {
+	seconds := math.Ceil(wait.Seconds())
+	e := message.Errorf(message.RateLimited, "too many wrong passwords; try again in %.0f s", seconds)
+	e.RetryAfter = time.Duration(seconds) * time.Second
+	return e
 }
 
 // guardKeys are under which an attempt is remembered. Names are folded: that one
@@ -112,33 +125,34 @@ func (g *Guard) keys(c Credentials) guardKeys {
 	}
 }
 
-// wait returns for how long an attempt is not judged.
-func (g *Guard) wait(k guardKeys) time.Duration {
-	g.mu.Lock()
-	defer g.mu.Unlock()
+// judge returns for how long an attempt is not judged, and else whether there is room
+// for it beside those that are being judged.
+func (g *Guard) judge(k guardKeys) (wait time.Duration, room bool) {
 	now := g.turn()
 	pair := g.get(k.pair)
-	wait := pair.until - now
+	wait = pair.until - now
 	if pair.good {
-		return wait
+		return wait, true
 	}
-	wait = max(wait, g.get(k.user).until-now-(perUser-1)*forgiven)
-	if k.local { // behind it may be a proxy that nobody has told us of, and everybody
-		return wait
+	room = g.pending[k.pair] < max(1, freeTries-int(pair.failures))
+	bucket := func(key uint64, size int) {
+		level := g.get(key).until - now
+		wait = max(wait, level-time.Duration(size-1)*forgiven)
+		room = room && g.pending[key]+int(max(0, level)/forgiven) < size
 	}
-	return max(wait, g.get(k.address).until-now-(perAddress-1)*forgiven)
+	bucket(k.user, perUser)
+	if !k.local { // behind it may be a proxy that nobody has told us of, and everybody
+		bucket(k.address, perAddress)
+	}
+	return wait, room
 }
 
 func (g *Guard) right(k guardKeys) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
 	g.turn()
 	g.young[k.pair] = tries{good: true}
 }
 
 func (g *Guard) wrong(k guardKeys) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
 	now := g.turn()
 	pair := g.get(k.pair)
 	if pair.failures++; pair.failures >= freeTries {

@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/orbitd/orbitd/pkg/auth"
@@ -124,4 +126,138 @@ func TestGuardBounds(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// slow judges alice's password when it is told to, and notes how many it judges at a
+// time.
+type slow struct {
+	mu          sync.Mutex
+	asked, most int
+	now         int
+	judge       chan struct{}
+}
+
+func (s *slow) Authenticate(ctx context.Context, c auth.Credentials) (*auth.Identity, error) {
+	s.mu.Lock()
+	s.asked++
+	s.now++
+	s.most = max(s.most, s.now)
+	s.mu.Unlock()
+	<-s.judge
+	s.mu.Lock()
+	s.now--
+	s.mu.Unlock()
+	if c.Password != "right" {
+		return nil, auth.ErrDenied
+	}
+	return &auth.Identity{User: c.User}, nil
+}
+
+// burst has many attempts made at once and counts the answers.
+func burst(t *testing.T, users *slow, chain *auth.Guarded, n int, attempt func(i int) auth.Credentials) map[message.Code]int {
+	answers := make(chan message.Code, n)
+	for i := range n {
+		go func() {
+			_, err := chain.Authenticate(t.Context(), attempt(i))
+			answers <- message.CodeOf(err)
+		}()
+	}
+	synctest.Wait()
+	close(users.judge)
+	got := map[message.Code]int{}
+	for range n {
+		got[<-answers]++
+	}
+	return got
+}
+
+// Guesses that come all at once are worth no more than those that come one by one; a
+// burst of those who know their passwords gets in, all of it.
+func TestGuardBurst(t *testing.T) {
+	from := netip.MustParseAddr("192.0.2.1")
+	const n = 900
+	for what, c := range map[string]struct {
+		attempt  func(i int) auth.Credentials
+		in, most int // logged in, judged at a time
+		asked    int // in all
+	}{
+		"guesses for one user": {
+			func(i int) auth.Credentials {
+				return auth.Credentials{User: "alice", Password: fmt.Sprint(i), From: from}
+			}, 0, 5, 5,
+		},
+		"guesses for many users": {
+			func(i int) auth.Credentials {
+				return auth.Credentials{User: fmt.Sprint("user", i), Password: "guess", From: from}
+			}, 0, 30, 30,
+		},
+		"guesses from many addresses": {
+			func(i int) auth.Credentials {
+				a := netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)})
+				return auth.Credentials{User: "alice", Password: "guess", From: a}
+			}, 0, 100, 100,
+		},
+		"one user": {
+			func(int) auth.Credentials { return auth.Credentials{User: "alice", Password: "right", From: from} }, n, n, n,
+		},
+		"many users behind one address": {
+			func(i int) auth.Credentials {
+				return auth.Credentials{User: fmt.Sprint("user", i), Password: "right", From: from}
+			}, n, 30, n,
+		},
+		"many users behind a proxy that nobody has told of": {
+			func(i int) auth.Credentials {
+				return auth.Credentials{User: fmt.Sprint("user", i), Password: "right", From: netip.MustParseAddr("::1")}
+			}, n, n, n,
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				users := &slow{judge: make(chan struct{})}
+				chain := auth.NewChain([]auth.Named{{Name: "users", Authenticator: users}}, nil).Guard(auth.NewGuard(time.Now))
+				got := burst(t, users, chain, n, c.attempt)
+				if got[""] != c.in || users.asked != c.asked || users.most > c.most || got[message.RateLimited] != n-c.asked {
+					t.Errorf("%d asked, at most %d at a time; answers: %v", users.asked, users.most, got)
+				}
+			})
+		})
+	}
+}
+
+// Who waits for others to be judged can leave; too many wait for nobody; and what
+// could not be found out is no wrong password.
+func TestGuardWaiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		users := &slow{judge: make(chan struct{})}
+		chain := auth.NewChain([]auth.Named{{Name: "users", Authenticator: users}}, nil).Guard(auth.NewGuard(time.Now))
+		guess := auth.Credentials{User: "alice", Password: "guess", From: netip.MustParseAddr("192.0.2.1")}
+		ctx, cancel := context.WithCancel(t.Context())
+		left := make(chan message.Code, 2000)
+		try := func() {
+			_, err := chain.Authenticate(ctx, guess)
+			left <- message.CodeOf(err)
+		}
+		for range 5 + 1024 + 1 {
+			go try()
+		}
+		synctest.Wait()
+		if code := <-left; len(left) != 0 || code != message.RateLimited {
+			t.Errorf("one too many: %q, and %d more", code, len(left))
+		}
+		cancel()
+		for range 1024 {
+			if code := <-left; code != message.Unavailable {
+				t.Fatalf("one who has left: %q", code)
+			}
+		}
+		close(users.judge)
+		for range 5 {
+			if code := <-left; code != message.Unauthorized {
+				t.Errorf("one who was judged: %q", code)
+			}
+		}
+		if auth.Pending(chain) != 0 {
+			t.Errorf("%d are pending", auth.Pending(chain))
+		}
+	})
 }

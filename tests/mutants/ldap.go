@@ -169,6 +169,13 @@ var ldapBugs = []bug{
 		pkg:  ldapauth, run: "TestNobodyTakesAsLong",
 	},
 	{
+		name: "guard-01", what: "many guesses at once are all judged",
+		file: "pkg/auth/pending.go",
+		old:  "	for _, key := range k.all() {\n		g.pending[key]++\n	}\n",
+		new:  "",
+		pkg:  "pkg/auth", run: "TestGuardBurst",
+	},
+	{
 		name: "ldap-09", what: "a referral is followed to where it says",
 		file: ldapauth + "/referral.go",
 		old:  "	return a.away[strings.ToLower(u.Hostname())], strings.TrimPrefix(u.Path, \"/\")\n",
