@@ -322,3 +322,40 @@ func TestConnectionsThatEnd(t *testing.T) {
 		t.Errorf("the password was sent %d times in 13 logins", n)
 	}
 }
+
+// When many clients of one user come back at once the directory is asked once, also if
+// whoever asks leaves meanwhile.
+func TestOneAsks(t *testing.T) {
+	asked, release := make(chan struct{}, 10), make(chan struct{})
+	f := newFake(t, func(f *fake) {
+		f.search = func(w *gldap.ResponseWriter, r *gldap.Request) {
+			asked <- struct{}{}
+			<-release
+			f.searchAlice(w, r)
+		}
+	})
+	o := f.options()
+	o.OperationTimeout = time.Minute
+	a := open(t, o)
+	impatient, leave := context.WithCancel(t.Context())
+	var all sync.WaitGroup
+	all.Go(func() {
+		_, err := a.Refresh(impatient, "alice")
+		wantUnknown(t, err)
+	})
+	<-asked
+	for range 500 {
+		all.Go(func() {
+			if id, err := a.Refresh(t.Context(), "alice"); err != nil || !has(id, "traders") {
+				t.Errorf("%+v, %v", id, err)
+			}
+		})
+	}
+	leave()
+	<-asked // by another
+	close(release)
+	all.Wait()
+	if n := f.searches.Load(); n != 3 { // of the impatient, the user, the groups
+		t.Errorf("%d searches", n)
+	}
+}

@@ -36,6 +36,7 @@ type Authenticator struct {
 
 	passwords *memory
 	known     known
+	asking    asking
 	tree      tree
 	texts     texts
 

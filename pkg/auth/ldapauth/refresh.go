@@ -11,6 +11,8 @@ import (
 	"github.com/orbitd/orbitd/pkg/auth"
 )
 
+var errUnknown = errors.New("nothing is known")
+
 // batch is how many users are looked up in one search.
 const batch = 50
 
@@ -19,10 +21,30 @@ const batch = 50
 // asked, what it said last holds for Options.Grace. Who is not there any more, or
 // whose account is closed, is auth.ErrDenied.
 func (a *Authenticator) Refresh(ctx context.Context, user string) (*auth.Identity, error) {
-	r, had := a.known.get(user)
-	if had && a.holds(r.found) {
-		return r.identity, nil
+	for {
+		r, had := a.known.get(user)
+		if had && a.holds(r.found) {
+			return r.identity, nil
+		}
+		q, first := a.asking.join(user, a.known.round())
+		if first {
+			defer a.asking.leave(ctx, q)
+			q.identity, q.err = a.lookUp(ctx, user)
+			return q.identity, q.err
+		}
+		select {
+		case <-q.answered:
+			if !q.left {
+				return q.identity, q.err
+			}
+		case <-ctx.Done():
+			return a.graceOf(user, context.Cause(ctx))
+		}
 	}
+}
+
+// lookUp asks the directory about a user who is connected, or comes with a token.
+func (a *Authenticator) lookUp(ctx context.Context, user string) (*auth.Identity, error) {
 	ctx, end := a.within(ctx)
 	defer end()
 	asked := a.o.Now()
@@ -36,7 +58,14 @@ func (a *Authenticator) Refresh(ctx context.Context, user string) (*auth.Identit
 		return now.identity, nil
 	case errors.Is(err, auth.ErrDenied):
 		return nil, err
-	case had && a.o.Now().Sub(r.found) < a.o.Grace:
+	}
+	return a.graceOf(user, err)
+}
+
+// graceOf returns what was known of a user within the grace, else err, which says why
+// it cannot be found out now.
+func (a *Authenticator) graceOf(user string, err error) (*auth.Identity, error) {
+	if r, had := a.known.get(user); had && a.o.Now().Sub(r.found) < a.o.Grace {
 		return r.identity, nil
 	}
 	return nil, err
@@ -117,8 +146,8 @@ func (a *Authenticator) renew(ctx context.Context, users []string, now map[strin
 // graced enters those of users who stay although nobody can tell.
 func (a *Authenticator) graced(users []string, now map[string]*auth.Identity) {
 	for _, user := range users {
-		if r, had := a.known.get(user); had && a.o.Now().Sub(r.found) < a.o.Grace {
-			now[user] = r.identity
+		if id, err := a.graceOf(user, errUnknown); err == nil {
+			now[user] = id
 		}
 	}
 }
