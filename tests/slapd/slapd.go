@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -326,11 +327,18 @@ func (s *Server) Leave(group, member string) {
 // Binds returns how often somebody has tried to bind as dn by now.
 func (s *Server) Binds(dn string) int {
 	s.t.Helper()
+	return s.Logged(`BIND dn="` + regexp.QuoteMeta(dn) + `" method=128`)
+}
+
+// Logged returns how often a regular expression, in whatever case, is found in what
+// the server has logged by now: connections, binds and searches.
+func (s *Server) Logged(pattern string) int {
+	s.t.Helper()
 	log, err := os.ReadFile(s.Log)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	return strings.Count(strings.ToLower(string(log)), strings.ToLower(fmt.Sprintf("BIND dn=%q method=128", dn)))
+	return len(regexp.MustCompile("(?i)"+pattern).FindAllIndex(log, -1))
 }
 
 type entry struct {
