@@ -9,7 +9,7 @@ import { LIMIT } from './constants.js';
  * @typedef {{re: number, error?: WireError, offset?: number, epoch?: string, duplicate?: boolean,
  *   messages?: WireMessage[], more?: boolean, session?: string, secret?: string,
  *   resumed?: boolean, now?: number, user?: string, ttl?: number, ping?: number, window?: number,
- *   max?: number, subs?: Record<string, {offset?: number, error?: WireError}>}} Reply
+ *   max?: number, transport?: string, subs?: Record<string, {offset?: number, error?: WireError}>}} Reply
  * @typedef {{op: string, id?: number, [field: string]: any}} Command
  * @typedef {{kind: 'reply' | 'message' | 'at' | 'gap' | 'revoked' | 'bye' | 'ping' | 'pong' |
  *   'error' | 'session' | 'other', frame: any}} Incoming
@@ -90,6 +90,16 @@ const NAME = /^(\/\$?[A-Za-z0-9\-_.~@:+=,!]*)+$/;
 export function isChannel(name) {
   return typeof name === 'string' && name.length <= LIMIT.channelBytes && NAME.test(name)
     && !name.split('/').some((segment, i) => segment === '.' || segment === '..' || (segment === '' && i > 0));
+}
+
+/**
+ * Whether it is one segment, of which applications' names are.
+ *
+ * @param {unknown} name
+ * @returns {name is string}
+ */
+export function isApp(name) {
+  return typeof name === 'string' && isChannel(`/${name}`) && !/[/$]/.test(name);
 }
 
 /**

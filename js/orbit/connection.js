@@ -5,7 +5,7 @@ import { decode, encode } from './codec.js';
  * How a connection ended: by the server's bye, or without one.
  *
  * @typedef {object} End
- * @property {{code: string, retry?: number}} [bye]
+ * @property {{code: string, retry?: number, message?: string}} [bye]
  * @property {string} code
  * @property {string} message
  * @property {boolean} late it was ended for its silence
@@ -187,7 +187,7 @@ export class Connection {
       if (!this.#transport.oneWay) this.send({ op: 'pong' });
     } else if (kind === 'bye') {
       this.#bye = frame.bye;
-      this.end(`the server said ${frame.bye.code}`);
+      this.end(frame.bye.message ?? `the server said ${frame.bye.code}`);
     } else if (kind !== 'pong') {
       this.#listener.push(incoming);
     }

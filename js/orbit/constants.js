@@ -63,8 +63,22 @@ export const LIMIT = Object.freeze({
   lineLength: 32 * 1024 * 1024, // of what a stream says: no server's line is so long
   alone: 2, // attempts with what has worked before others are tried: the server may only be starting
   strikes: 3, // short connections in a row, before another transport is tried
+  ports: 64, // Orbits that share a connection
+  portChannels: 100, // of each of them: beyond any of these it gets a connection of its own
+  portQueue: 16_384, // commands of a port that wait
+  portLength: 32 * 1024 * 1024, // and their characters
+  portCalls: 64, // commands of a port on the wire without an answer
+  portBurst: 1_000, // commands other than publishes that a port may send at once
+  hubChannels: 1_000, // of all ports together: session.max_channels, where that is the default
+  ring: 256, // messages of a channel that a hub keeps for those who are a little late
+  ringLength: 64 * 1024, // and their characters
+  readerLength: 1024 * 1024, // characters that a port was sent of a channel and has not acknowledged
+  turn: 1_024, // messages that who is late is sent, before it is others' turn
+  epochs: 64, // runs of the server that a hub knows of
   broken: 3, // new subscriptions after one position, before the next one waits
 });
+
+/** @typedef {{[name in keyof typeof LIMIT]: number}} Limits */
 
 /** Milliseconds. */
 export const TIME = Object.freeze({
@@ -82,6 +96,8 @@ export const TIME = Object.freeze({
   first: 250, // the longest wait before the first reconnect
   quick: 50, // and the shortest
   cap: 30_000, // the longest wait of all
+  portCall: 10, // until a port may send one more command other than a publish
+  forever: 2 ** 31 - 1, // the longest that a timer can be
   rate: 1_000, // after rate_limited
   token: 10_000, // a token that is refused earlier than this is not fetched a second time
 });

@@ -2,10 +2,13 @@ import { LOCAL } from './constants.js';
 import { Channel } from './channel.js';
 import { Cursors } from './cursors.js';
 import { UnsentPublishes } from './unsent.js';
-import { isChannel, isOffset } from './codec.js';
+import { isApp, isChannel, isOffset } from './codec.js';
 import { Credentials } from './credentials.js';
 import { fire, OrbitError, OrbitEvent } from './events.js';
 import { host as browser } from './host.js';
+import { page } from './hub/page.js';
+import { pipes } from './hub/pipe.js';
+import { Shared } from './hub/shared.js';
 import { Outbox } from './outbox.js';
 import { Session } from './session.js';
 import { Subscriptions } from './subscriptions.js';
@@ -16,7 +19,11 @@ import { Transports } from './transports.js';
  * @property {string | (() => string | undefined | PromiseLike<string | undefined>)} [token] who we
  *   are, or a function that fetches it: called again when the server says it has expired. Without
  *   it: the cookie's user, else anonymous
- * @property {string} [client] the name of a durable session; one a device
+ * @property {string} [app] the application whose channels it is for, and that the token is for: then it
+ *   shares its connection with the other Orbits of the page that have one, each with its own token
+ * @property {boolean} [shared] false: a connection of its own
+ * @property {string} [client] the name of a durable session, one a device: it has a connection of its own,
+ *   and the token is that of the connection
  * @property {'auto' | 'manual'} [ack] whether a message counts as processed when its handlers are
  *   done, or when the page calls its ack(); each channel may have its own
  * @property {'tab' | 'browser'} [resume] goes on where the page before this one was, in the same tab
@@ -48,6 +55,7 @@ export class Orbit extends EventTarget {
 
   #manual;
   #origin;
+  #app;
   #closed = false;
   /** @type {Map<string, Channel>} those that are not closed */
   #channels = new Map();
@@ -61,6 +69,7 @@ export class Orbit extends EventTarget {
   #cursors;
   #subscriptions;
   #outbox;
+  #own;
   #transports;
   #session;
 
@@ -68,9 +77,13 @@ export class Orbit extends EventTarget {
    * @param {string | URL} [url] of the server; without it, the one that this library came from
    * @param {OrbitOptions} [options]
    * @param {import('./host.js').Host} [host] for tests
+   * @param {import('./hub/registry.js').Registry} [registry] for tests
    */
-  constructor(url = new URL('..', import.meta.url), { token, client, ack = 'auto', transports, resume } = {}, host = browser) {
+  constructor(url = new URL('..', import.meta.url), options = {}, host = browser, registry = page) {
     super();
+    const { token, app, client, shared = app !== undefined, ack = 'auto', transports, resume } = options;
+    if (app !== undefined && !isApp(app)) throw new TypeError(`${JSON.stringify(app)} is not an application's name`);
+    this.#app = app;
     this.#manual = isManual(ack);
     this.#origin = new URL(url).origin;
     const kept = resume && isPlace(resume) ? host.storage(resume) : null;
@@ -78,9 +91,11 @@ export class Orbit extends EventTarget {
     this.#subscriptions = new Subscriptions(host, this.#cursors, (name, subscribe) => this.#adopt(name, subscribe));
     this.#outbox = new Outbox(host, new UnsentPublishes(kept, String(url)),
       ({ code, message, channel }) => this.#tell('error', { code, message, channel }));
-    this.#transports = new Transports(host, String(url), transports);
+    const own = new Transports(host, String(url), transports);
+    this.#transports = shared && client === undefined ? new Shared(own, app, () => dial(registry)) : own;
+    this.#own = own;
     this.#session = new Session(
-      { url: String(url), client, manual: () => this.#manual || this.#manuals > 0 },
+      { url: String(url), client, app: client === undefined ? app : undefined, manual: () => this.#manual || this.#manuals > 0 },
       {
         host,
         transports: this.#transports,
@@ -104,7 +119,7 @@ export class Orbit extends EventTarget {
 
   /** The transports that may be used, the preferred one first. Setting it moves the connection. */
   get transports() {
-    return this.#transports.names;
+    return this.#own.names;
   }
 
   set transports(names) {
@@ -128,6 +143,9 @@ export class Orbit extends EventTarget {
   channel(name, options = {}) {
     if (!isChannel(name)) throw new TypeError(`${JSON.stringify(name)} is not a channel's name`);
     checkStart(options);
+    if (this.#app !== undefined && name.split('/')[1] !== this.#app) {
+      throw new TypeError(`${name} is not of ${this.#app}, the application that this Orbit is for`);
+    }
     this.#check();
     this.#claim(name, options);
     const open = this.#channels.get(name);
@@ -170,6 +188,7 @@ export class Orbit extends EventTarget {
     for (const channel of [...this.#channels.values()]) channel.close();
     this.#closed = true;
     this.#session.close();
+    if (this.#transports instanceof Shared) this.#transports.close();
   }
 
   #check() {
@@ -252,6 +271,13 @@ export class Orbit extends EventTarget {
   #tell(type, detail) {
     fire(this, new OrbitEvent(type, detail), /** @type {any} */ (this)[`on${type}`]);
   }
+}
+
+/** @param {import('./hub/registry.js').Registry} registry */
+function dial(registry) {
+  const [ours, theirs] = pipes();
+  registry.attach(theirs);
+  return ours;
 }
 
 /** @param {unknown} ack */

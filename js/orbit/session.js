@@ -9,15 +9,30 @@ import { Upgrade } from './upgrade.js';
  * @typedef {object} Options
  * @property {string} url of the server
  * @property {string} [client] the name of a durable session
+ * @property {string} [app] the application that the token is for; without it: all
  * @property {() => boolean} manual whether the page acknowledges
  *
  * @typedef {object} Parts what a session carries from connection to connection
  * @property {import('./host.js').Host} host
- * @property {import('./transports.js').Transports} transports
+ * @property {Way} transports
  * @property {import('./credentials.js').Credentials} credentials
  * @property {import('./subscriptions.js').Subscriptions} subscriptions
- * @property {import('./outbox.js').Outbox} outbox
+ * @property {Pick<import('./outbox.js').Outbox, 'opened' | 'lost' | 'close'>} outbox
  * @property {(type: string, detail: import('./events.js').Detail) => void} tell
+ *
+ * @typedef {object} Way how connections are made: by Transports, or by Shared over those of others
+ * @property {boolean} shared
+ * @property {import('./constants.js').TransportName | undefined} current
+ * @property {import('./constants.js').TransportName[]} better
+ * @property {(url: string, shareable: boolean) => {transport: import('./host.js').Transport, patience: number}} open
+ * @property {() => void} answered
+ * @property {(reply: import('./codec.js').Reply) => void} worked
+ * @property {(late: boolean) => boolean} failed
+ * @property {(mute: boolean) => void} lost
+ * @property {(names?: readonly string[]) => void} use
+ * @property {() => void} refresh
+ * @property {(name: import('./constants.js').TransportName) => void} found
+ * @property {() => void} anew the next connection is not to be one that is there
  */
 
 /**
@@ -98,6 +113,7 @@ export class Session {
   /** Connects anew, as whoever the page is now. */
   restart() {
     this.#parts.credentials.reset();
+    this.#parts.transports.anew();
     this.#parts.subscriptions.reset();
     this.#attempt = 0;
     this.#abandon('the page asked for a new connection');
@@ -185,6 +201,7 @@ export class Session {
   async auth(app, token) {
     this.#auth.set(app, token);
     this.#parts.subscriptions.reset();
+    if (this.#parts.transports.shared && this.state !== 'idle' && this.state !== 'closed') this.#move();
     try {
       return await this.call({ op: 'auth', app, token });
     } catch (error) {
@@ -199,8 +216,8 @@ export class Session {
     try {
       const token = await credentials.get();
       if (turn !== this.#turn) return;
-      const { name, patience } = transports.next();
-      const connection = new Connection(host.open(this.#options.url, name), host, {
+      const { transport, patience } = transports.open(this.#options.url, !this.durable && this.#auth.size === 0);
+      const connection = new Connection(transport, host, {
         opened: () => this.#greet(connection, token),
         heard: length => this.#parts.subscriptions.heard(length),
         push: incoming => this.#push(incoming),
@@ -219,11 +236,12 @@ export class Session {
    * @param {string | undefined} token
    */
   #greet(connection, token) {
-    const { client } = this.#options;
+    const { client, app } = this.#options;
+    const auth = [...app !== undefined && token !== undefined ? [[app, token]] : [], ...this.#auth];
     const command = {
       op: 'connect',
-      token,
-      auth: this.#auth.size > 0 ? [...this.#auth].map(([app, token]) => ({ app, token })) : undefined,
+      token: app === undefined ? token : undefined,
+      auth: auth.length > 0 ? auth.map(([app, token]) => ({ app, token })) : undefined,
       client: this.durable ? client : undefined,
       ack: this.#options.manual() ? 'manual' : undefined,
       ...(this.durable ? {} : this.#known), // a name selects its session by itself
@@ -233,7 +251,7 @@ export class Session {
     connection.request({ ...command, ...last }, reply => {
       if (reply === null) return;
       this.#parts.transports.answered();
-      this.#token = token;
+      this.#token = command.token;
       if (reply.error) this.#refusal = reply.error; // a bye follows
       else this.#accepted(connection, reply);
     });
@@ -250,7 +268,7 @@ export class Session {
     this.#max = reply.max ?? 0;
     this.#attempt = 0;
     this.user = user;
-    transports.worked();
+    transports.worked(reply);
     credentials.accepted();
     connection.watch((reply.ping ?? TIME.ping / 1000) * 1000);
     this.#become('open');
@@ -269,6 +287,8 @@ export class Session {
       this.#parts.tell('error', { code, message });
     } else if (incoming.kind === 'session') {
       this.#known = incoming.frame;
+    } else if (this.#options.app !== undefined && incoming.frame.revoked?.code === CODE.unauthorized) {
+      this.#connection?.end(incoming.frame.revoked.message, CODE.unauthorized);
     } else if (incoming.kind !== 'other') {
       this.#parts.subscriptions.push(incoming);
     }

@@ -6,6 +6,7 @@
  *   a message to hand on; finish is called once it was processed
  * @property {(gap: import('./codec.js').Gap) => void} gap
  * @property {(offset: number | undefined, epoch: string) => void} granted
+ * @property {(offset: number) => void} [reached] the replay has ended, all up to here has come
  * @property {() => void} lost it will be asked for again
  * @property {(error: import('./codec.js').WireError, revoked: boolean) => void} ended
  */

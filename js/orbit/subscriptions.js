@@ -34,12 +34,20 @@ export class Subscriptions {
   }
 
   /**
+   * Subscribes, in place of a subscription that the name may have already.
+   *
    * @param {string} name
    * @param {import('./subscription.js').Sink} sink
    * @param {{after?: number, epoch?: string}} start
    * @returns {Subscription}
    */
   add(name, sink, start) {
+    const before = this.#all.get(name);
+    if (before) {
+      this.#acks.flush();
+      this.#host.clearTimeout(before.timer);
+      before.end();
+    }
     const subscription = new Subscription(name, sink, start);
     this.#all.set(name, subscription);
     if (this.#connection) this.#ask(subscription);
@@ -136,6 +144,7 @@ export class Subscriptions {
       this.#message(subscription, frame);
     } else if (kind === 'at') {
       subscription.reach(frame.at, this.#epoch);
+      subscription.sink.reached?.(frame.at);
       this.#moved(subscription);
     } else if (kind === 'gap') {
       this.#gap(subscription, frame.gap);

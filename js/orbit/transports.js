@@ -15,6 +15,9 @@ import { LIMIT, TIME, TRANSPORTS } from './constants.js';
  * Owned by Session.
  */
 export class Transports {
+  /** Nobody else's. */
+  shared = false;
+
   #host;
   #key;
   #storage;
@@ -64,6 +67,9 @@ export class Transports {
     return [...this.#names];
   }
 
+  /** The page is someone else: what was learnt of the way holds all the same. */
+  anew() {}
+
   /** The network may be another one: what did not work before may do now. */
   refresh() {
     this.#bad.clear();
@@ -72,11 +78,18 @@ export class Transports {
   }
 
   /**
-   * What to try now, and how long to wait for the server's answer.
+   * Opens what to try now, and says how long to wait for the server's answer.
    *
-   * @returns {{name: TransportName, patience: number}}
+   * @param {string} url of the server
+   * @returns {{transport: import('./host.js').Transport, patience: number}}
    */
-  next() {
+  open(url) {
+    const { name, patience } = this.#next();
+    return { transport: this.#host.open(url, name), patience };
+  }
+
+  /** @returns {{name: TransportName, patience: number}} */
+  #next() {
     if (this.#left.length === 0) this.#left = this.#order();
     const name = this.current = /** @type {TransportName} */ (this.#left.shift());
     const last = this.#left.length === 0 && (this.#alone === 0 || this.#names.length === 1);

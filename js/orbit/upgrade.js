@@ -20,7 +20,7 @@ export class Upgrade {
 
   /**
    * @param {import('./host.js').Host} host
-   * @param {import('./transports.js').Transports} transports
+   * @param {Pick<import('./transports.js').Transports, 'better' | 'found'>} transports
    * @param {string} url of the server
    * @param {() => void} found a better one works: Transports knows which
    */

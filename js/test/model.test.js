@@ -4,15 +4,19 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Orbit } from '../orbit.js';
+import { LIMIT } from '../orbit/constants.js';
+import { Registry } from '../orbit/hub/registry.js';
 import { randomFrom, settle, TestHost } from './host.js';
 import { ModelServer } from './model.js';
 
 const CHANNELS = ['/a/1', '/a/2', '/b/1'];
 const MESSAGES = 40;
+/** A hub that has too little of everything. */
+const tight = { ...LIMIT, window: 4, ring: 3, turn: 6, portCalls: 2, portBurst: 4, epochs: 2 };
 
 /** Subscribes in one of the three ways a page can; returns what it got, by channel. */
-function subscriber(server, host, random, way) {
-  const orbit = new Orbit('http://model', { ack: way === 'manual' ? 'manual' : 'auto' }, { ...host, random, open: () => server.open() });
+function subscriber({ host, registry }, random, way) {
+  const orbit = new Orbit('http://model', { ack: way === 'manual' ? 'manual' : 'auto', shared: registry !== undefined }, host, registry);
   const got = {};
   const gaps = {};
   for (const name of CHANNELS) {
@@ -20,6 +24,15 @@ function subscriber(server, host, random, way) {
     const offsets = got[name] = [];
     gaps[name] = [];
     channel.ongap = gap => gaps[name].push(gap);
+    const join = () => {
+      if (orbit.state !== 'closed') consume(channel, offsets);
+    };
+    if (registry) host.setTimeout(join, random() * 1500); // and finds a connection that is further on
+    else join();
+  }
+  return { orbit, got, gaps };
+
+  function consume(channel, offsets) {
     if (way === 'loop') {
       (async () => { for await (const event of channel) { offsets.push(event.offset); await null; } })();
     } else {
@@ -30,12 +43,11 @@ function subscriber(server, host, random, way) {
       };
     }
   }
-  return { orbit, got, gaps };
 }
 
 /** Publishes at random moments, several in flight. */
-function publisher(server, host, random) {
-  const orbit = new Orbit('http://model', {}, { ...host, random, open: () => server.open() });
+function publisher({ host, registry }, random) {
+  const orbit = new Orbit('http://model', { shared: registry !== undefined }, host, registry);
   const results = [];
   for (let n = 0; n < MESSAGES; n++) {
     const name = CHANNELS[Math.floor(random() * CHANNELS.length)];
@@ -60,12 +72,14 @@ function unexplained(all, floor, got, gaps) {
     && !gaps.some(gap => gap.after < o && o <= gap.to) && !(o <= floor && o < (got[0] ?? Infinity)));
 }
 
-async function run(seed, faults) {
+async function run(seed, { shared, ...faults }) {
   const random = randomFrom(seed);
   const host = new TestHost(seed);
   const server = new ModelServer(host, random, { drop: 0.05, repeat: 0.05, refuse: 0.05, ...faults });
-  const subscribers = ['handler', 'loop', 'manual'].map(way => subscriber(server, host, random, way));
-  const { orbit, results } = publisher(server, host, random);
+  const page = { host: { ...host, random, open: () => server.open() } };
+  if (shared) page.registry = new Registry(page.host, tight);
+  const subscribers = ['handler', 'loop', 'manual'].map(way => subscriber(page, random, way));
+  const { orbit, results } = publisher(page, random);
   chaos(server, host, random);
   await host.advance(30_000);
   server.faults = {};
@@ -93,7 +107,12 @@ async function run(seed, faults) {
 const one = process.env.ORBIT_SEED;
 const seeds = one ? [Number(one)] : Array.from({ length: Number(process.env.ORBIT_SEEDS ?? 60) }, (_, i) => i + 1);
 
-for (const [name, faults] of Object.entries({ 'whatever the server does': {}, 'and retention is fast': { expire: 0.1 } })) {
+for (const [name, faults] of Object.entries({
+  'whatever the server does': {},
+  'and retention is fast': { expire: 0.1 },
+  'over one connection': { shared: true },
+  'over one connection, and retention is fast': { shared: true, expire: 0.1 },
+})) {
   test(`once and in order, ${name}: ${seeds.length} seeds`, async () => {
     for (const seed of seeds) {
       await run(seed, faults).catch(error => {

@@ -1,12 +1,11 @@
 // Real browsers, Debian's own: Chromium and Firefox ESR behind one driver, and a page of an origin of
 // its own for them. What a test does it does in each of them, by the same code.
 import { once } from 'node:events';
-import { mkdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import puppeteer from 'puppeteer-core';
-import { root } from './daemon.js';
 
 /** Nothing but this machine is to be reached, also not by what a browser does in the background. */
 const launch = {
@@ -108,11 +107,4 @@ export async function emptyPage(t) {
   await once(server, 'listening');
   t.after(() => { server.close(); server.closeAllConnections(); });
   return `http://localhost:${server.address().port}`;
-}
-
-/** A file below tests/out. */
-export function out(name) {
-  const folder = join(root, 'tests', 'out');
-  mkdirSync(folder, { recursive: true });
-  return join(folder, name);
 }

@@ -126,6 +126,13 @@ ${channels}`;
     }
   }
 
+  /** How many clients are connected, as `orbitd status` has it. */
+  clients() {
+    const { stdout, stderr } = spawnSync(this.#bin, ['status', '--json', '--socket', join(this.#folder, 'control.sock')], { encoding: 'utf8' });
+    if (stderr) throw new Error(stderr);
+    return JSON.parse(stdout).clients;
+  }
+
   log() {
     return readFileSync(join(this.#folder, 'log'), 'utf8').split('\n').slice(-40).join('\n');
   }

@@ -1,7 +1,8 @@
 // The demo page, as a visitor sees it: two pages talk, the daemon goes away and comes back.
 import assert from 'node:assert/strict';
-import { inEach, openBrowser, openPage, out, until } from './browser.js';
+import { inEach, openBrowser, openPage, until } from './browser.js';
 import { Daemon } from './daemon.js';
+import { out } from './out.js';
 
 const rules = `
 [[channel]]

@@ -1,8 +1,8 @@
 // What was accepted and what was delivered, as the checker (tests/checker/doc.go) reads it.
 import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
-import { out } from './browser.js';
 import { root } from './daemon.js';
+import { out } from './out.js';
 
 /**
  * Checks a history: the verdict's line where all is well, else an error that tells what is not.
