@@ -58,6 +58,13 @@ max_deliveries = 3
 [[auth]]
 type = "file"
 path = "users"
+[[auth]]
+type = "token"
+[[channel]]
+match     = "/brief/**"
+subscribe = ["*"]
+publish   = ["*"]
+retain    = { age = "1h" }
 [[channel]]
 match     = "/chat/**"
 subscribe = ["*"]
@@ -75,13 +82,13 @@ subscribe = ["@authenticated"]
 publish   = ["@authenticated"]
 `
 
-// A site is a daemon in this process, with a clock of its own.
+// A site is a daemon in this process.
 type site struct {
 	*daemon.Daemon
 	t      testing.TB
 	folder string
 	trusts *tls.Config
-	ahead  atomic.Int64 // of the real clock, nanoseconds
+	clock  atomic.Int64 // nanoseconds since 1970; 0: the real one
 }
 
 func newSite(t testing.TB) *site {
@@ -104,12 +111,22 @@ func (s *site) start() {
 	log.SetOutput(io.Discard)
 	d, err := daemon.Start(daemon.Options{
 		Load:   func() (*config.Config, error) { return config.Load(s.file("orbitd.toml")) },
-		Now:    func() time.Time { return time.Now().Add(time.Duration(s.ahead.Load())) },
+		Now:    s.now,
 		Logger: log, Version: "test",
 	})
 	must(s.t, err)
 	s.Daemon = d
 }
+
+func (s *site) now() time.Time {
+	if at := s.clock.Load(); at != 0 {
+		return time.Unix(0, at)
+	}
+	return time.Now()
+}
+
+// advance moves the daemon's clock on; else it stands still from then on.
+func (s *site) advance(d time.Duration) { s.clock.Store(s.now().Add(d).UnixNano()) }
 
 func (s *site) stop() {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -163,7 +180,6 @@ func (s *site) dialTLS() *client {
 
 func (s *site) client(nc net.Conn) *client {
 	s.t.Cleanup(func() { nc.Close() })
-	must(s.t, nc.SetDeadline(time.Now().Add(patience)))
 	return &client{Conn: nc, t: s.t, decoder: frame.Decoder{
 		Version: frame.V12, Limits: frame.Limits{Headers: 200, Line: 1 << 16, Body: 4 << 20},
 	}}
@@ -185,6 +201,7 @@ func (c *client) say(format string, args ...any) {
 	if len(args) > 0 {
 		format = fmt.Sprintf(format, args...)
 	}
+	must(c.t, c.SetDeadline(time.Now().Add(patience)))
 	_, err := io.WriteString(c.Conn, format)
 	must(c.t, err)
 }
@@ -207,6 +224,7 @@ func (c *client) next() (frame.Frame, error) {
 				return own, nil
 			}
 		}
+		_ = c.SetDeadline(time.Now().Add(patience)) // a connection that was cut says so to Read
 		n, err := c.Read(buf)
 		if n == 0 && err != nil {
 			return frame.Frame{}, err

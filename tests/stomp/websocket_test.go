@@ -49,6 +49,17 @@ func (s *socket) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// webSocket connects by one, and cuts what it says into pieces of some bytes.
+func (s *site) webSocket(piece int) *client {
+	s.t.Helper()
+	nc, _, h, err := ws.Dialer{Protocols: []string{"v12.stomp", "v11.stomp"}}.Dial(context.Background(), "ws://"+s.address("http")+"/v1/ws")
+	must(s.t, err)
+	if h.Protocol != "v12.stomp" {
+		s.t.Errorf("the subprotocol is %q", h.Protocol)
+	}
+	return s.client(&socket{nc, wsutil.NewClientSideReader(nc), piece})
+}
+
 // Over WebSocket, frames stand in messages of any size, and what is published there
 // comes over TCP, and the other way round, with the same offsets.
 func TestWebSocket(t *testing.T) {
@@ -56,12 +67,7 @@ func TestWebSocket(t *testing.T) {
 	s := newSite(t)
 	for _, piece := range []int{1, 7, 1 << 20} {
 		name := fmt.Sprint("/open/", piece)
-		nc, _, h, err := ws.Dialer{Protocols: []string{"v12.stomp", "v11.stomp"}}.Dial(context.Background(), "ws://"+s.address("http")+"/v1/ws")
-		must(t, err)
-		if h.Protocol != "v12.stomp" {
-			t.Errorf("the subprotocol is %q", h.Protocol)
-		}
-		c := s.client(&socket{nc, wsutil.NewClientSideReader(nc), piece}).connected("1.2")
+		c := s.webSocket(piece).connected("1.2")
 		c.say("SUBSCRIBE\nid:1\nack:client\ndestination:%s\nreceipt:s\n\n\x00", name)
 		c.receipt("s")
 		tcp := s.dial().connected("1.2")

@@ -3,16 +3,33 @@ package frame
 import "strconv"
 
 // AppendHeader appends one header line as the version writes it. What the version
-// cannot write is left out: in 1.0 a line break or a name with a colon, in 1.1 a
-// carriage return at the end, which readers of lines would drop.
+// cannot write of a value is left out: in 1.0 a line break, in 1.1 a carriage return,
+// which readers of lines would drop at the end. Where it cannot write the name, all of
+// it is: another name would be a lie.
 func AppendHeader[B ~string | ~[]byte](dst []byte, v Version, name, value B) []byte {
-	dst = appendEscaped(dst, v, name, true)
+	if !writable(v, name) {
+		return dst
+	}
+	dst = appendEscaped(dst, v, name)
 	dst = append(dst, ':')
-	dst = appendEscaped(dst, v, value, false)
+	dst = appendEscaped(dst, v, value)
 	return append(dst, '\n')
 }
 
-func appendEscaped[B ~string | ~[]byte](dst []byte, v Version, text B, name bool) []byte {
+// writable reports whether a reader of the version reads this name where it is
+// written. Those of 1.0 trim spaces.
+func writable[B ~string | ~[]byte](v Version, name B) bool {
+	for i := 0; i < len(name); i++ {
+		switch c := name[i]; {
+		case c == 0, c == '\r' && v != V12, (c == '\n' || c == ':') && v == V10:
+			return false
+		}
+	}
+	n := len(name)
+	return n > 0 && (v != V10 || name[0] != ' ' && name[n-1] != ' ')
+}
+
+func appendEscaped[B ~string | ~[]byte](dst []byte, v Version, text B) []byte {
 	for i := 0; i < len(text); i++ {
 		c := text[i]
 		e := byte(0)
@@ -33,7 +50,7 @@ func appendEscaped[B ~string | ~[]byte](dst []byte, v Version, text B, name bool
 			dst = append(dst, c)
 		case v == V12, v == V11 && c != '\r':
 			dst = append(dst, '\\', e)
-		case c == '\\' || c == ':' && !name:
+		case c == '\\' || c == ':':
 			dst = append(dst, c)
 		}
 	}

@@ -172,11 +172,11 @@ func TestBodiesAreNotCopied(t *testing.T) {
 func TestAppend(t *testing.T) {
 	t.Parallel()
 	for v, want := range map[frame.Version]string{
-		frame.V10: "RECEIPT\nab:1:\\2\n\n\x00",
-		frame.V11: "RECEIPT\na\\cb:1\\c\\\\\\n2\n\n\x00",
-		frame.V12: "RECEIPT\na\\cb:1\\c\\\\\\n\\r2\n\n\x00",
+		frame.V10: "RECEIPT\nc:1:\\2\n\n\x00",
+		frame.V11: "RECEIPT\na\\cb:\na\\n:\n a:\nc:1\\c\\\\\\n2\n\n\x00",
+		frame.V12: "RECEIPT\na\\cb:\na\\n:\na\\r:\n a:\nc:1\\c\\\\\\n\\r2\n\n\x00",
 	} {
-		if got := frame.Append(nil, v, frame.Receipt, nil, "a:b", "1:\\\n\r2"); string(got) != want {
+		if got := frame.Append(nil, v, frame.Receipt, nil, "a:b", "", "a\n", "", "a\r", "", " a", "", "c", "1:\\\n\r2"); string(got) != want {
 			t.Errorf("%s: %q, want %q", v, got, want)
 		}
 	}
