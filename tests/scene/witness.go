@@ -56,6 +56,9 @@ func (w *Witness) Gap(ch channel.Name, after, to message.Offset) {
 	}
 }
 
+// Deliveries are the messages that it was given, in their order.
+func (w *Witness) Deliveries() []checker.Delivery { return w.history.Deliveries }
+
 // Gaps are those that it was told of.
 func (w *Witness) Gaps() []checker.Gap { return w.history.Gaps }
 

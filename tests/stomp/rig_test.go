@@ -70,6 +70,10 @@ match     = "/chat/**"
 subscribe = ["*"]
 publish   = ["*"]
 [[channel]]
+match     = "/kill/**"
+subscribe = ["*"]
+publish   = ["*"]
+[[channel]]
 match     = "/open/**"
 subscribe = ["*"]
 publish   = ["*"]
