@@ -344,20 +344,7 @@ func printable(r rune) rune {
 
 // What stands in a name or a password means nothing to a directory.
 func TestDirectory(t *testing.T) {
-	d := slapd.Start(t, slapd.Options{Global: []string{"allow bind_anon_cred bind_anon_dn"}})
-	password := filepath.Join(t.TempDir(), "password")
-	must(t, os.WriteFile(password, []byte(slapd.ServicePassword), 0o600))
-	a := attack(t, fmt.Sprintf(`
-[[auth]]
-type = "ldap"
-urls = [%q]
-ca = %q
-bind_dn = %q
-bind_password = "file:%s"
-user_base = %q
-group_base = %q
-remember_wrong = "0s"
-`, d.Plain, d.CA, slapd.Service, password, slapd.People, slapd.Groups))
+	a, _ := directory(t)
 	for what, c := range map[string][2]string{
 		"all names":                   {"*", "alice-secret"},
 		"a part of a name":            {"alic*", "alice-secret"},

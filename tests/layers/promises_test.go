@@ -43,6 +43,19 @@ func TestEveryRequirementHasItsTest(t *testing.T) {
 	}
 }
 
+// TestEveryAttackHasItsTest: the table of SECURITY.md names tests that exist.
+func TestEveryAttackHasItsTest(t *testing.T) {
+	rows := rowsOf(t, "../../SECURITY.md")
+	for _, cells := range rows {
+		if !tested(t, cells[2]) {
+			t.Errorf("no test of %s", cells[0])
+		}
+	}
+	if len(rows) < 30 {
+		t.Errorf("the table has %d rows", len(rows))
+	}
+}
+
 // rowsOf returns the rows of a document's tables, which have the same columns.
 func rowsOf(t *testing.T, path string) (rows [][]string) {
 	t.Helper()
@@ -95,7 +108,7 @@ func exists(t *testing.T, folder string, file bool, name string) bool {
 		_, err := os.Stat(filepath.Join("..", folder, name))
 		return err == nil
 	}
-	for _, parent := range []string{"../../pkg", "../../pkg/stomp", ".."} {
+	for _, parent := range []string{"../../pkg", "../../pkg/auth", "../../pkg/stomp", ".."} {
 		files, err := filepath.Glob(filepath.Join(parent, folder, "*_test.go"))
 		if err != nil {
 			t.Fatal(err)
