@@ -81,7 +81,7 @@ and reaches every subscriber once and in order, whatever happens in between.`,
 	}
 	root.AddCommand(
 		serveCommand(), checkCommand(), aclCommand(), passwdCommand(), tokenCommand(),
-		pubCommand(), subCommand(), reloadCommand(), statusCommand(), versionCommand(),
+		pubCommand(), subCommand(), reloadCommand(), recheckCommand(), statusCommand(), versionCommand(),
 	)
 	return root
 }

@@ -26,19 +26,7 @@ func TestHelp(t *testing.T) {
 		args = append(args, "--help")
 		fmt.Fprintf(&said, "$ orbitd %s\n%s\n", strings.Join(args, " "), must(t, "", args...))
 	}
-	const golden = "testdata/help.golden"
-	if *update {
-		if err := os.WriteFile(golden, []byte(said.String()), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(golden)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if said.String() != string(want) {
-		t.Errorf("--help says something else than %s (write it anew with -update):\n%s", golden, said.String())
-	}
+	compare(t, "testdata/help.golden", said.String())
 }
 
 func page(t *testing.T, name string) string {

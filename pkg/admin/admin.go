@@ -23,6 +23,10 @@ type Controlled interface {
 	// EndLogin ends the login of that id, or that a token is of. When it returns,
 	// its connections are sent nothing more.
 	EndLogin(ctx context.Context, login string) error
+	// Recheck looks up again what is true of the users who are connected, or of
+	// the one that is named, and judges their rights. When it returns, nothing is
+	// delivered that is not allowed; the error says who could not be looked up.
+	Recheck(ctx context.Context, user string) error
 }
 
 // maxLogin bounds what names a login, in bytes: a token at most.
@@ -108,13 +112,20 @@ func NewHandler(d Controlled) http.Handler {
 		if err == nil {
 			err = d.EndLogin(r.Context(), string(login))
 		}
-		if err != nil {
-			answer(w, http.StatusUnprocessableEntity, outcome{err.Error()})
-			return
-		}
-		answer(w, http.StatusOK, outcome{})
+		answerOutcome(w, err)
+	})
+	mux.HandleFunc("POST /recheck", func(w http.ResponseWriter, r *http.Request) {
+		answerOutcome(w, d.Recheck(r.Context(), r.URL.Query().Get("user")))
 	})
 	return mux
+}
+
+func answerOutcome(w http.ResponseWriter, err error) {
+	if err != nil {
+		answer(w, http.StatusUnprocessableEntity, outcome{err.Error()})
+		return
+	}
+	answer(w, http.StatusOK, outcome{})
 }
 
 func answer(w http.ResponseWriter, status int, body any) {

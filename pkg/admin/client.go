@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"syscall"
 )
@@ -29,8 +30,18 @@ func (c Client) Reload(ctx context.Context) (v Verdict, err error) {
 
 // EndLogin ends a login, named by its id or a token of it.
 func (c Client) EndLogin(ctx context.Context, login string) error {
+	return c.ask(ctx, "/end-login", login)
+}
+
+// Recheck has the users who are connected looked up again, or the one that is named.
+func (c Client) Recheck(ctx context.Context, user string) error {
+	return c.ask(ctx, "/recheck?user="+url.QueryEscape(user), "")
+}
+
+// ask makes a request whose answer is an outcome.
+func (c Client) ask(ctx context.Context, path, body string) error {
 	var o outcome
-	if err := c.do(ctx, http.MethodPost, "/end-login", login, &o); err != nil {
+	if err := c.do(ctx, http.MethodPost, path, body, &o); err != nil {
 		return err
 	}
 	if o.Error != "" {

@@ -1,4 +1,4 @@
-// Package admin is the control socket: what `orbitd status` and `orbitd reload`
+// Package admin is the control socket: what `orbitd status`, `reload` and `recheck`
 // ask of a running daemon, and what it answers. It is HTTP with JSON over a Unix
 // socket, whose file says who may: whoever can write to it.
 //

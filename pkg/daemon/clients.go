@@ -19,8 +19,18 @@ type everybody struct {
 
 func (d *Daemon) everybody() everybody { return everybody{d.sessions, d.stomp} }
 
-// anybody is for everybody.RecheckWhere.
-func anybody(*broker.Who) bool { return true }
+// clientsOf returns what tells, for everybody.RecheckWhere, the clients of a user; "":
+// all clients.
+func clientsOf(user string) func(*broker.Who) bool {
+	return func(w *broker.Who) bool {
+		for id := range w.Identities() {
+			if id.User == user {
+				return true
+			}
+		}
+		return user == ""
+	}
+}
 
 // Connected returns who the connected clients are, without the anonymous ones.
 func (e everybody) Connected(ctx context.Context) ([]*broker.Who, error) {

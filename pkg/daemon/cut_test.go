@@ -146,7 +146,7 @@ func TestPasswordChangedWhileConnected(t *testing.T) {
 	alice := s.read("alice")
 	d.Set(slapd.Person("alice"), "userPassword", "another")
 	d.Set(slapd.Person("alice"), "pwdReset", "FALSE") // else it is the administrator's, to be changed first
-	must(t, s.Recheck(t.Context()))
+	must(t, s.Recheck(t.Context(), ""))
 	s.tell("1")
 	alice.until("live, 1")
 	login := func(password string) int {

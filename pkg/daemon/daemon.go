@@ -449,14 +449,15 @@ func (d *Daemon) reload(ctx context.Context) error {
 	d.gate.Set(gateRules(c))
 	d.config.Store(c)
 	d.useKept(rights)
-	return d.recheck(ctx)
+	_ = renewAll(ctx, d.members, d.everybody(), "", d.log) // it is logged; if there was no time, recheck says so
+	return d.recheck(ctx, "")
 }
 
-// Recheck looks up again what is true of all users who are connected, in
-// directories and users' files, and judges their rights, without reading the
-// configuration. When it returns, no message is delivered that is not allowed. A
-// users' file that is not right leaves the users as they were.
-func (d *Daemon) Recheck(ctx context.Context) error {
+// Recheck looks up again what is true of the users who are connected, all or the one
+// that is named, in directories and users' files, and judges their rights, without
+// reading the configuration. When it returns, no message is delivered that is not
+// allowed. A users' file that is not right leaves the users as they were.
+func (d *Daemon) Recheck(ctx context.Context, user string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.stopping {
@@ -468,12 +469,13 @@ func (d *Daemon) Recheck(ctx context.Context) error {
 			errs = append(errs, file.Reload())
 		}
 	}
-	return errors.Join(append(errs, d.recheck(ctx))...)
+	errs = append(errs, renewAll(ctx, d.members, d.everybody(), user, d.log), d.recheck(ctx, user))
+	return errors.Join(errs...)
 }
 
-func (d *Daemon) recheck(ctx context.Context) error {
-	renewAll(ctx, d.members, d.everybody(), d.log)
-	if err := d.everybody().RecheckWhere(ctx, anybody); err != nil {
+// recheck has all clients judged again, or those of a user.
+func (d *Daemon) recheck(ctx context.Context, user string) error {
+	if err := d.everybody().RecheckWhere(ctx, clientsOf(user)); err != nil {
 		return fmt.Errorf("%w: %w", ErrNotRechecked, err)
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/orbitd/orbitd/pkg/auth"
 	"github.com/orbitd/orbitd/pkg/auth/fileauth"
@@ -21,6 +22,7 @@ type Found struct {
 // user says, as it would of one who is connected. One that cannot tell ends the
 // search with its error: its answer might have been another.
 func FindUser(ctx context.Context, c *config.Config, app, user string) (Found, error) {
+	var asked strings.Builder
 	for _, a := range c.Auth {
 		if !slices.Contains(c.Realm(app), a.Name) {
 			continue
@@ -28,13 +30,14 @@ func FindUser(ctx context.Context, c *config.Config, app, user string) (Found, e
 		id, err := findUser(ctx, a, user)
 		switch {
 		case errors.Is(err, auth.ErrDenied) || errors.Is(err, auth.ErrPass):
+			fmt.Fprintf(&asked, "\nauth %q, %s:%d: %v", a.Name, c.File, a.Line, err)
 		case err != nil:
 			return Found{}, fmt.Errorf("auth %q: %w", a.Name, err)
 		default:
 			return Found{a, id.Groups}, nil
 		}
 	}
-	return Found{}, fmt.Errorf("no authenticator of application %q knows %s; give the groups with --group", app, user)
+	return Found{}, fmt.Errorf("no authenticator of application %q knows %s; give the groups with --group%s", app, user, &asked)
 }
 
 func findUser(ctx context.Context, a config.Auth, user string) (*auth.Identity, error) {
@@ -57,5 +60,5 @@ func findUser(ctx context.Context, a config.Auth, user string) (*auth.Identity, 
 		defer d.Close()
 		return d.Refresh(ctx, user)
 	}
-	return nil, auth.ErrPass
+	return nil, fmt.Errorf("%w: it knows who brings a %s, and no list of users", auth.ErrPass, a.Type)
 }

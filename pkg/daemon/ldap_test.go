@@ -209,6 +209,30 @@ func TestReloadAsksTheDirectory(t *testing.T) {
 	}
 }
 
+// One user is looked up at once, and nobody else: when that returns, nothing more comes
+// that is not allowed. While the directory is down whoever asks is told.
+func TestRecheckOfOneUser(t *testing.T) {
+	d := slapd.Start(t, slapd.Options{})
+	s := newLDAPSite(t, d, `refresh = "1d"`)
+	alice, bob := s.read("alice"), s.read("bob")
+	d.Join(slapd.Group("traders"), slapd.Person("carol")) // there must be somebody
+	for _, user := range []string{"alice", "bob"} {
+		d.Leave(slapd.Group("traders"), slapd.Person(user))
+	}
+	must(t, s.Recheck(t.Context(), "bob"))
+	s.tell("1")
+	alice.until("live, 1")
+	if heard := bob.until("end forbidden"); heard != "live, end forbidden" {
+		t.Errorf("bob has heard %q", heard)
+	}
+	d.Stop()
+	if err := s.Recheck(t.Context(), ""); err == nil || !strings.Contains(err.Error(), `auth "ldap": connected users could not be looked up again`) {
+		t.Errorf("without a directory: %v", err)
+	}
+	s.tell("2")
+	alice.until("live, 1, 2")
+}
+
 // While the directory is down those who are connected stay, through rounds and a
 // reload; nobody new can log in, and is told to try again.
 func TestDirectoryDown(t *testing.T) {

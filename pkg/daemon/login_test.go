@@ -125,13 +125,13 @@ func TestRecheckOfUsersFile(t *testing.T) {
 	lines := newLines(answer)
 	lines.until(t, `"subs"`)
 	must(t, fileauth.Delete(file, "alice"))
-	must(t, s.Recheck(t.Context()))
+	must(t, s.Recheck(t.Context(), ""))
 	if rest := lines.rest(); !strings.Contains(rest, `{"bye":{"code":"unauthorized"}}`) {
 		t.Errorf("it goes on: %s", rest)
 	}
 	s.write("ones", "nonsense\n")
 	before := s.Config()
-	if err := s.Recheck(t.Context()); err == nil || !strings.Contains(err.Error(), "ones:1") {
+	if err := s.Recheck(t.Context(), ""); err == nil || !strings.Contains(err.Error(), "ones:1") {
 		t.Errorf("a file that is not right: %v", err)
 	}
 	if s.Config() != before {

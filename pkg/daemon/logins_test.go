@@ -156,7 +156,7 @@ func TestRefreshLogin(t *testing.T) {
 	}
 	again := s.login("bob")
 	must(t, fileauth.Delete(filepath.Join(s.folder, "users"), "bob"))
-	must(t, s.Recheck(t.Context()))
+	must(t, s.Recheck(t.Context(), ""))
 	s.ask("/v1/refresh", "refresh="+again.Refresh, http.StatusUnauthorized)
 }
 

@@ -2,6 +2,8 @@ package daemon
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -59,19 +61,20 @@ func (r *rounds) run(ctx context.Context, realm string, renewer auth.Renewer) {
 func (r *rounds) round(ctx context.Context, realm string, renewer auth.Renewer) {
 	ctx, cancel := context.WithTimeout(ctx, roundTimeout)
 	defer cancel()
-	now, err := renew(ctx, realm, renewer, r.sessions, r.log)
-	if err != nil {
+	now, _ := renew(ctx, realm, renewer, r.sessions, "", r.log)
+	if ctx.Err() != nil {
 		return // it ends
 	}
-	err = r.sessions.RecheckWhere(ctx, func(w *broker.Who) bool { return differs(w, realm, now) })
+	err := r.sessions.RecheckWhere(ctx, func(w *broker.Who) bool { return differs(w, realm, now) })
 	if err != nil && ctx.Err() == nil {
 		r.log.WithError(err).Error("not all clients could be looked at again")
 	}
 }
 
-// renew looks the connected users of a realm up again and returns what is true of
-// them now.
-func renew(ctx context.Context, realm string, renewer auth.Renewer, sessions everybody, log logrus.FieldLogger) (map[string]*auth.Identity, error) {
+// renew looks the connected users of a realm up again, or the one that is named, and
+// returns what is true of them now. An error is logged; whom it concerns stays for the
+// grace.
+func renew(ctx context.Context, realm string, renewer auth.Renewer, sessions everybody, user string, log logrus.FieldLogger) (map[string]*auth.Identity, error) {
 	connected, err := sessions.Connected(ctx)
 	if err != nil {
 		return nil, err
@@ -79,16 +82,19 @@ func renew(ctx context.Context, realm string, renewer auth.Renewer, sessions eve
 	users := make(map[string]bool)
 	for _, who := range connected {
 		for id := range who.Identities() {
-			if id.Realm == realm {
+			if id.Realm == realm && (user == "" || id.User == user) {
 				users[id.User] = true
 			}
 		}
 	}
 	now, err := renewer.Renew(ctx, slices.Sorted(maps.Keys(users)))
-	if err != nil && ctx.Err() == nil {
+	if err == nil {
+		return now, nil
+	}
+	if ctx.Err() == nil {
 		log.WithError(err).WithField("auth", realm).Warn("connected users could not be looked up again; they stay for the grace")
 	}
-	return now, ctx.Err()
+	return now, fmt.Errorf("auth %q: connected users could not be looked up again; they stay for the grace: %w", realm, err)
 }
 
 // differs reports whether a client is something else now than its session says.
@@ -105,12 +111,14 @@ func differs(w *broker.Who, realm string, now map[string]*auth.Identity) bool {
 	return false
 }
 
-// renewAll is one round of all authenticators at a reload, before every client is
-// looked at.
-func renewAll(ctx context.Context, members []auth.Named, sessions everybody, log logrus.FieldLogger) {
+// renewAll is one round of all authenticators, for everybody or the user that is named.
+func renewAll(ctx context.Context, members []auth.Named, sessions everybody, user string, log logrus.FieldLogger) error {
+	var errs []error
 	for _, m := range members {
 		if renewer, ok := m.Authenticator.(auth.Renewer); ok {
-			_, _ = renew(ctx, m.Name, renewer, sessions, log) // the recheck says if there was no time
+			_, err := renew(ctx, m.Name, renewer, sessions, user, log)
+			errs = append(errs, err)
 		}
 	}
+	return errors.Join(errs...)
 }

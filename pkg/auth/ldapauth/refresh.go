@@ -75,7 +75,7 @@ func (a *Authenticator) graceOf(user string, err error) (*auth.Identity, error) 
 func (a *Authenticator) update(ctx context.Context, user string, p *person, asked time.Time) (now record, err error) {
 	switch {
 	case p == nil:
-		err = fmt.Errorf("%w: the directory has no entry for %q any more", auth.ErrDenied, user)
+		err = fmt.Errorf("%w: the directory has no entry for %q any more, or several", auth.ErrDenied, user)
 	case p.closed != "":
 		err = fmt.Errorf("%w: the account of %q is closed (%s)", auth.ErrDenied, user, p.closed)
 	default:
