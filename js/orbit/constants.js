@@ -40,7 +40,10 @@ export const BYE = Object.freeze({
 /** Codes of the library itself, beside those of the protocol. */
 export const LOCAL = Object.freeze({
   closed: 'closed', // the page closed the channel or the connection
-  outboxFull: 'outbox_full', // LIMIT.outbox publishes wait for their answer
+  outboxFull: 'outbox_full', // LIMIT.outbox publishes, or LIMIT.outboxBytes, wait for their answer
+  notKept: 'not_kept', // what `resume` asks for cannot be had: publishes end with this page
+  tooOld: 'too_old', // a publish could not be sent within TIME.unsent
+  otherUser: 'other_user', // a publish without an answer was sent as somebody else
   lost: 'connection_lost', // by the network or a crash: the library comes back by itself
   protocol: 'protocol', // the server sent what this library cannot read
 });
@@ -57,6 +60,7 @@ export const LIMIT = Object.freeze({
   window: 256, // of unacknowledged messages, until the server has said its own
   outstanding: 64, // publishes of one channel on the wire without an answer
   outbox: 10_000, // publishes that wait, all channels together; above it they are refused
+  outboxBytes: 16 * 1024 * 1024, // and their bytes; one may always wait
   ackChannels: 14, // of 255 bytes each, so that an ack stays below commandBytes
   ackBytes: 64 * 1024, // received since the last ack: the server counts bytes as well
   bodyBytes: 1024 * 1024, // commands in one body
@@ -99,5 +103,7 @@ export const TIME = Object.freeze({
   portCall: 10, // until a port may send one more command other than a publish
   forever: 2 ** 31 - 1, // the longest that a timer can be
   rate: 1_000, // after rate_limited
+  recall: 3_000, // until what earlier pages have left is known; then this page's publishes go first
+  unsent: 24 * 3_600_000, // a publish that was never sent is no longer expected; of others the server decides
   token: 10_000, // a token that is refused earlier than this is not fetched a second time
 });

@@ -1,7 +1,17 @@
+import { isOffset } from './codec.js';
+
+/** `epoch-offset`, and `+offset` for each message above it that has been processed before the one below. */
+const FORM = /^([0-9a-f]{16})-([0-9]{1,16}(?:\+[0-9]{1,16})*)$/;
+
 /**
  * Where the page stands on each channel, kept for the page that comes after it: what was processed, so
  * a page that is killed in the middle of a handler sees that message again, and one that has finished
- * does not. It is written at once and synchronously, for a killed page has no later.
+ * does not.
+ *
+ * In sessionStorage or localStorage rather than IndexedDB: it is read before the first subscription, which
+ * must not wait; the write of one finished message replaces the one before it; and a tab's is the tab's own,
+ * also where two tabs show the same page. It is written when the handler has finished and before anything
+ * else of the page runs.
  *
  * Owned by Orbit.
  */
@@ -17,17 +27,18 @@ export class Cursors {
 
   /**
    * @param {string} channel
-   * @returns {{after: number, epoch: string} | undefined} undefined: nothing that can be used is kept
+   * @returns {import('./subscription.js').Start | undefined} undefined: nothing that can be used is kept
    */
   recall(channel) {
-    const [, epoch, offset] = /^([0-9a-f]{16})-([0-9]{1,16})$/.exec(this.#storage?.get(this.#prefix + channel) ?? '') ?? [];
-    const after = Number(offset);
-    return epoch !== undefined && Number.isSafeInteger(after) ? { after, epoch } : undefined;
+    const [, epoch, offsets] = FORM.exec(this.#storage?.get(this.#prefix + channel) ?? '') ?? [];
+    const [after, ...beyond] = (offsets ?? '').split('+').map(Number);
+    return epoch !== undefined && isOffset(after) && beyond.every(isOffset) ? { after, epoch, beyond } : undefined;
   }
 
-  /** @param {string} channel @param {{after: number, epoch?: string} | undefined} start */
-  keep(channel, start) {
-    if (start?.epoch === undefined) return;
-    this.#storage?.set(this.#prefix + channel, `${start.epoch}-${start.after}`);
+  /** @param {string} channel @param {import('./subscription.js').Start | undefined} processed */
+  keep(channel, processed) {
+    if (processed?.epoch === undefined) return;
+    const { epoch, after, beyond = [] } = processed;
+    this.#storage?.set(this.#prefix + channel, `${epoch}-${[after, ...beyond].join('+')}`);
   }
 }

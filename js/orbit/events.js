@@ -24,6 +24,7 @@ export class OrbitError extends Error {
  * @property {string} [state] state: the new state
  * @property {string} [code] close, revoked, error: why
  * @property {string} [message] close, revoked, error: why, in words
+ * @property {any} [payload] error, of a publish that an earlier page has left: what it was to publish
  * @property {number} [retry] close: milliseconds until the next attempt; absent: there is none
  * @property {number} [after] gap: nothing above this offset …
  * @property {number} [to] gap: … up to this one will ever come
@@ -47,6 +48,7 @@ export class OrbitEvent extends Event {
     this.state = detail.state;
     this.code = detail.code;
     this.message = detail.message;
+    this.payload = detail.payload;
     this.retry = detail.retry;
     this.after = detail.after;
     this.to = detail.to;

@@ -1,6 +1,7 @@
 // What the library needs from around it, in one place, so that tests can put their own there.
 import { CODE, PATH } from './constants.js';
 import { OrbitError } from './events.js';
+import { openShelf } from './shelf.js';
 import { address } from './transport/address.js';
 import { errorOf, post } from './transport/http.js';
 import { openPoll } from './transport/poll.js';
@@ -32,6 +33,8 @@ import { openWebSocket } from './transport/websocket.js';
  * @property {() => number} date Unix milliseconds, as the machine has them
  * @property {(place: 'tab' | 'browser') => Kept | null} storage what pages of this tab, or of this
  *   browser, keep for each other; null: there is none
+ * @property {(scope: string) => Promise<import('./shelf.js').Shelf>} shelf what pages of this browser leave
+ *   for each other, and any of them takes; it rejects where that cannot be
  * @property {() => number} random at least 0, below 1: for waiting times, not for keys
  * @property {(bytes: Uint8Array<ArrayBuffer>) => Uint8Array} fill fills bytes at random, unguessably
  * @property {(callback: () => void, ms: number) => any} setTimeout
@@ -42,8 +45,6 @@ import { openWebSocket } from './transport/websocket.js';
  * @typedef {object} Kept none of it throws: what cannot be kept is not
  * @property {(key: string) => string | null} get
  * @property {(key: string, value: string) => void} set
- * @property {(key: string) => void} remove
- * @property {() => string[]} keys
  *
  * @typedef {object} Page
  * @property {() => void} online the network returned, maybe another one
@@ -82,8 +83,6 @@ function kept(place) {
   return {
     get: key => tried(() => storage.getItem(key)) ?? null,
     set: (key, value) => { tried(() => storage.setItem(key, value)); },
-    remove: key => { tried(() => storage.removeItem(key)); },
-    keys: () => tried(() => Object.keys(storage)) ?? [],
   };
 }
 
@@ -101,6 +100,7 @@ export const host = {
   now: () => performance.now(),
   date: () => Date.now(),
   storage: kept,
+  shelf: openShelf,
   random: () => Math.random(),
   fill: bytes => crypto.getRandomValues(bytes),
   setTimeout: (callback, ms) => setTimeout(callback, ms),

@@ -8,13 +8,25 @@ import { LIMIT } from './constants.js';
  * @typedef {object} Item
  * @property {string} key
  * @property {Record<string, unknown>} fields payload and headers, as they are sent
- * @property {number | undefined} first when it was first sent, by the server's clock
- * @property {number} place where it is kept
+ * @property {number} size of the fields, about as many bytes
+ * @property {number} made when publish was called, Unix milliseconds of this machine
+ * @property {number} [first] when it was first sent, by the server's clock
+ * @property {string} [by] and as whom; undefined: anonymously
+ * @property {import('./unsent.js').Place} place where it is kept
+ * @property {boolean} left by an earlier page
  * @property {boolean} sent on this connection, and not answered yet
  * @property {boolean} behind refused because its predecessor is not stored: that one goes first
  * @property {(result: {offset: number, epoch: string, duplicate: boolean}) => void} resolve
  * @property {(error: OrbitError) => void} reject
  */
+
+/**
+ * @param {Pick<Item, 'key' | 'fields' | 'made' | 'first' | 'by' | 'place' | 'left' | 'resolve' | 'reject'>} publish
+ * @returns {Item}
+ */
+export function makeItem(publish) {
+  return { ...publish, size: JSON.stringify(publish.fields).length, sent: false, behind: false };
+}
 
 /**
  * The publishes of one channel that are not answered yet, in their order. Each names the one before

@@ -2,13 +2,14 @@ import { LOCAL } from './constants.js';
 import { Channel } from './channel.js';
 import { Cursors } from './cursors.js';
 import { UnsentPublishes } from './unsent.js';
-import { isApp, isChannel, isOffset } from './codec.js';
+import { decodePayload, isApp, isChannel } from './codec.js';
 import { Credentials } from './credentials.js';
 import { fire, OrbitError, OrbitEvent } from './events.js';
 import { host as browser } from './host.js';
 import { page } from './hub/page.js';
 import { pipes } from './hub/pipe.js';
 import { Shared } from './hub/shared.js';
+import { checkStart, isManual, isPlace } from './options.js';
 import { Outbox } from './outbox.js';
 import { Session } from './session.js';
 import { Subscriptions } from './subscriptions.js';
@@ -28,7 +29,8 @@ import { Transports } from './transports.js';
  *   done, or when the page calls its ack(); each channel may have its own
  * @property {'tab' | 'browser'} [resume] goes on where the page before this one was, in the same tab
  *   (also where that was reloaded, or restored), or in the same browser (which is for one page at a
- *   time): with what it had not processed, and with its publishes that had no answer
+ *   time), with what it had not processed; and with the publishes without an answer of all pages of this
+ *   browser that are gone
  * @property {readonly import('./constants.js').TransportName[]} [transports] which ones may be used, the
  *   preferred one first; by default all: websocket, stream, sse, poll
  *
@@ -59,7 +61,7 @@ export class Orbit extends EventTarget {
   #closed = false;
   /** @type {Map<string, Channel>} those that are not closed */
   #channels = new Map();
-  /** Where they start. @type {WeakMap<Channel, {after?: number, epoch?: string}>} */
+  /** Where they start. @type {WeakMap<Channel, import('./subscription.js').Start>} */
   #starts = new WeakMap();
   /** Of channels that the session had before the page asked for them. @type {Set<string>} */
   #unclaimed = new Set();
@@ -89,8 +91,9 @@ export class Orbit extends EventTarget {
     const kept = resume && isPlace(resume) ? host.storage(resume) : null;
     this.#cursors = new Cursors(kept, String(url));
     this.#subscriptions = new Subscriptions(host, this.#cursors, (name, subscribe) => this.#adopt(name, subscribe));
-    this.#outbox = new Outbox(host, new UnsentPublishes(kept, String(url)),
-      ({ code, message, channel }) => this.#tell('error', { code, message, channel }));
+    const scope = app === undefined ? String(url) : `${url} ${app}`;
+    const unsent = new UnsentPublishes(host, resume && scope, error => this.#fail(error));
+    this.#outbox = new Outbox(host, unsent, (error, fields) => this.#fail(error, fields));
     const own = new Transports(host, String(url), transports);
     this.#transports = shared && client === undefined ? new Shared(own, app, () => dial(registry)) : own;
     this.#own = own;
@@ -104,7 +107,7 @@ export class Orbit extends EventTarget {
         outbox: this.#outbox,
         tell: (type, detail) => this.#tell(type, detail),
       });
-    if (this.#outbox.recall() > 0) this.#connectSoon();
+    this.#outbox.recall().then(left => left > 0 && this.#connectSoon());
   }
 
   /** idle, connecting, open, waiting (for the next attempt) or closed. */
@@ -267,6 +270,17 @@ export class Orbit extends EventTarget {
     if (options.after !== undefined || options.ack !== undefined) this.#channels.get(name)?.close();
   }
 
+  /**
+   * What no call waits for has failed.
+   *
+   * @param {OrbitError} error
+   * @param {any} [fields] of the publish
+   */
+  #fail({ code, message, channel }, fields) {
+    const payload = fields && decodePayload({ ...fields, d: fields.data });
+    this.#tell('error', { code, message, channel, payload });
+  }
+
   /** @param {string} type @param {import('./events.js').Detail} detail */
   #tell(type, detail) {
     fire(this, new OrbitEvent(type, detail), /** @type {any} */ (this)[`on${type}`]);
@@ -278,26 +292,4 @@ function dial(registry) {
   const [ours, theirs] = pipes();
   registry.attach(theirs);
   return ours;
-}
-
-/** @param {unknown} ack */
-function isManual(ack) {
-  if (ack !== 'auto' && ack !== 'manual') throw new TypeError(`ack is "auto" or "manual", not ${ack}`);
-  return ack === 'manual';
-}
-
-/** @param {ChannelOptions} options */
-function checkStart({ after, epoch }) {
-  if (after === undefined) return;
-  if (!isOffset(after)) throw new TypeError(`after is an offset, not ${after}`);
-  if (after > 0 && !epoch) throw new TypeError('an offset says nothing without its epoch');
-}
-
-/**
- * @param {unknown} resume
- * @returns {resume is 'tab' | 'browser'}
- */
-function isPlace(resume) {
-  if (resume !== 'tab' && resume !== 'browser') throw new TypeError(`resume is "tab" or "browser", not ${resume}`);
-  return true;
 }

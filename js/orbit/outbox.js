@@ -3,18 +3,20 @@ import { CODE, LIMIT, LOCAL, RETRIED, TIME } from './constants.js';
 import { encode, encodePayload, size } from './codec.js';
 import { OrbitError } from './events.js';
 import { randomKey } from './host.js';
-import { Lane } from './lane.js';
+import { Lane, makeItem } from './lane.js';
 
 /**
  * What publish resolves to.
  *
  * @typedef {{offset: number, epoch: string, duplicate: boolean}} Stored
+ * @typedef {import('./lane.js').Item} Item
  * @typedef {{key?: string, headers?: Record<string, string>, contentType?: string}} PublishOptions
  */
 
 /**
  * Publishes until each has a definite answer, over as many connections as that takes; a channel's in
- * their order. It holds LIMIT.outbox of them in memory; above that publish is refused at once.
+ * their order, and behind what earlier pages have left of it. It holds LIMIT.outbox of them in memory, and
+ * LIMIT.outboxBytes; above that publish is refused at once.
  */
 export class Outbox {
   #host;
@@ -23,15 +25,21 @@ export class Outbox {
   /** @type {Map<string, Lane>} those with something in them */
   #lanes = new Map();
   #count = 0;
+  #bytes = 0;
+  /** Nothing is sent: what earlier pages have left is not known yet, or who may send what. */
+  #holding = false;
+  #closed = false;
   /** @type {import('./connection.js').Connection | null} */
   #connection = null;
   #max = 0;
   #server = { now: 0, at: 0 };
+  /** Who the server says we are; undefined: anonymous. @type {string | undefined} */
+  #user;
 
   /**
    * @param {import('./host.js').Host} host
    * @param {import('./unsent.js').UnsentPublishes} unsent
-   * @param {(error: OrbitError) => void} failed a publish of an earlier page was refused
+   * @param {(error: OrbitError, fields: any) => void} failed a publish of an earlier page was refused
    */
   constructor(host, unsent, failed) {
     this.#host = host;
@@ -40,15 +48,27 @@ export class Outbox {
   }
 
   /**
-   * Takes over what an earlier page has left.
+   * Takes over what earlier pages have left. Where a browser is longer about it than TIME.recall, this
+   * page's own go first.
    *
-   * @returns {number} how many
+   * @returns {Promise<number>} how many
    */
-  recall() {
-    const left = this.#unsent.recall();
-    for (const { place, publish: { channel, key, fields, first } } of left) {
-      this.#add(channel, { key, fields, first, place, resolve: () => {}, reject: this.#failed });
+  async recall() {
+    if (!this.#unsent.keeps) return 0;
+    this.#holding = true;
+    const timer = this.#host.setTimeout(() => this.#go(), TIME.recall);
+    const left = await this.#unsent.recall();
+    this.#host.clearTimeout(timer);
+    if (this.#closed) return 0;
+    /** @type {Map<string, Item[]>} */
+    const found = new Map();
+    for (const { place, publish: { channel, ...publish } } of left) {
+      const reject = (/** @type {OrbitError} */ error) => this.#failed(error, publish.fields);
+      const item = makeItem({ ...publish, place, left: true, resolve: () => {}, reject });
+      found.get(channel)?.push(item) ?? found.set(channel, [item]);
     }
+    for (const [channel, items] of found) this.#join(channel, items, this.#holding);
+    this.#go();
     return left.length;
   }
 
@@ -60,36 +80,76 @@ export class Outbox {
    */
   async publish(channel, payload, { key = randomKey(this.#host), headers, contentType }) {
     const fields = { ...encodePayload(payload, contentType), h: headers };
-    if (this.#count >= LIMIT.outbox) {
-      throw new OrbitError(LOCAL.outboxFull, `${LIMIT.outbox} publishes wait for an answer`, channel);
-    }
-    const place = this.#unsent.keep({ channel, key, fields });
     return new Promise((resolve, reject) => {
-      this.#add(channel, { key, fields, first: undefined, place, resolve, reject });
+      const item = makeItem({ key, fields, made: this.#host.date(), place: this.#unsent.place(), left: false, resolve, reject });
+      if (this.#count >= LIMIT.outbox || (this.#count > 0 && this.#bytes + item.size > LIMIT.outboxBytes)) {
+        reject(new OrbitError(LOCAL.outboxFull, `${this.#count} publishes wait for an answer`, channel));
+        return;
+      }
+      this.#keep(channel, item);
+      this.#pump(this.#join(channel, [item], false));
     });
   }
 
   /**
    * @param {string} channel
-   * @param {Omit<import('./lane.js').Item, 'sent' | 'behind'>} item
+   * @param {Item[]} items
+   * @param {boolean} ahead of those that are there
+   * @returns {Lane}
    */
-  #add(channel, item) {
+  #join(channel, items, ahead) {
     const lane = this.#lanes.get(channel) ?? new Lane(channel);
     this.#lanes.set(channel, lane);
-    lane.items.push({ ...item, sent: false, behind: false });
-    this.#count++;
-    this.#pump(lane);
+    if (ahead) lane.items = [...items, ...lane.items];
+    else for (const item of items) lane.items.push(item);
+    this.#count += items.length;
+    for (const { size } of items) this.#bytes += size;
+    return lane;
+  }
+
+  /** @param {string} channel @param {Item} item */
+  #keep(channel, item) {
+    const { key, fields, made, first, by } = item;
+    this.#unsent.keep(item.place, { channel, key, fields, made, first, by });
   }
 
   /**
    * @param {import('./connection.js').Connection} connection
-   * @param {{max: number, now: number}} server its largest payload and its clock
+   * @param {{max: number, now: number, user?: string}} server its largest payload, its clock, and who it
+   *   says we are
    */
-  opened(connection, { max, now }) {
+  opened(connection, { max, now, user }) {
     this.#connection = connection;
     this.#max = max;
     this.#server = { now, at: this.#host.now() };
+    this.#user = user;
+    if (!this.#holding) this.#go();
+  }
+
+  #go() {
+    this.#holding = true;
+    if (this.#connection) for (const lane of [...this.#lanes.values()]) this.#sort(lane);
+    this.#holding = false;
     for (const lane of this.#lanes.values()) this.#pump(lane);
+  }
+
+  /**
+   * Takes out what must not be sent: what has become too old to be expected any more, and what was sent
+   * as somebody else, for whom the server keeps keys of their own: it might be stored twice.
+   *
+   * @param {Lane} lane
+   */
+  #sort(lane) {
+    for (const item of [...lane.items]) {
+      if (this.#closed) return;
+      const old = this.#host.date() - item.made > TIME.unsent;
+      if (item.first === undefined) {
+        if (old) this.#refuse(lane, item, LOCAL.tooOld, 'it could not be sent for too long, and is not stored');
+      } else if (item.by !== this.#user) {
+        if (item.left && !old) this.#remove(lane, item); // kept, for a page of its user
+        else this.#refuse(lane, item, LOCAL.otherUser, `it was sent as ${item.by ?? 'anonymous'}, and may be stored`);
+      }
+    }
   }
 
   lost() {
@@ -103,18 +163,20 @@ export class Outbox {
 
   /** @param {OrbitError} error for all that wait */
   close(error) {
+    this.#closed = true;
     this.lost();
     for (const lane of this.#lanes.values()) for (const item of lane.items) {
+      if (item.left) continue; // nobody here waits for it: the next page does
       item.reject(error);
       this.#unsent.drop(item.place);
     }
     this.#lanes.clear();
-    this.#count = 0;
+    this.#unsent.close();
   }
 
   /** @param {Lane} lane */
   #pump(lane) {
-    if (this.#connection === null || lane.timer !== null) return;
+    if (this.#connection === null || this.#holding || lane.timer !== null) return;
     for (const { item, prev } of lane.ready()) {
       if (!this.#send(lane, item, prev)) break;
     }
@@ -122,14 +184,15 @@ export class Outbox {
 
   /**
    * @param {Lane} lane
-   * @param {import('./lane.js').Item} item
+   * @param {Item} item
    * @param {string | undefined} prev
    * @returns {boolean} false: it is not sent, and settled, and the lane is pumped again
    */
   #send(lane, item, prev) {
     if (item.first === undefined) {
       item.first = Math.floor(this.#server.now + this.#host.now() - this.#server.at);
-      this.#unsent.keep({ channel: lane.name, key: item.key, fields: item.fields, first: item.first }, item.place);
+      item.by = this.#user;
+      this.#keep(lane.name, item);
     }
     const { key, first, fields } = item;
     const command = { op: 'publish', channel: lane.name, ...fields, key, first, prev };
@@ -146,7 +209,7 @@ export class Outbox {
 
   /**
    * @param {Lane} lane
-   * @param {import('./lane.js').Item} item
+   * @param {Item} item
    * @param {import('./codec.js').Reply} reply
    * @param {string | undefined} prev
    */
@@ -155,7 +218,7 @@ export class Outbox {
     if (error === undefined) {
       lane.failures = 0;
       item.resolve({ offset, epoch, duplicate });
-      this.#remove(lane, item);
+      this.#settled(lane, item);
     } else if (RETRIED.includes(error.code)) {
       this.#pause(lane, error.code);
     } else if (error.code === CODE.outOfOrder && prev !== undefined) {
@@ -168,20 +231,26 @@ export class Outbox {
 
   /**
    * @param {Lane} lane
-   * @param {import('./lane.js').Item} item
+   * @param {Item} item
    * @param {string} code
    * @param {string} message
    */
   #refuse(lane, item, code, message) {
     item.reject(new OrbitError(code, message, lane.name));
+    this.#settled(lane, item);
+  }
+
+  /** @param {Lane} lane @param {Item} item */
+  #settled(lane, item) {
+    this.#unsent.drop(item.place);
     this.#remove(lane, item);
   }
 
-  /** @param {Lane} lane @param {import('./lane.js').Item} item */
+  /** @param {Lane} lane @param {Item} item */
   #remove(lane, item) {
-    this.#unsent.drop(item.place);
     lane.remove(item);
     this.#count--;
+    this.#bytes -= item.size;
     if (lane.items.length === 0) this.#lanes.delete(lane.name);
     else this.#pump(lane);
   }

@@ -276,7 +276,7 @@ export class Session {
     this.#parts.tell('open', { user, epoch, resumed, transport: transports.current });
     if (this.#connection !== connection) return; // the page has closed it in its handler
     subscriptions.opened(connection, reply);
-    outbox.opened(connection, { max: this.#max, now: reply.now ?? Date.now() });
+    outbox.opened(connection, { max: this.#max, now: reply.now ?? Date.now(), user });
     for (const call of this.#calls) this.#send(call);
   }
 

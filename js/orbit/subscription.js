@@ -9,6 +9,8 @@
  * @property {(offset: number) => void} [reached] the replay has ended, all up to here has come
  * @property {() => void} lost it will be asked for again
  * @property {(error: import('./codec.js').WireError, revoked: boolean) => void} ended
+ *
+ * @typedef {{after?: number, epoch?: string, beyond?: number[]}} Start
  */
 
 /**
@@ -42,6 +44,8 @@ export class Subscription {
   #done;
   /** What was received and not processed, in order. @type {{offset: number, finished: boolean}[]} */
   #open = [];
+  /** What an earlier page has processed above `done`: dropped when it comes. @type {Set<number>} */
+  #known;
   /** How far this connection's server has sent: it refuses an ack beyond. */
   #sent = 0;
   #acked = 0;
@@ -49,13 +53,14 @@ export class Subscription {
   /**
    * @param {string} name
    * @param {Sink} sink
-   * @param {{after?: number, epoch?: string}} [start]
+   * @param {Start} [start]
    */
-  constructor(name, sink, { after, epoch } = {}) {
+  constructor(name, sink, { after, epoch, beyond } = {}) {
     this.name = name;
     this.sink = sink;
     this.position = this.#done = after;
     this.epoch = epoch;
+    this.#known = new Set(beyond);
   }
 
   /**
@@ -69,9 +74,16 @@ export class Subscription {
     return this.epoch === undefined ? { after } : { after, epoch: this.epoch };
   }
 
-  /** All up to here was processed; undefined: nothing is known. */
+  /**
+   * All up to `after` was processed, and above it what is named in `beyond`; undefined: nothing is known.
+   *
+   * @returns {Start | undefined}
+   */
   get processed() {
-    return this.#done === undefined ? undefined : this.start;
+    if (this.#done === undefined) return undefined;
+    const finished = this.#open.filter(entry => entry.finished).map(entry => entry.offset);
+    const coming = [...this.#known].filter(offset => offset > (this.position ?? -1)); // or they have expired
+    return { ...this.start, beyond: [...finished, ...coming] };
   }
 
   /** The start as far as it may be named in a connect, where it counts as an ack. */
@@ -137,11 +149,14 @@ export class Subscription {
     if (offset > position) {
       if (position > 0 && previous > position) return 'broken';
       if (this.#done === 0 && position === 0) this.#done = offset - 1;
-      this.#push(offset, false);
+      const known = this.#known.delete(offset);
+      this.#push(offset, known);
       this.broken = 0;
+      this.#confirm(offset, epoch);
+      return known ? 'duplicate' : 'new';
     }
     this.#confirm(offset, epoch);
-    return offset > position ? 'new' : 'duplicate';
+    return 'duplicate';
   }
 
   /**
@@ -174,6 +189,7 @@ export class Subscription {
     this.broken = 0;
     if (anew) {
       this.#open = [];
+      this.#known.clear();
       this.#acked = 0;
       this.#sent = this.position = this.#done = to;
     } else {

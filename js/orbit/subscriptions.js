@@ -38,7 +38,7 @@ export class Subscriptions {
    *
    * @param {string} name
    * @param {import('./subscription.js').Sink} sink
-   * @param {{after?: number, epoch?: string}} start
+   * @param {import('./subscription.js').Start} start
    * @returns {Subscription}
    */
   add(name, sink, start) {

@@ -1,5 +1,6 @@
 // What the library runs on in the tests: a clock that the test moves, random numbers from a seed, and
 // transports that the test holds the other end of.
+import { TestShelves } from './shelf.js';
 
 /**
  * Lets everything that is already decided happen: promises and microtasks, not timers.
@@ -33,8 +34,12 @@ export class TestHost {
     get: key => this.kept.get(key) ?? null,
     set: (key, value) => { this.kept.set(key, value); },
     remove: key => { this.kept.delete(key); },
-    keys: () => [...this.kept.keys()],
   });
+  /** What they leave for each other; `leaving.end()` is this page's end. */
+  shelves = new TestShelves();
+  shelf = scope => this.leaving.shelf(scope);
+  get leaving() { return this.#leaving ??= this.shelves.page(); }
+  #leaving;
   watch = page => { this.page = page; return () => { this.page = null; }; };
 
   constructor(seed = 1) {

@@ -133,6 +133,15 @@ test('no more than a window is on the wire, no more than a limit waits', async (
   orbit.close();
 });
 
+test('no more bytes wait than a limit, but one publish may', async () => {
+  const { orbit } = make();
+  const lobby = orbit.channel(CH);
+  const results = [lobby.publish('x'.repeat(LIMIT.outboxBytes)), lobby.publish('y')];
+  await assert.rejects(results[1], { code: 'outbox_full' });
+  orbit.close();
+  await assert.rejects(results[0], { code: 'closed' });
+});
+
 test('postMessage tells of a failure by an event', async () => {
   const { host, lobby, of } = await publisher();
   lobby.postMessage('x');

@@ -4,8 +4,10 @@ import { test } from 'node:test';
 import { Daemon } from '../../tests/browser/daemon.js';
 import { Orbit } from '../orbit.js';
 import { host } from '../orbit/host.js';
+import { TIME } from '../orbit/constants.js';
 import { greet } from './open.js';
 import { EPOCH, message, settle, TestHost } from './host.js';
+import { TestShelves } from './shelf.js';
 
 const CH = '/chat/lobby';
 const channels = `
@@ -18,23 +20,19 @@ publish   = ["*"]
 /** Pages of one tab. A page that is killed keeps its objects here, and can do nothing any more. */
 class Tab {
   #kept = new Map();
+  shelves = new TestShelves();
 
   page(t, url, options) {
-    let alive = true;
+    const page = this.shelves.page();
     const kept = this.#kept;
     const storage = () => ({
       get: key => kept.get(key) ?? null,
-      set: (key, value) => { if (alive) kept.set(key, value); },
-      remove: key => { if (alive) kept.delete(key); },
-      keys: () => [...kept.keys()],
+      set: (key, value) => { if (page.alive) kept.set(key, value); },
+      remove: key => { if (page.alive) kept.delete(key); },
     });
-    const orbit = new Orbit(url, { transports: ['stream'], resume: 'tab', ...options }, { ...host, storage });
+    const orbit = new Orbit(url, { transports: ['stream'], resume: 'tab', ...options }, { ...host, storage, shelf: page.shelf });
     t.after(() => orbit.close());
-    return { orbit, kill: () => { alive = false; orbit.close(); } };
-  }
-
-  get unsent() {
-    return [...this.#kept.keys()].filter(key => key.includes('unsent')).length;
+    return { orbit, kill: () => { page.end(); orbit.close(); } };
   }
 }
 
@@ -73,7 +71,7 @@ test('publishes without an answer are sent by the next page, each stored once an
   const first = tab.page(t, daemon.url);
   const lost = [];
   const stored = await Promise.all([0, 1].map(n => first.orbit.channel(CH).publish(n)));
-  assert.equal(tab.unsent, 0);
+  assert.equal(tab.shelves.count, 0);
   for (const n of [2, 3, 4]) lost.push(first.orbit.channel(CH).publish(n).catch(() => {}));
   await settle(); // they are on their way, and may have arrived
   first.kill();
@@ -81,7 +79,7 @@ test('publishes without an answer are sent by the next page, each stored once an
   const offline = tab.page(t, daemon.url);
   offline.orbit.channel(CH).publish(5).catch(() => {});
   await settle();
-  assert.equal(tab.unsent, 4);
+  assert.equal(tab.shelves.count, 4);
   offline.kill();
   await daemon.start();
   const second = tab.page(t, daemon.url);
@@ -89,13 +87,13 @@ test('publishes without an answer are sent by the next page, each stored once an
   const { messages } = await second.orbit.channel(CH).history();
   assert.deepEqual(messages.map(event => event.data), [0, 1, 2, 3, 4, 5, 6]);
   assert.equal(messages[1].offset, stored[1].offset);
-  assert.equal(tab.unsent, 0);
+  assert.equal(tab.shelves.count, 0);
 });
 
 /** A page on a scripted transport, whose storage is another one's. */
 function page(options, before) {
   const scripted = new TestHost();
-  if (before) scripted.kept = before.host.kept;
+  if (before) Object.assign(scripted, { kept: before.host.kept, shelves: before.host.shelves });
   return { host: scripted, orbit: new Orbit('http://push.example.org', options, scripted) };
 }
 
@@ -117,26 +115,57 @@ test('nothing is kept, or looked for, where the page does not ask for it', async
   assert.throws(() => page({ resume: 'here' }), /resume/);
 });
 
-test('what is kept and cannot be read is as if it were not there', async () => {
-  const first = page({ resume: 'browser' });
-  for (const text of ['', 'x', `${EPOCH}-`, `${EPOCH}-99999999999999999`, `${EPOCH}--1`, '{}']) {
-    first.host.kept.set(`orbit:cursor:http://push.example.org:${CH}`, text);
-    first.host.kept.set('orbit:unsent:http://push.example.org:0', text);
-    assert.deepEqual(await start(page({ resume: 'browser' }, first), { after: 7, epoch: EPOCH }), { after: 7, epoch: EPOCH }, text);
+test('what was finished before what came before it does not come again, either', async () => {
+  const kept = of => of.host.kept.get(`orbit:cursor:http://push.example.org:${CH}`);
+  /** A page whose handlers finish all but the messages of these numbers. */
+  const reads = async (before, stuck) => {
+    const made = page({ resume: 'tab' }, before);
+    const got = [];
+    made.orbit.channel(CH, { after: 100, epoch: EPOCH }).onmessage = event => {
+      got.push(event.offset);
+      if (stuck.includes(event.offset)) return new Promise(() => {});
+    };
+    const { last } = await greet(made.host, { subs: { [CH]: { offset: 105 } } });
+    made.host.last.take();
+    return { ...made, got, last };
+  };
+  const say = async ({ host }, ...offsets) => {
+    host.last.say(...offsets.map(o => message(CH, o, o - 1)));
+    await settle();
+  };
+  const first = await reads(undefined, [102, 104]);
+  await say(first, 101, 102, 103, 104, 105);
+  assert.equal(kept(first), `${EPOCH}-101+103+105`);
+  const second = await reads(first, []);
+  assert.deepEqual(second.last, { [CH]: 101 });
+  await say(second, 102);
+  assert.equal(kept(second), `${EPOCH}-102+103+105`, 'they are still to come');
+  const third = await reads(second, []);
+  await say(third, 103, 104, 105, 106);
+  assert.deepEqual([second.got, third.got, kept(third)], [[102], [104, 106], `${EPOCH}-106`]);
+  await third.host.advance(TIME.ack);
+  assert.deepEqual(third.host.last.take(), [{ op: 'ack', last: { [CH]: 106 } }]);
+});
+
+test('and is forgotten where it has expired, or is of another history', async () => {
+  for (const [gap, left] of [[{ after: 101, to: 104, reason: 'expired' }, `${EPOCH}-104+105`], [{ after: 101, to: 60, reason: 'epoch' }, `${EPOCH}-60`]]) {
+    const made = page({ resume: 'tab' });
+    made.host.kept.set(`orbit:cursor:http://push.example.org:${CH}`, `${EPOCH}-101+103+105`);
+    const gaps = [];
+    const lobby = made.orbit.channel(CH);
+    lobby.ongap = event => gaps.push(event.to);
+    lobby.onmessage = () => {};
+    await greet(made.host, { subs: { [CH]: { offset: 105 } } });
+    made.host.last.say({ ch: CH, gap });
+    assert.deepEqual([gaps, made.host.kept.get(`orbit:cursor:http://push.example.org:${CH}`)], [[gap.to], left]);
   }
 });
 
-test('a publish that was refused meanwhile is an error of the page', async () => {
-  const first = page({ resume: 'tab' });
-  first.orbit.channel(CH).publish('x', { key: 'k' }).catch(() => {});
-  await settle();
-  const second = page({ resume: 'tab' }, first);
-  const errors = [];
-  second.orbit.onerror = event => errors.push([event.channel, event.code]);
-  await greet(second.host);
-  const [publish] = second.host.last.take();
-  assert.deepEqual([publish.key, publish.data], ['k', 'x']);
-  second.host.last.say({ re: publish.id, error: { code: 'key_expired', message: 'too old' } });
-  assert.deepEqual(errors, [[CH, 'key_expired']]);
-  assert.deepEqual([...second.host.kept.keys()].filter(key => key.includes('unsent')), []);
+test('what is kept and cannot be read is as if it were not there', async () => {
+  const first = page({ resume: 'browser' });
+  for (const text of ['', 'x', `${EPOCH}-`, `${EPOCH}-99999999999999999`, `${EPOCH}--1`, `${EPOCH}-1+`, `${EPOCH}-1+x`, '{}']) {
+    first.host.kept.set(`orbit:cursor:http://push.example.org:${CH}`, text);
+    first.host.shelves.boxes.set('http://push.example.org box', new Map([[0, text], [1, { fields: null }]]));
+    assert.deepEqual(await start(page({ resume: 'browser' }, first), { after: 7, epoch: EPOCH }), { after: 7, epoch: EPOCH }, text);
+  }
 });

@@ -49,10 +49,11 @@ export function inEach(what, options, body) {
  * @param {import('node:test').TestContext} t
  * @param {string} name
  * @param {string[]} more arguments of its command line
+ * @param {string} [userDataDir] a profile that outlives it
  */
-export async function openBrowser(t, name, more = []) {
+export async function openBrowser(t, name, more = [], userDataDir) {
   const { args = [], ...options } = launch[name];
-  const browser = await puppeteer.launch({ headless: true, protocolTimeout: 300_000, ...options, args: [...args, ...more] });
+  const browser = await puppeteer.launch({ headless: true, protocolTimeout: 300_000, userDataDir, ...options, args: [...args, ...more] });
   t.after(() => browser.close());
   return browser;
 }

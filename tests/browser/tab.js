@@ -1,0 +1,63 @@
+// The end of a tab, as by the kernel: its process is killed, and with it all that the page had in mind.
+import { readdirSync, readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/** The fields of /proc/PID/stat behind the command's name (proc(5)): state, parent, … */
+const fields = pid => {
+  const text = readFileSync(`/proc/${pid}/stat`, 'utf8');
+  return text.slice(text.lastIndexOf(')') + 2).split(' ');
+};
+
+/** Ticks of CPU that a process has had; 0: it is gone. */
+function ticks(pid) {
+  try {
+    const of = fields(pid);
+    return Number(of[11]) + Number(of[12]);
+  } catch {
+    return 0;
+  }
+}
+
+/** A process's children, theirs and so on. */
+export function below(pid) {
+  const parents = new Map();
+  for (const name of readdirSync('/proc')) {
+    try {
+      if (/^\d+$/.test(name)) parents.set(Number(name), Number(fields(name)[1]));
+    } catch { /* it has ended meanwhile */ }
+  }
+  const found = [pid];
+  for (const one of found) for (const [child, parent] of parents) if (parent === one) found.push(child);
+  return found.slice(1);
+}
+
+const isPage = pid => {
+  try {
+    return /--type=renderer|-contentproc/.test(readFileSync(`/proc/${pid}/cmdline`, 'utf8'));
+  } catch {
+    return false;
+  }
+};
+
+/** The process of a page that does nothing but spin: for a while others have next to no CPU beside it. */
+async function spinning(pid) {
+  let busy, times = 0;
+  while (times < 3) {
+    const before = new Map(below(pid).filter(isPage).map(child => [child, ticks(child)]));
+    await sleep(250);
+    const [first, second] = [...before].map(([child, was]) => ({ child, used: ticks(child) - was })).sort((a, b) => b.used - a.used);
+    const alone = first?.used >= 4 && first.used > 4 * (second?.used ?? 0);
+    times = alone && first.child === busy ? times + 1 : 0;
+    busy = first?.child;
+  }
+  return busy;
+}
+
+/**
+ * Kills the process of a page that spins: it does nothing else, so the moment is where it began to. Then
+ * the page is empty, but its tab is still there: `page.goto` opens it anew.
+ */
+export async function killTab(page) {
+  process.kill(await spinning(page.browser().process().pid), 'SIGKILL');
+  await sleep(1_000); // Firefox tells nobody, and Chromium has yet to make up the tab's mind
+}

@@ -1,0 +1,83 @@
+// A tab that is killed and opened again, over each transport: what its handler has finished does not come
+// again, and what it was at does.
+import assert from 'node:assert/strict';
+import { TRANSPORTS } from '../../js/orbit/constants.js';
+import { emptyPage, inEach, openBrowser, openPage, until } from './browser.js';
+import { Daemon } from './daemon.js';
+import { check } from './history.js';
+import { Publisher } from './publisher.js';
+import { killTab } from './tab.js';
+
+const messages = 120;
+const rules = `
+[[channel]]
+match     = "/load/**"
+subscribe = ["*"]
+publish   = ["*"]
+`;
+const numbers = Array.from({ length: messages }, (_, i) => i + 1);
+
+/**
+ * Runs in the page: notes, where a killed page cannot take it along, what its handler began and what it
+ * finished; some take longer, and finish behind those that come after them. At the one number it spins in
+ * the middle, at the other when the handler's promise is settled.
+ */
+async function follow({ url, transport, channel, within, behind }) {
+  const { Orbit } = await import(url + '/orbit.js');
+  const spin = () => { for (;;); };
+  const note = (what, event) => {
+    localStorage.log = `${localStorage.log ?? ''}${what} ${event.channel} ${event.offset} ${event.data?.n}\n`;
+  };
+  const orbit = new Orbit(undefined, { transports: [transport], resume: 'tab' });
+  orbit.addEventListener('gap', event => note('gap', event));
+  orbit.channel(channel, { after: 0 }).onmessage = async event => {
+    note('begun', event);
+    if (event.data.n % 10 === 0) await new Promise(resolve => setTimeout(resolve, 5));
+    if (event.data.n === within) await new Promise(resolve => setTimeout(resolve, 50)).then(spin);
+    note('finished', event);
+    if (event.data.n === behind) setTimeout(spin);
+  };
+}
+
+inEach('a tab that is killed sees again what it was at, and nothing else', { timeout: 300_000 }, async (t, name) => {
+  const origin = await emptyPage(t);
+  const daemon = await Daemon.start(t, { channels: rules, origins: [origin] });
+  const page = await openPage(await openBrowser(t, name), origin);
+  const publisher = new Publisher(daemon.url);
+  for (const transport of TRANSPORTS) {
+    const channel = `/load/${transport}`;
+    const published = publisher.publish(channel, numbers);
+    await page.evaluate(follow, { url: daemon.url, transport, channel, within: 40, behind: 0 });
+    await killTab(page);
+    await page.goto(origin);
+    await page.evaluate(follow, { url: daemon.url, transport, channel, within: 0, behind: 80 });
+    await killTab(page);
+    await page.goto(origin);
+    await page.evaluate(follow, { url: daemon.url, transport, channel, within: 0, behind: 0 });
+    await published;
+    await until(page, (channel, all) => localStorage.log.split(`finished ${channel} `).length > all, channel, messages);
+  }
+  const { handed, again, gaps } = read(await page.evaluate(() => localStorage.log));
+  const verdict = check(`tab-${name}`, { accepted: publisher.accepted, deliveries: handed });
+  t.diagnostic(`${verdict}; again, for it was not finished: ${again.length}`);
+  assert.equal(verdict, `accepted=${messages * 4} delivered=${messages * 4} lost=0 repeated=0 reordered=0`);
+  for (const transport of TRANSPORTS) {
+    assert.ok(again.includes(`/load/${transport} 40`), `${transport}: what it was at did not come again`);
+    assert.ok(!again.includes(`/load/${transport} 80`));
+  }
+  assert.equal(gaps, 0);
+});
+
+/** What the handler was handed; and apart what it was handed again because it had not finished it. */
+function read(log) {
+  const handed = [], again = [], begun = new Set();
+  let gaps = 0;
+  for (const [what, ch, o, n] of log.trimEnd().split('\n').map(line => line.split(' '))) {
+    const message = `${ch} ${n}`;
+    if (what === 'gap') gaps++;
+    else if (what === 'finished') begun.delete(message);
+    else if (begun.has(message)) again.push(message);
+    else handed.push({ who: 'tab', ch, o: Number(o), n: Number(n) }) && begun.add(message);
+  }
+  return { handed, again, gaps };
+}
