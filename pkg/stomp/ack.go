@@ -19,7 +19,7 @@ func (c *conn) ack(f *frame.Frame) {
 	nack, reason := f.Command == frame.Nack, f.Text("reason") // f is borrowed
 	carryOut := func() {
 		switch {
-		case s == nil || !s.Joined():
+		case s == nil || s.over:
 		case nack:
 			s.nack(offset, reason)
 		default:
@@ -72,7 +72,7 @@ func (c *conn) acknowledged(f *frame.Frame) (s *subscription, offset message.Off
 
 // wasSent reports whether a message of that offset may have been sent to the client.
 func (s *subscription) wasSent(offset message.Offset) bool {
-	if open := s.window.open; len(open) > 0 && offset >= open[0].offset {
+	if open := s.window.open; s.share == nil && len(open) > 0 && offset >= open[0].offset {
 		return open[s.window.upTo(offset)-1].offset == offset
 	}
 	return offset <= s.Sent
@@ -90,6 +90,10 @@ func (s *subscription) ack(offset message.Offset) {
 // nack has a message sent again, or all up to it; or, when it was refused too often,
 // moved to the channel of dead messages. reason is what the client says about it.
 func (s *subscription) nack(offset message.Offset, reason string) {
+	if s.share != nil {
+		s.handBack(offset, reason)
+		return
+	}
 	for d := range s.window.affected(offset, s.mode == individual) {
 		if d.dying || slices.Contains(s.again, d.offset) {
 			continue
@@ -97,7 +101,7 @@ func (s *subscription) nack(offset message.Offset, reason string) {
 		times := s.window.refuse(d.offset)
 		if _, ok := s.name.Dead(); ok && times >= s.conn.server().limits.Deliveries {
 			d.dying = true
-			s.graves = append(s.graves, grave{d.offset, times, reason})
+			s.bury(grave{d.offset, times, reason})
 		} else {
 			s.again = append(s.again, d.offset)
 		}
@@ -105,6 +109,28 @@ func (s *subscription) nack(offset message.Offset, reason string) {
 	if s.record != nil {
 		s.record.changed(true)
 	}
-	s.buryNext()
 	s.pump()
+}
+
+// bury has a message moved to the channel of dead messages.
+func (s *subscription) bury(g grave) {
+	if s.undertaker == nil {
+		s.undertaker = &undertaker{part: s.conn.part, name: s.name, window: &s.window, record: s.record, buried: s.buried}
+	}
+	s.undertaker.take(g)
+}
+
+// buried is the undertaker's word about a message.
+func (s *subscription) buried(offset message.Offset, err error) {
+	d := s.window.at(offset)
+	switch {
+	case d == nil: // acknowledged meanwhile
+	case err == nil:
+		s.settle(d)
+		s.advance()
+	default:
+		d.dying = false
+		s.again = append(s.again, offset)
+	}
+	s.conn.resume()
 }

@@ -35,7 +35,6 @@ type conn struct {
 	transactions map[string]*transaction
 	places       map[string]int // subscriptions by application: of each, a place is taken
 	silent       int            // subscriptions that are durable and acknowledge nothing
-	joining      *record        // of the durable subscription that busy is about
 	client       string         // client-id: a part of what durable subscriptions are called
 	inTx         int            // bytes in all transactions
 	unacked      int            // bytes sent and not acknowledged
@@ -253,9 +252,6 @@ func (c *conn) leave() {
 		return
 	}
 	c.closed = true
-	if c.joining != nil {
-		c.joining.release()
-	}
 	for _, s := range c.subs {
 		s.stop()
 		c.vacate(s)

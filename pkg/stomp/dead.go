@@ -67,58 +67,73 @@ func (p *part) fetch(name channel.Name, offset message.Offset, done func(*messag
 	})
 }
 
-// buryNext moves the next of the graves' messages, one at a time.
-func (s *subscription) buryNext() {
-	if s.burying || len(s.graves) == 0 {
+// An undertaker moves the messages of one subscription or group that were refused too
+// often, one at a time. It is owned by its part's loop.
+type undertaker struct {
+	part   *part
+	name   channel.Name
+	window *window
+	record *record // where the acknowledgement is stored with the copy, or nil
+	// buried is told that a message was moved or is gone, or could not be moved: then it
+	// is to be sent again, and comes here when it is refused once more.
+	buried func(offset message.Offset, err error)
+
+	graves []grave
+	busy   bool
+	over   bool
+}
+
+// take has the message of a grave moved.
+func (u *undertaker) take(g grave) {
+	u.graves = append(u.graves, g)
+	u.next()
+}
+
+// stop ends the work. What is just being stored still counts, but is not told.
+func (u *undertaker) stop() { u.over, u.graves = true, nil }
+
+func (u *undertaker) next() {
+	if u.busy || len(u.graves) == 0 {
 		return
 	}
-	s.burying = true
-	g, life := s.graves[0], s.life
-	s.graves = s.graves[1:]
-	s.conn.part.fetch(s.name, g.offset, func(m *message.Message, epoch message.Epoch, err error) {
+	u.busy = true
+	g := u.graves[0]
+	u.graves = u.graves[1:]
+	u.part.fetch(u.name, g.offset, func(m *message.Message, epoch message.Epoch, err error) {
 		switch {
-		case s.life != life:
+		case u.over:
 		case err != nil || m == nil:
-			s.buried(g, err)
+			u.done(g, err)
 		default:
-			s.bury(g, g.copyOf(m, epoch))
+			u.move(g, g.copyOf(m, epoch))
 		}
 	})
 }
 
-// bury stores the copy; of a durable subscription, together with the acknowledgement.
-func (s *subscription) bury(g grave, dead message.Message) {
-	life := s.life
-	done := func(err error) {
-		if s.life == life {
-			s.buried(g, err)
-		}
-	}
-	if s.record != nil {
-		s.record.exclusively(func() { s.record.save([]message.Message{dead}, g.offset, done) })
+// move stores the copy; where there is a record, together with the acknowledgement.
+func (u *undertaker) move(g grave, dead message.Message) {
+	done := func(err error) { u.done(g, err) }
+	if u.record != nil {
+		u.record.exclusively(func() { u.record.save([]message.Message{dead}, g.offset, done) })
 		return
 	}
-	loop := s.conn.part.loop
-	s.conn.server().broker.Engine().Submit([]message.Message{dead}, func(_ []engine.Receipt, err error) {
-		loop.Post(func() { done(err) })
+	u.part.server.broker.Engine().Submit([]message.Message{dead}, func(_ []engine.Receipt, err error) {
+		u.part.loop.Post(func() { done(err) })
 	})
 }
 
-// buried goes on behind a message that was moved, or could not be: then it is sent
-// again, and moved when it is refused once more.
-func (s *subscription) buried(g grave, err error) {
-	s.burying = false
-	if d := s.window.at(g.offset); d != nil {
-		if err == nil {
-			s.settle(d)
-			s.advance()
-		} else {
-			d.dying = false
-			s.again = append(s.again, g.offset)
-			s.conn.server().log.WithError(err).WithField("channel", s.name).WithField("offset", strconv.FormatUint(uint64(g.offset), 10)).
-				Warn("a message that was refused too often could not be moved, and is sent again")
+func (u *undertaker) done(g grave, err error) {
+	if u.over {
+		if d := u.window.at(g.offset); d != nil && err == nil {
+			u.window.settle(d) // for the record's last word
 		}
+		return
 	}
-	s.buryNext()
-	s.conn.resume()
+	if err != nil {
+		u.part.server.log.WithError(err).WithField("channel", u.name).WithField("offset", strconv.FormatUint(uint64(g.offset), 10)).
+			Warn("a message that was refused too often could not be moved, and is sent again")
+	}
+	u.busy = false
+	u.buried(g.offset, err)
+	u.next()
 }

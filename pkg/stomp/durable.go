@@ -2,6 +2,7 @@ package stomp
 
 import (
 	"github.com/orbitd/orbitd/pkg/acl"
+	"github.com/orbitd/orbitd/pkg/channel"
 	"github.com/orbitd/orbitd/pkg/engine"
 	"github.com/orbitd/orbitd/pkg/message"
 	"github.com/orbitd/orbitd/pkg/stomp/frame"
@@ -23,7 +24,7 @@ func durable(f *frame.Frame, key string) (name string, ok bool) {
 
 // newRecord returns the record of a durable subscription. What it is called belongs
 // to its user.
-func (c *conn) newRecord(owner recordOwner, name string) (*record, error) {
+func (c *conn) newRecord(owner recordOwner, name string, ch channel.Name) (*record, error) {
 	realm, user := c.who.Owner()
 	switch {
 	case user == "":
@@ -32,7 +33,7 @@ func (c *conn) newRecord(owner recordOwner, name string) (*record, error) {
 		return nil, message.Errorf(message.BadRequest, "client-id and the name of a durable subscription have at most %d bytes", maxName)
 	}
 	return &record{
-		part: c.part, owner: owner, name: name,
+		part: c.part, owner: owner, channel: ch, name: name,
 		session: engine.Session{
 			Key: recordKey("durable", realm, user, c.client, name), Realm: realm, User: user,
 			Name: c.client + "/" + name, TTL: c.server().limits.DurableTTL,
@@ -42,8 +43,8 @@ func (c *conn) newRecord(owner recordOwner, name string) (*record, error) {
 
 // takeUp begins a durable subscription: where it stands, or, if it is new, at start.
 // All other frames wait until that is stored.
-func (c *conn) takeUp(s *subscription, key string, start message.Position, given bool, receipt *string) {
-	c.busy, c.joining = true, s.record
+func (c *conn) takeUp(s *subscription, start message.Position, given bool, receipt *string) {
+	c.busy = true
 	s.record.claim(func() {
 		s.record.load(func(stored engine.Session, found bool, err error) {
 			switch {
@@ -54,30 +55,26 @@ func (c *conn) takeUp(s *subscription, key string, start message.Position, given
 			case err == nil: // rights may have changed since
 				err = c.server().broker.May(c.who, acl.Subscribe, s.name)
 			}
-			if err == nil {
-				err = c.install(s, key)
-			}
 			if err != nil {
 				c.failTo(err, receipt)
 				return
 			}
 			if found {
-				s.restore(&stored.Subscriptions[0])
-			} else {
-				s.join(start, given)
+				start, given = s.window.restore(&stored.Subscriptions[0], c.server().broker.Engine().Status().Visible), true
 			}
+			s.join(start, given)
 			s.record.loaded = true
-			s.record.save(nil, 0, func(err error) { c.tookUp(s, receipt, err) })
+			s.record.save(nil, 0, func(err error) { c.begun(s, receipt, err) })
 		})
 	})
 }
 
-// tookUp begins to send what a durable subscription lacks.
-func (c *conn) tookUp(s *subscription, receipt *string, err error) {
+// begun begins to send on a subscription whose beginning is stored, or could not be.
+func (c *conn) begun(s *subscription, receipt *string, err error) {
 	if c.closed {
 		return
 	}
-	c.busy, c.joining = false, nil
+	c.busy = false
 	if err != nil {
 		c.failTo(err, receipt)
 		return
@@ -85,16 +82,6 @@ func (c *conn) tookUp(s *subscription, receipt *string, err error) {
 	c.answer(receipt)
 	s.begin()
 	c.proceed()
-}
-
-// restore has s stand where it is stored that it stands.
-func (s *subscription) restore(stored *engine.Subscription) {
-	s.window.early = stored.Cursor.Above
-	sent, known := s.window.readOptions(stored.Options)
-	s.join(stored.Cursor.Position, true)
-	if s.window.past = sent; !known {
-		s.window.past = s.conn.server().broker.Engine().Status().Visible
-	}
 }
 
 // stored is recordOwner's.
@@ -106,12 +93,8 @@ func (s *subscription) stored(dead message.Offset, last bool) engine.Subscriptio
 	if s.gap != nil {
 		at.Offset = min(at.Offset, s.gapFrom)
 	}
-	sent := message.Offset(0)
-	if last {
-		sent = max(s.Sent, s.window.past)
-	}
 	return engine.Subscription{
-		Channel: s.name, ID: s.record.name, Cursor: s.window.cursor(at, dead), Options: s.window.appendOptions(nil, sent, last, dead),
+		Channel: s.name, ID: s.record.name, Cursor: s.window.cursor(at, dead), Options: s.window.appendOptions(nil, s.Sent, last, dead),
 	}
 }
 
@@ -140,22 +123,28 @@ func (c *conn) flushed() {
 // forget ends a durable subscription, whether or not it is on this connection, and
 // says so when that is durable.
 func (c *conn) forget(r *record, receipt *string) {
-	c.busy, c.joining = true, r
-	dropped := func(err error) {
-		switch {
-		case c.closed:
-		case err != nil:
-			c.failTo(err, receipt)
-		default:
-			c.busy, c.joining = false, nil
-			c.answer(receipt)
-			c.resume()
-			c.proceed()
-		}
-	}
+	dropped := c.dropping(receipt)
 	if r.granted {
 		r.drop(dropped)
 		return
 	}
 	r.claim(func() { r.drop(dropped) })
+}
+
+// dropping has all other frames wait, and returns what goes on when something stored
+// was dropped, or could not be.
+func (c *conn) dropping(receipt *string) func(error) {
+	c.busy = true
+	return func(err error) {
+		switch {
+		case c.closed:
+		case err != nil:
+			c.failTo(err, receipt)
+		default:
+			c.busy = false
+			c.answer(receipt)
+			c.resume()
+			c.proceed()
+		}
+	}
 }

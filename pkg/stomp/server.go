@@ -83,6 +83,7 @@ type Server struct {
 
 	mu      sync.Mutex
 	records map[engine.SessionKey]*record // by whom they were claimed last
+	groups  map[engine.SessionKey]*group  // that have members
 }
 
 // A part is what the connections of one loop share. It is owned by that loop.
@@ -92,6 +93,8 @@ type part struct {
 	shard   *hub.Shard
 	dirty   []*conn         // have something to send at the end of the turn
 	behind  []*subscription // fell behind in this turn
+	woken   []*group        // there is something for them
+	shares  []*subscription // have something to tell their groups
 	arena   []byte          // where small frames are made; only ever appended to
 	records map[*record]struct{}
 	stale   []*record // have changed in this turn
@@ -105,7 +108,7 @@ func New(o Options) (*Server, error) {
 	if o.Broker == nil || o.Hub == nil || o.Logger == nil || o.Now == nil || len(o.Loops) == 0 {
 		return nil, errors.New("stomp: broker, hub, loops, logger and clock are required")
 	}
-	s := &Server{broker: o.Broker, limits: o.Limits.withDefaults(), version: o.Version, log: o.Logger, now: o.Now, records: map[engine.SessionKey]*record{}}
+	s := &Server{broker: o.Broker, limits: o.Limits.withDefaults(), version: o.Version, log: o.Logger, now: o.Now, records: map[engine.SessionKey]*record{}, groups: map[engine.SessionKey]*group{}}
 	for i, shard := range o.Hub.Shards() {
 		p := &part{server: s, loop: o.Loops[i], shard: shard, records: map[*record]struct{}{}}
 		p.loop.OnTurn(p.turn)
@@ -153,12 +156,22 @@ func (p *part) turn() {
 	}
 	clear(p.behind)
 	p.behind = p.behind[:0]
+	for i, g := range p.woken {
+		p.woken[i] = nil
+		g.pump()
+	}
+	p.woken = p.woken[:0]
 	for i, c := range p.dirty {
 		p.dirty[i] = nil
 		c.dirty = false
 		c.flush()
 	}
 	p.dirty = p.dirty[:0]
+	for i, s := range p.shares {
+		p.shares[i] = nil
+		s.report()
+	}
+	p.shares = p.shares[:0]
 	for i, r := range p.stale {
 		p.stale[i] = nil
 		r.flush()

@@ -3,6 +3,7 @@ package stomp
 import (
 	"encoding/binary"
 
+	"github.com/orbitd/orbitd/pkg/engine"
 	"github.com/orbitd/orbitd/pkg/message"
 )
 
@@ -16,11 +17,23 @@ import (
 //		how often it was refused
 const storedVersion = 1
 
-// appendOptions appends what is stored beside the cursor: without dead, as cursor.
+// restore takes up what is stored, and returns the position behind which the log is to
+// be read. visible is up to where there are messages now.
+func (w *window) restore(stored *engine.Subscription, visible message.Offset) message.Position {
+	sent, known := w.readOptions(stored.Options)
+	if w.past = sent; !known {
+		w.past = visible
+	}
+	w.early = stored.Cursor.Above
+	return stored.Cursor.Position
+}
+
+// appendOptions appends what is stored beside the cursor, without dead as there. Where
+// it is known, messages may have been sent up to sent, or to the past of earlier lives.
 func (w *window) appendOptions(b []byte, sent message.Offset, known bool, dead message.Offset) []byte {
 	b = append(b, storedVersion)
 	if known {
-		b = binary.AppendUvarint(b, uint64(sent)+1)
+		b = binary.AppendUvarint(b, uint64(max(sent, w.past))+1)
 	} else {
 		b = append(b, 0)
 	}

@@ -23,17 +23,20 @@ func (c *conn) subscribe(f *frame.Frame) {
 			return
 		}
 	}
-	if s.record != nil {
-		c.takeUp(s, key, start, given, asked(f))
-		return
-	}
 	if err := c.install(s, key); err != nil {
 		c.fail(err, f)
 		return
 	}
-	s.join(start, given)
-	c.receipt(f)
-	s.begin()
+	switch receipt := asked(f); {
+	case s.share != nil:
+		c.joinGroup(s, start, given, receipt)
+	case s.record != nil:
+		c.takeUp(s, start, given, receipt)
+	default:
+		s.join(start, given)
+		c.answer(receipt)
+		s.begin()
+	}
 }
 
 // install makes s one of the connection's subscriptions.
@@ -82,10 +85,8 @@ func (c *conn) newSubscription(f *frame.Frame) (s *subscription, key string, err
 		}
 		s.limit = min(s.limit, int(n))
 	}
-	for _, name := range []string{"selector", "group"} {
-		if v := f.Text(name); v != "" {
-			return nil, "", message.Errorf(message.BadRequest, "this server has no subscriptions with %s", name)
-		}
+	if f.Text("selector") != "" {
+		return nil, "", message.Errorf(message.BadRequest, "this server has no subscriptions with a selector")
 	}
 	switch _, taken := c.subs[key]; {
 	case taken:
@@ -99,13 +100,12 @@ func (c *conn) newSubscription(f *frame.Frame) (s *subscription, key string, err
 	if err := c.server().broker.May(c.who, acl.Subscribe, s.name); err != nil {
 		return nil, "", err
 	}
-	if name, ok := durable(f, key); ok {
-		if s.record, err = c.newRecord(s, name); err != nil {
-			return nil, "", err
-		}
-		s.record.channel = s.name
+	if group := f.Text("group"); group != "" {
+		s.share, err = c.newShare(group, s.name, s.mode)
+	} else if name, ok := durable(f, key); ok {
+		s.record, err = c.newRecord(s, name, s.name)
 	}
-	return s, key, nil
+	return s, key, err
 }
 
 // occupy takes the connection's place in the application of a subscription, as the
@@ -150,16 +150,21 @@ func (c *conn) unsubscribe(f *frame.Frame) {
 	case err != nil:
 	case s == nil && !ends:
 		err = message.Errorf(message.BadRequest, "there is no subscription %.40q", key)
+	case s != nil && s.share != nil:
 	case s != nil && s.record != nil:
 		r = s.record
 	case ends:
-		r, err = c.newRecord(nobody{}, name)
+		r, err = c.newRecord(nobody{}, name, "")
 	}
 	if err != nil {
 		c.fail(err, f)
 		return
 	}
-	if ends {
+	switch {
+	case !ends:
+	case r == nil:
+		c.forgetGroup(s, asked(f))
+	default:
 		c.forget(r, asked(f))
 	}
 	if s != nil {

@@ -29,18 +29,19 @@ type subscription struct {
 	record           *record        // of a durable one
 	taken            message.Offset // of a durable one that acknowledges nothing: what the socket has taken
 
-	epoch   message.Epoch  // of Sent
-	trusted bool           // Sent is known to belong to this history
-	gap     []byte         // to be told with the next message
-	gapFrom message.Offset // read after this, it is told again
-	window  window
-	again   []message.Offset
-	graves  []grave // refused too often: to be moved to the channel of dead messages
+	epoch      message.Epoch  // of Sent
+	trusted    bool           // Sent is known to belong to this history
+	gap        []byte         // to be told with the next message
+	gapFrom    message.Offset // read after this, it is told again
+	window     window
+	again      []message.Offset
+	undertaker *undertaker // made with the first message that was refused too often
+	share      *share      // of a consumer of a group
 
 	life    uint32 // tells reads of an earlier life
 	started bool   // its beginning is stored
 	reading bool
-	burying bool
+	over    bool
 }
 
 // A mode says what a client acknowledges, and how.
@@ -78,13 +79,20 @@ func (s *subscription) format() hub.Format {
 // again in its next life.
 func (s *subscription) stop() {
 	s.life++
+	s.over = true
 	if s.record != nil {
 		s.record.release()
+	}
+	if s.share != nil {
+		s.leaveGroup()
+	}
+	if s.undertaker != nil {
+		s.undertaker.stop()
 	}
 	for d := range s.window.affected(message.MaxOffset, false) {
 		s.conn.unacked -= d.size
 	}
-	s.again, s.graves = nil, nil
+	s.again = nil
 	s.conn.part.shard.Leave(&s.Subscription)
 }
 
@@ -92,6 +100,9 @@ func (s *subscription) stop() {
 func (s *subscription) settle(d *delivery) {
 	s.window.settle(d)
 	s.conn.unacked -= d.size
+	if s.share != nil {
+		s.share.acked = append(s.share.acked, d.offset)
+	}
 }
 
 // room is how many messages and bytes may be sent now.
@@ -119,6 +130,10 @@ func (s *subscription) Deliver(_ *hub.Subscription, run hub.Run) bool {
 // the shard's memory or else from the log, and makes it live when it has caught up.
 // It may be called at any time.
 func (s *subscription) pump() {
+	if s.share != nil {
+		s.tell()
+		return
+	}
 	for s.Joined() && s.started && !s.reading && !s.conn.blocked {
 		if len(s.again) > 0 {
 			s.read(message.Position{Epoch: s.conn.server().broker.Engine().Status().Epoch, Offset: s.again[0] - 1}, engine.Limit{Messages: 1}, s.repeat)
@@ -195,11 +210,15 @@ func (s *subscription) missed(g engine.Gap) {
 	if s.gap == nil {
 		s.gapFrom = g.After
 	}
-	text := strconv.FormatUint(uint64(s.gapFrom), 10) + "-" + strconv.FormatUint(uint64(g.To), 10) + " " + string(g.Reason)
-	s.gap = frame.AppendHeader(nil, s.conn.version(), "gap", text)
+	s.gap = frame.AppendHeader(nil, s.conn.version(), "gap", gapText(s.gapFrom, &g))
 	if s.Sent = g.To; g.Reason == engine.History { // gapFrom means nothing in this one
 		s.gapFrom, s.taken = g.To, g.To
 	}
+}
+
+// gapText is the header gap where the first that is missing comes after an offset.
+func gapText(after message.Offset, g *engine.Gap) string {
+	return strconv.FormatUint(uint64(after), 10) + "-" + strconv.FormatUint(uint64(g.To), 10) + " " + string(g.Reason)
 }
 
 // repeat takes the message that is sent again. One that retention has removed
@@ -276,6 +295,10 @@ func (s *subscription) appendOwn(dst []byte, offset message.Offset, again bool) 
 // advance lets go of what is acknowledged, and has a durable subscription's place
 // stored.
 func (s *subscription) advance() {
+	if s.share != nil {
+		s.window.purge()
+		return
+	}
 	s.window.advance()
 	if s.record != nil {
 		s.record.changed(false)

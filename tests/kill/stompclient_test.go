@@ -58,20 +58,35 @@ func (c *stompClient) next() (*frame.Frame, error) {
 	}
 }
 
-// A stompConsumer is a durable subscription, over one connection after the other. It
-// reads some messages, processes them, and acknowledges them in any order; now and
-// then it crashes before it has processed them.
+// A stompConsumer is a durable subscription, or a consumer of a group, over one
+// connection after the other. It reads some messages, processes them, and acknowledges
+// them in any order; now and then it crashes before it has processed them.
 type stompConsumer struct {
 	address, mode string
+	group         bool
 	lives         int
-	redelivered   int
-	done          map[uint64]bool // offsets that were processed, in all lives
-	deliveries    []checker.Delivery
+	*processed    // consumers of a group share it
 	failed        error
 
 	mu      sync.Mutex
 	current *stompClient
-	got     int // distinct messages
+}
+
+// A processed is what an application knows of the messages that it has processed.
+type processed struct {
+	who         string
+	mu          sync.Mutex
+	done        map[uint64]bool // their offsets
+	deliveries  []checker.Delivery
+	redelivered int
+}
+
+func newProcessed(who string) *processed { return &processed{who: who, done: map[uint64]bool{}} }
+
+func (p *processed) count() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.done)
 }
 
 // A stompMessage is one that was read.
@@ -80,12 +95,6 @@ type stompMessage struct {
 	offset uint64
 	ack    string
 	again  bool
-}
-
-func (c *stompConsumer) count() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.got
 }
 
 // cut ends the connection without a word.
@@ -115,7 +124,11 @@ func (c *stompConsumer) subscribe(ctx context.Context) (*stompClient, error) {
 	c.mu.Lock()
 	c.current = conn
 	c.mu.Unlock()
-	err = conn.say("SUBSCRIBE\nid:%s\ndestination:%s\ndurable:true\nack:%s\nreceipt:s\n\n\x00", c.mode, queue, c.mode)
+	kind := "durable:true"
+	if c.group {
+		kind = "group:g\nprefetch-count:50"
+	}
+	err = conn.say("SUBSCRIBE\nid:%s\ndestination:%s\n%s\nack:%s\nreceipt:s\n\n\x00", c.mode, queue, kind, c.mode)
 	if f, e := conn.next(); err != nil || e != nil || f.Command != frame.Receipt {
 		conn.Close()
 		return nil, fmt.Errorf("not subscribed: %v, %v, %v", err, e, f)
@@ -135,36 +148,36 @@ func (c *stompConsumer) live(conn *stompClient) {
 		}
 		m := stompMessage{ack: f.Text("ack"), again: f.Text("redelivered") == "true"}
 		_, text, _ := strings.Cut(f.Text("message-id"), "-")
-		if _, err := fmt.Sscan(text+" "+string(f.Body), &m.offset, &m.n); err != nil || m.offset <= last {
+		if _, err := fmt.Sscan(text+" "+string(f.Body), &m.offset, &m.n); err != nil || m.offset <= last && !(c.group && m.again) {
 			c.failed = fmt.Errorf("%s: %q %s behind %d: %v", c.mode, f.Headers, f.Body, last, err)
 			return
 		}
-		last = m.offset
+		last = max(last, m.offset)
 		read = append(read, m)
 		if c.mode != "auto" && rand.IntN(200) == 0 {
 			return
 		}
 		if c.mode == "auto" || len(read) == 16 || len(conn.unread) == 0 {
-			c.process(read)
+			c.take(read)
 			c.acknowledge(conn, read)
 			read = read[:0]
 		}
 	}
 }
 
-// process takes messages; those that it has had and that may come again it passes over.
-func (c *stompConsumer) process(messages []stompMessage) {
+// take processes messages; those that were processed before and may come again are
+// passed over.
+func (p *processed) take(messages []stompMessage) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	for _, m := range messages {
-		if m.again && c.done[m.offset] {
-			c.redelivered++
+		if m.again && p.done[m.offset] {
+			p.redelivered++
 			continue
 		}
-		c.done[m.offset] = true
-		c.deliveries = append(c.deliveries, checker.Delivery{Who: c.mode, Channel: queue, N: m.n, Offset: m.offset})
+		p.done[m.offset] = true
+		p.deliveries = append(p.deliveries, checker.Delivery{Who: p.who, Channel: queue, N: m.n, Offset: m.offset})
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.got = len(c.done)
 }
 
 func (c *stompConsumer) acknowledge(conn *stompClient, messages []stompMessage) {

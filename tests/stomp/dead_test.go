@@ -3,6 +3,9 @@ package stomp_test
 import (
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/orbitd/orbitd/pkg/stomp/frame"
 )
 
 // What a client refuses comes again until it was refused too often; then it is on
@@ -87,4 +90,48 @@ func TestRefusedCumulatively(t *testing.T) {
 	c.subscribe("ack:client\ndurable:true\n")
 	c.got(4, true)
 	c.nothing()
+}
+
+// A client that goes while a message moves finds it in one of the two places.
+func TestRefusedAndGone(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	dead := s.alice("1.2", "dead")
+	dead.say("SUBSCRIBE\nid:d\ndestination:/team/a/$dead\nreceipt:d\n\n\x00")
+	dead.receipt("d")
+	for n := range 10 {
+		for _, kind := range []string{"durable:true\n", "group:g\n"} {
+			c := s.alice("1.2", "x")
+			c.subscribe("ack:client-individual\n" + kind)
+			c.publish(n)
+			c.ack("NACK", c.got(n, false))
+			c.ack("NACK", c.got(n, true))
+			again := c.got(n, true)
+			c.say("NACK\nid:%s\n\n\x00", again.Text("ack"))
+			time.Sleep(time.Duration(n) * 100 * time.Microsecond) // at any point of its way
+			c.say("DISCONNECT\n\n\x00")
+			if _, err := c.next(); err == nil {
+				t.Fatal("something behind DISCONNECT")
+			}
+			c = s.alice("1.2", "x")
+			c.subscribe("ack:client-individual\n" + kind)
+			c.say("SEND\ndestination:/team/a\ncontent-type:text/plain\n\nnext\x00")
+			f := c.the(frame.Message)
+			if string(f.Body) != "next" { // it has not moved
+				dead.nothing()
+				c.ack("NACK", f)
+				f = c.got("next", false)
+			}
+			c.ack("ACK", f)
+			dead.got(n, false)
+			c.bye()
+		}
+		for _, kind := range []string{"durable:true\n", "group:g\n"} { // what the other has published
+			c := s.alice("1.2", "x")
+			c.say("SUBSCRIBE\nid:s\ndestination:/team/a\nack:client-individual\n%s\n\x00UNSUBSCRIBE\nid:s\ndurable:true\nreceipt:u\n\n\x00", kind)
+			c.the(frame.Receipt)
+			c.bye()
+		}
+	}
+	dead.nothing()
 }
