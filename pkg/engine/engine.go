@@ -40,7 +40,8 @@ type Engine interface {
 	// array, but the messages' own slices from then on belong to the engine.
 	// done is called once, from a goroutine of the engine, with one receipt a
 	// message after they are durable and readable, or with an error and nothing
-	// stored; it must not block. Submits of one goroutine keep their order.
+	// stored; it must not block. Submits of one goroutine to the channels of one
+	// application keep their order.
 	//
 	// Errors: message.Conflict (the key was used with other content),
 	// message.KeyExpired (First is older than what keys are remembered for),
@@ -97,6 +98,13 @@ type Meter interface {
 	// chain and Index at a message of that application, unless all of it is stored
 	// already. The map is not to be changed any more.
 	SetQuotas(bytes map[string]int64)
+}
+
+// A Recaller is an engine that tells what became of messages, by their keys.
+type Recaller interface {
+	// Recall is Submit, but that nothing is stored: unless all of msgs are stored
+	// already, they are refused with otherwise.
+	Recall(msgs []message.Message, otherwise *message.Error, done func([]Receipt, error))
 }
 
 // ErrQuota is the cause of errors by which one application is refused what others

@@ -46,6 +46,7 @@ func quotas(t T, world World) {
 	expect("one too many", publish(m), 0)
 	expect("another application", publish(text(shop, "x"), text(shop, "y")), -1)
 	expect("a retry of what is stored", publish(keyed), -1)
+	recalls(t, b, keyed, m)
 	if n := meter.Stored("log"); n != 3*size+1 { // with the key
 		t.Fatalf("%d bytes are counted, want %d", n, 3*size+1)
 	}
@@ -59,4 +60,38 @@ func quotas(t T, world World) {
 	meter.SetQuotas(nil)
 	expect("no bound", publish(m), -1)
 	b.check(b.close())
+}
+
+// recalls is for engines that are a Recaller: what is stored is told, and all else is
+// refused as was asked for.
+func recalls(t T, b *bench, stored, other message.Message) {
+	t.Helper()
+	recaller, ok := b.engine.(engine.Recaller)
+	if !ok {
+		return
+	}
+	otherwise := message.Errorf(message.RateLimited, "otherwise")
+	recall := func(msgs ...message.Message) *submission {
+		s := &submission{answered: make(chan struct{})}
+		recaller.Recall(msgs, otherwise, func(r []engine.Receipt, err error) {
+			s.receipts, s.err = r, err
+			close(s.answered)
+		})
+		b.await(s.answered, "Recall")
+		return s
+	}
+	if s := recall(stored, stored); s.err != nil || len(s.receipts) != 2 || !s.receipts[0].Duplicate || s.receipts[0] != s.receipts[1] || s.receipts[0].Offset == 0 {
+		t.Fatalf("Recall of what is stored: %v, %v", s.receipts, s.err)
+	}
+	another := withKey(other, "another")
+	for _, msgs := range [][]message.Message{{other}, {another}, {stored, another}, {stored, other}, {another, another}} {
+		if s := recall(msgs...); s.err != error(otherwise) {
+			t.Fatalf("Recall of %d messages that are not all stored: %v, %v", len(msgs), s.receipts, s.err)
+		}
+	}
+	changed := withKey(other, "k")
+	changed.Data = []byte("changed")
+	if s := recall(changed); message.CodeOf(s.err) != message.Conflict {
+		t.Fatalf("Recall of another message with the key: %v", s.err)
+	}
 }

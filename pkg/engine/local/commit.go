@@ -135,6 +135,9 @@ func (e *Engine) judge(c *commit, s *submit) *message.Error {
 	if e.onlyDuplicates(s) {
 		return nil
 	}
+	if s.otherwise != nil {
+		return s.otherwise
+	}
 	if err := e.corrupt.Load(); err != nil {
 		return err
 	}

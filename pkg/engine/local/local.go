@@ -50,7 +50,10 @@ type Engine struct {
 	corrupt atomic.Pointer[message.Error]
 }
 
-var _ engine.Engine = (*Engine)(nil)
+var (
+	_ engine.Engine   = (*Engine)(nil)
+	_ engine.Recaller = (*Engine)(nil)
+)
 
 // A channelState is what is known of one channel. Engine.mu guards it, but for
 // tip and toDisk, which are the sequencer's.
@@ -108,7 +111,7 @@ func Open(opts Options) (*Engine, error) {
 	if err := seg.Scarce(); err != nil {
 		e.refuse(full(err))
 	}
-	e.queue.wake = make(chan struct{}, 1)
+	e.queue.init()
 	e.seq.closed = make(chan struct{})
 	e.wg.Go(e.run)
 	return e, nil

@@ -10,8 +10,9 @@ import (
 
 // Bounds of what waits for the sequencer; beyond them it is refused.
 const (
-	maxPendingBytes = 64 << 20
-	maxPendingOps   = 1 << 18
+	maxPending = 64 << 20
+	// submitSize is what a submit counts for beside its messages, in bytes.
+	submitSize = 256
 	// maxMessage bounds one message, maxSubmit the messages of one Submit, in
 	// bytes of message.Message.Size.
 	maxMessage = 16 << 20
@@ -40,7 +41,8 @@ type submit struct {
 	keys []submitKey // nil if no message has a key
 	done func([]engine.Receipt, error)
 
-	sessions []engine.Session // stored with the messages
+	sessions  []engine.Session // stored with the messages
+	otherwise *message.Error   // of Recall; else nil
 }
 
 type submitKey struct {
@@ -48,11 +50,14 @@ type submitKey struct {
 	content            uint64
 }
 
-// A queue is what waits for the sequencer, in order.
+// A queue is what waits for the sequencer, in order; see fair.go for what several
+// applications make of it.
 type queue struct {
 	mu     sync.Mutex
 	ops    []op
 	bytes  int
+	apps   map[string]int // bytes of submits, by application
+	chosen map[string]int // of these, by take
 	closed bool
 	over   bool // nobody waits for late any more
 
@@ -72,7 +77,7 @@ func (q *queue) put(o op) *message.Error {
 		q.mu.Unlock()
 		return errClosed
 	}
-	if o.size > 0 && (q.bytes+o.size > maxPendingBytes || len(q.ops) >= maxPendingOps) {
+	if o.size > 0 && !q.admit(&o) {
 		q.mu.Unlock()
 		return errBusy
 	}
@@ -91,15 +96,6 @@ func (q *queue) kick() {
 	case q.wake <- struct{}{}:
 	default:
 	}
-}
-
-// take returns all that waits; spare's array is used again.
-func (q *queue) take(spare []op) (ops []op, closed bool) {
-	clear(spare)
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	ops, q.ops, q.bytes = q.ops, spare[:0], 0
-	return ops, q.closed
 }
 
 func (q *queue) close() {
@@ -143,12 +139,23 @@ func (e *Engine) SubmitSaving(msgs []message.Message, sessions []engine.Session,
 		own.Seen = e.time()
 		s.sessions = append(s.sessions, own)
 	}
+	e.submit(s)
+}
+
+// Recall implements engine.Recaller.
+func (e *Engine) Recall(msgs []message.Message, otherwise *message.Error, done func([]engine.Receipt, error)) {
+	s := &submit{done: done, otherwise: otherwise}
+	s.msgs = append(s.one[:0], msgs...)
+	e.submit(s)
+}
+
+func (e *Engine) submit(s *submit) {
 	size, err := s.prepare()
 	if err == nil {
-		err = e.queue.put(op{submit: s, size: size + saveSize*len(sessions)})
+		err = e.queue.put(op{submit: s, size: size + submitSize + saveSize*len(s.sessions)})
 	}
 	if err != nil {
-		e.queue.answerLate(func() { done(nil, err) })
+		e.queue.answerLate(func() { s.done(nil, err) })
 	}
 }
 

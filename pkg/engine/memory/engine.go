@@ -2,6 +2,7 @@ package memory
 
 import (
 	"context"
+	"slices"
 	"sync"
 
 	"github.com/orbitd/orbitd/pkg/channel"
@@ -99,6 +100,31 @@ func (e *Engine) SubmitSaving(msgs []message.Message, sessions []engine.Session,
 		}
 		done(receipts, err)
 	})
+}
+
+// Recall is engine.Recaller's.
+func (e *Engine) Recall(msgs []message.Message, otherwise *message.Error, done func([]engine.Receipt, error)) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	receipts, err := e.recall(msgs, otherwise)
+	e.outbox.add(func() { done(receipts, err) })
+}
+
+// recall returns the receipts of what is stored; e.mu is held.
+func (e *Engine) recall(msgs []message.Message, otherwise *message.Error) ([]engine.Receipt, error) {
+	now := e.now()
+	if err := e.refusing(); err != nil {
+		return nil, err
+	}
+	e.state.Keys.Forget(now, e.options.KeyWindow, e.options.KeyCount)
+	receipts, _, err := e.state.Keys.Judge(msgs, now, e.options.KeyWindow)
+	if err != nil {
+		return nil, err
+	}
+	if slices.ContainsFunc(receipts, func(r engine.Receipt) bool { return r.Offset == 0 }) {
+		return nil, otherwise
+	}
+	return receipts, nil
 }
 
 // store judges msgs and stores those that are new; e.mu is held.

@@ -5,7 +5,10 @@ import (
 	"github.com/orbitd/orbitd/pkg/message"
 )
 
-var _ engine.Meter = (*Engine)(nil)
+var (
+	_ engine.Meter    = (*Engine)(nil)
+	_ engine.Recaller = (*Engine)(nil)
+)
 
 // Stored is engine.Meter's.
 func (e *Engine) Stored(app string) int64 {
