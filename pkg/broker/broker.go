@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -196,10 +197,21 @@ func (b *Broker) Publish(who *Who, msgs []message.Message, done func([]engine.Re
 		}
 	}
 	if err := b.quotas.publish(msgs); err != nil {
-		done(nil, err)
+		b.overRate(msgs, err, done)
 		return
 	}
 	b.engine.Submit(msgs, done)
+}
+
+// overRate refuses messages that come too fast, but for a retry of what is stored: its
+// publisher does not know that yet, and is told.
+func (b *Broker) overRate(msgs []message.Message, err *message.Error, done func([]engine.Receipt, error)) {
+	recaller, ok := b.engine.(engine.Recaller)
+	if !ok || slices.ContainsFunc(msgs, func(m message.Message) bool { return m.Key == "" }) {
+		done(nil, err)
+		return
+	}
+	recaller.Recall(msgs, err, done)
 }
 
 func (b *Broker) admit(who *Who, m *message.Message) error {

@@ -84,7 +84,7 @@ func (r *rate) take(now time.Time, n int) bool {
 }
 
 // publish counts messages by their applications. It says which of them is refused.
-func (q *quotas) publish(msgs []message.Message) error {
+func (q *quotas) publish(msgs []message.Message) *message.Error {
 	rates := *q.rates.Load()
 	if len(rates) == 0 {
 		return nil

@@ -79,6 +79,37 @@ func TestPublishRate(t *testing.T) {
 	must(t, err)
 }
 
+// A retry of what is stored is told so, however fast others publish: only what would be
+// stored is refused.
+func TestRetryOverRate(t *testing.T) {
+	c := &clock{now: time.Unix(1_790_000_000, 0)}
+	r := rights(t, &directory{}, [3]string{"/**", "*", "*"})
+	r.Quotas = map[string]broker.Quota{"a": {PublishRate: 1}}
+	b, _ := newBroker(t, broker.Options{Rights: r, Now: c.Now})
+	keyed := func(key string) message.Message {
+		m := text("/a/1", "x")
+		m.Key = key
+		return m
+	}
+	first, err := publish(b, nil, keyed("k"))
+	must(t, err)
+	again, err := publish(b, nil, keyed("k"))
+	must(t, err)
+	if len(again) != 1 || again[0] != (engine.Receipt{Offset: first[0].Offset, Duplicate: true}) {
+		t.Errorf("the retry: %v, the first: %v", again, first)
+	}
+	for _, msgs := range [][]message.Message{{keyed("other")}, {keyed("k"), keyed("other")}, {keyed("k"), text("/a/1", "x")}} {
+		_, err := publish(b, nil, msgs...)
+		wantCode(t, err, message.RateLimited)
+	}
+	c.pass(time.Hour)
+	last, err := publish(b, nil, text("/a/1", "x"))
+	must(t, err)
+	if last[0].Offset != first[0].Offset+1 {
+		t.Errorf("offset %d follows %d: something was stored in between", last[0].Offset, first[0].Offset)
+	}
+}
+
 // Stored bytes are the engine's to judge, which knows what is stored already.
 func TestStoredQuota(t *testing.T) {
 	r := rights(t, &directory{}, [3]string{"/**", "*", "*"})
