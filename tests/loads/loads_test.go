@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/orbitd/orbitd/tests/bench/load"
 	"github.com/orbitd/orbitd/tests/scene"
 )
 
@@ -63,8 +64,8 @@ func deafReaders(r *rig) {
 		post("/v1/sse", len(connect+subscribe)) + connect + subscribe,
 		"GET /v1/sse?channel=" + channel + " HTTP/1.1\r\nHost: localhost\r\n\r\n",
 	} {
-		(&crowd{rig: r, says: says, deaf: true}).come(r.size(300), r.Address, false)
-		(&crowd{rig: r, says: says, deaf: true}).come(r.size(100), r.Secure, true)
+		r.plainly(300, load.Crowd{Says: says, Deaf: true})
+		r.secretly(100, load.Crowd{Says: says, Deaf: true})
 	}
 	for end := time.Now().Add(2 * time.Second); time.Now().Before(end); {
 		r.publish(16 << 10)
@@ -74,37 +75,32 @@ func deafReaders(r *rig) {
 
 // slowHeads never come to the end of their request's head.
 func slowHeads(r *rig) {
-	plain := &crowd{rig: r, says: "GET /v1/history/kill/loads HTTP/1.1\r\nHost: localhost\r\n", drips: strings.Repeat("x-slow: 1\r\n", 100)}
-	plain.come(r.size(4000), r.Address, false)
-	secure := &crowd{rig: r, says: plain.says, drips: plain.drips}
-	secure.come(r.size(500), r.Secure, true)
+	slow := load.Crowd{Says: "GET /v1/history/kill/loads HTTP/1.1\r\nHost: localhost\r\n", Drips: strings.Repeat("x-slow: 1\r\n", 100)}
+	plain, secure := r.plainly(4000, slow), r.secretly(500, slow)
 	for range 5 {
-		plain.drip()
-		secure.drip()
+		plain.Drip()
+		secure.Drip()
 		r.pass(200 * time.Millisecond)
 	}
 }
 
 // slowBodies never come to the end of their request's body.
 func slowBodies(r *rig) {
-	var all []*crowd
+	var all []*load.Crowd
 	for _, head := range []string{
 		post("/v1/publish/kill/loads", 1000), post("/v1/publish", 1<<20), post("/v1/stream", 1000), post("/v1/poll", 60_000), post("/v1/send", 1000),
 		"POST /v1/publish/kill/loads HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n",
 		"POST /v1/publish/kill/loads HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\nExpect: 100-continue\r\n\r\n",
 	} {
-		c := &crowd{rig: r, says: head, drips: strings.Repeat(" ", 500)}
+		c := load.Crowd{Says: head, Drips: strings.Repeat(" ", 500)}
 		if strings.Contains(head, "chunked") {
-			c.drips = strings.Repeat("1\r\n \r\n", 100)
+			c.Drips = strings.Repeat("1\r\n \r\n", 100)
 		}
-		c.come(r.size(1000), r.Address, false)
-		s := &crowd{rig: r, says: head, drips: c.drips}
-		s.come(r.size(100), r.Secure, true)
-		all = append(all, c, s)
+		all = append(all, r.plainly(1000, c), r.secretly(100, c))
 	}
 	for range 5 {
 		for _, c := range all {
-			c.drip()
+			c.Drip()
 		}
 		r.pass(300 * time.Millisecond)
 	}
@@ -123,28 +119,28 @@ func hello(r *rig) string {
 // slowHandshakes stop within their first message, or behind it.
 func slowHandshakes(r *rig) {
 	first := hello(r)
-	half := &crowd{rig: r, says: first[:len(first)/2], drips: first[len(first)/2 : len(first)-1]}
-	half.come(r.size(3000), r.Secure, false)
-	(&crowd{rig: r, says: first}).come(r.size(3000), r.Secure, false)
+	half := r.come(3000, false, r.Secure, load.Crowd{Says: first[:len(first)/2], Drips: first[len(first)/2 : len(first)-1]})
+	r.come(3000, false, r.Secure, load.Crowd{Says: first})
 	for range 5 {
-		half.drip()
+		half.Drip()
 		r.pass(200 * time.Millisecond)
 	}
 }
 
 // silent peers have connected, by TCP, TLS or WebSocket, and do no more.
 func silent(r *rig) {
-	(&crowd{rig: r}).come(r.size(3000), r.Address, false)
-	(&crowd{rig: r}).come(r.size(1500), r.Secure, false)
-	(&crowd{rig: r}).come(r.size(500), r.Secure, true)
-	(&crowd{rig: r, says: upgrade + "\r\n"}).come(r.size(3000), r.Address, false)
+	r.plainly(3000, load.Crowd{})
+	r.come(1500, false, r.Secure, load.Crowd{})
+	r.secretly(500, load.Crowd{})
+	r.plainly(3000, load.Crowd{Says: upgrade + "\r\n"})
 	r.pass(time.Second)
 }
 
 // idlers ask for something, and keep the connection.
 func idlers(r *rig) {
-	(&crowd{rig: r, says: "GET /v1/history/kill/nothing HTTP/1.1\r\nHost: localhost\r\n\r\n"}).come(r.size(5000), r.Address, false)
-	(&crowd{rig: r, says: "GET /v1/history/kill/nothing HTTP/1.1\r\nHost: localhost\r\n\r\n"}).come(r.size(500), r.Secure, true)
+	idle := load.Crowd{Says: "GET /v1/history/kill/nothing HTTP/1.1\r\nHost: localhost\r\n\r\n"}
+	r.plainly(5000, idle)
+	r.secretly(500, idle)
 	r.pass(time.Second)
 }
 
@@ -152,26 +148,21 @@ func idlers(r *rig) {
 func polls(r *rig) {
 	body := connect + `{"id":2,"op":"subscribe","channel":"/kill/polls"}` + "\n"
 	answered := 0
-	c := &crowd{rig: r}
-	c.hears = func(p *peer, b []byte) {
+	c := r.plainly(10_000, load.Crowd{Hears: func(conn *load.Conn, b []byte) {
 		if !bytes.HasPrefix(b, []byte("HTTP/1.1 200")) {
 			r.Errorf("a poll was answered: %.200q", b)
 		}
 		answered++
-		p.conn.Write([]byte(post("/v1/poll", 24) + `{"id":1,"op":"connect"}` + "\n"))
-	}
-	n := r.size(10_000)
-	c.come(n, r.Address, false)
-	request := []byte(post("/v1/poll?wait=2", len(body)) + body)
-	for _, p := range c.peers {
-		p.conn.Write(request)
-	}
+		conn.Write([]byte(post("/v1/poll", len(connect)) + connect))
+	}})
+	n := c.Len()
+	c.Say(0, n, []byte(post("/v1/poll?wait=2", len(body))+body))
 	for end := time.Now().Add(time.Minute); answered < n && time.Now().Before(end); {
 		r.publish(128)
 		r.step(time.Millisecond)
 	}
-	if answered < n || c.ended > 0 {
-		r.Errorf("%d polls were answered, %d connections ended", answered, c.ended)
+	if answered < n || c.Ended > 0 {
+		r.Errorf("%d polls were answered, %d connections ended", answered, c.Ended)
 	}
 }
 
@@ -189,18 +180,16 @@ func bombs(r *rig) {
 	}
 	bomb := frame(0xc1, small.String()[:60_000])
 	says := upgrade + "Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n"
-	before := &crowd{rig: r, says: says + bomb}
-	before.come(r.size(1000), r.Address, false)
-	behind := &crowd{rig: r, says: says + frame(0x81, connect) + bomb}
-	behind.come(r.size(1000), r.Address, false)
-	secure := &crowd{rig: r, says: says + frame(0x81, connect) + bomb}
-	secure.come(r.size(300), r.Secure, true)
-	for _, c := range []*crowd{before, behind, secure} {
-		for end := time.Now().Add(20 * time.Second); c.ended < len(c.peers) && time.Now().Before(end); {
+	for _, c := range []*load.Crowd{
+		r.plainly(1000, load.Crowd{Says: says + bomb}),
+		r.plainly(1000, load.Crowd{Says: says + frame(0x81, connect) + bomb}),
+		r.secretly(300, load.Crowd{Says: says + frame(0x81, connect) + bomb}),
+	} {
+		for end := time.Now().Add(20 * time.Second); c.Ended < c.Len() && time.Now().Before(end); {
 			r.pass(10 * time.Millisecond)
 		}
-		if c.ended < len(c.peers) {
-			r.Errorf("%d of %d bombs were not refused", len(c.peers)-c.ended, len(c.peers))
+		if c.Ended < c.Len() {
+			r.Errorf("%d of %d bombs were not refused", c.Len()-c.Ended, c.Len())
 		}
 	}
 }

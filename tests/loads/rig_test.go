@@ -132,87 +132,32 @@ func (r *rig) verdict() {
 
 func mb(n int) float64 { return float64(n) / 1e6 }
 
-// A crowd is peers that all behave alike.
-type crowd struct {
-	*rig
-	peers []*peer
-	open  int
-	ended int // by the daemon
-
-	// says is what a peer begins with, and drips what it says then, a byte at a time.
-	says, drips string
-	// hears is given what a peer is told, if it reads at all.
-	hears func(*peer, []byte)
-	deaf  bool
-}
-
-// A peer is one connection of a crowd.
-type peer struct {
-	crowd *crowd
-	conn  *load.Conn
-	left  string // to be dripped
-}
-
-// come connects n peers, and waits until they are there. secure is by TLS.
-func (c *crowd) come(n int, to string, secure bool) {
-	c.Helper()
+// come has n of a crowd come, and waits until they are there. secure is by TLS.
+func (r *rig) come(n int, secure bool, to string, c load.Crowd) *load.Crowd {
+	r.Helper()
+	c.Loop = r.loop
 	if secure {
-		c.loop.TLS = c.Trusts
-		defer func() { c.loop.TLS = nil }()
+		r.loop.TLS = r.Trusts
+		defer func() { r.loop.TLS = nil }()
 	}
-	at, want := address(c.T, to), c.open+n
-	for range n {
-		p := &peer{crowd: c, left: c.drips}
-		c.peers = append(c.peers, p)
-		if err := c.loop.Dial(at, p); err != nil {
-			c.Fatal(err)
-		}
-		for c.loop.Opening() >= 128 || len(c.peers)-c.open >= 512 {
-			c.publish(128)
-			c.step(time.Millisecond)
-		}
+	err := c.Come(r.size(n), address(r.T, to), func() error {
+		r.publish(128)
+		r.step(time.Millisecond)
+		return nil
+	})
+	if err != nil {
+		r.Fatal(err)
 	}
-	for c.open < want {
-		c.publish(128)
-		c.step(time.Millisecond)
-	}
+	return &c
 }
 
-// drip has every peer say one byte more.
-func (c *crowd) drip() {
-	for _, p := range c.peers {
-		if len(p.left) > 0 && p.conn != nil {
-			p.conn.Write([]byte(p.left[:1]))
-			p.left = p.left[1:]
-		}
-	}
+// plainly and secretly are come to either port; the latter by TLS.
+func (r *rig) plainly(n int, c load.Crowd) *load.Crowd {
+	r.Helper()
+	return r.come(n, false, r.Address, c)
 }
 
-// Open implements load.Handler.
-func (p *peer) Open(conn *load.Conn) {
-	p.conn = conn
-	p.crowd.open++
-	if p.crowd.says != "" {
-		conn.Write([]byte(p.crowd.says))
-	}
-	if p.crowd.deaf {
-		conn.Deafen()
-	}
-}
-
-// Data implements load.Handler.
-func (p *peer) Data(_ *load.Conn, b []byte) int {
-	if p.crowd.hears != nil {
-		p.crowd.hears(p, b)
-	}
-	return len(b)
-}
-
-// Closed implements load.Handler: the daemon may end any of them.
-func (p *peer) Closed(*load.Conn, error) {
-	if p.conn == nil {
-		p.crowd.open++ // it was ended before it was open
-	}
-	p.conn = nil
-	p.crowd.ended++
+func (r *rig) secretly(n int, c load.Crowd) *load.Crowd {
+	r.Helper()
+	return r.come(n, true, r.Secure, c)
 }
