@@ -14,12 +14,21 @@ import (
 // other. It is owned by the loop.
 type front struct {
 	server *Server
+	index  int  // of the loop
 	fresh  line // have headTimeout
 	bodies line // have bodyTimeout for what a head has promised
 	idle   line // have carried a request, and have idleTimeout for the next to begin
 	kept   int  // bytes of heads and bodies that are not complete
 	ended  bool // nothing is handed over any more
+
+	handed int        // to net/http in this turn
+	due    []*opening // to be handed over in the next ones
 }
+
+// maxHanded is how many connections a loop hands to net/http in a turn, each of which
+// is some system calls: the others of a crowd wait, and not those whose messages are to
+// be sent when the turn ends.
+const maxHanded = 16
 
 // maxWhole is up to what size a body is awaited on the loop, where one that is slow
 // costs its own bytes. A larger one, and one whose size nobody knows, is read by who
@@ -43,6 +52,7 @@ type opening struct {
 	need         int   // bytes of head and body; 0 until the head is there
 	begun        bool  // something of a head has come
 	in           *line // nil if it waits no longer
+	gone         bool
 	older, newer *opening
 }
 
@@ -109,6 +119,7 @@ func (f *front) expire(now time.Time) {
 // end closes what no request has come on.
 func (f *front) end() {
 	f.ended = true
+	f.handDue(len(f.due))
 	for _, l := range []*line{&f.fresh, &f.bodies, &f.idle} {
 		for l.oldest != nil {
 			l.oldest.end(http.StatusServiceUnavailable, stopping)
@@ -155,7 +166,7 @@ func (o *opening) Data(c *reactor.Conn, b []byte) (consumed int) {
 		o.keep(len(b))
 	case !h.isUpgrade(s.o.UpgradePath):
 		o.leave()
-		s.handOver(c)
+		o.handOver()
 	case s.stopping.Load():
 		o.refuse(http.StatusServiceUnavailable, stopping)
 	default:
@@ -193,7 +204,47 @@ func (o *opening) upgrade(head []byte) {
 func (o *opening) Writable(*reactor.Conn) {}
 
 // Closed forgets the connection.
-func (o *opening) Closed(*reactor.Conn, error) { o.leave() }
+func (o *opening) Closed(*reactor.Conn, error) {
+	o.gone = true
+	o.leave()
+}
+
+// handOver gives the connection to net/http, in this turn or a later one.
+func (o *opening) handOver() {
+	f := o.front
+	if f.handed < maxHanded {
+		f.handed++
+		f.server.handOver(o.conn)
+		return
+	}
+	o.conn.PauseRead()
+	f.due = append(f.due, o)
+}
+
+// turnEnds hands over some of those that wait for it, and has another turn follow
+// where that are not all.
+func (f *front) turnEnds() {
+	f.handed = 0
+	if len(f.due) == 0 {
+		return
+	}
+	f.handDue(maxHanded)
+	f.server.o.Reactor.Loops()[f.index].Post(func() {})
+}
+
+// handDue hands over up to n of those that wait for it.
+func (f *front) handDue(n int) {
+	n = min(n, len(f.due))
+	for i, o := range f.due[:n] {
+		f.due[i] = nil
+		if !o.gone {
+			f.server.handOver(o.conn)
+		}
+	}
+	if f.due = f.due[n:]; len(f.due) == 0 {
+		f.due = nil
+	}
+}
 
 // refuse answers what cannot be handed to net/http, and closes.
 func (o *opening) refuse(status int, why string) {

@@ -94,10 +94,11 @@ func New(o Options) (*Server, error) {
 		ConnContext:                  func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, connKey{}, c) },
 		ErrorLog:                     log.New(debugWriter{o.Logger}, "", 0),
 	}
-	for _, l := range o.Reactor.Loops() {
-		f := &front{server: s}
+	for i, l := range o.Reactor.Loops() {
+		f := &front{server: s, index: i}
 		s.fronts = append(s.fronts, f)
 		l.OnTick(f.expire)
+		l.OnTurn(f.turnEnds)
 	}
 	go s.accept()
 	return s, nil
