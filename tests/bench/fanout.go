@@ -23,11 +23,12 @@ type fanout struct {
 	rate                  int // messages/s over all channels; 0: as fast as it goes
 	inFlight              int // with rate 0: messages not delivered to all yet
 	time                  time.Duration
+	memory                bool // channels that are not stored: without the disk's share
 }
 
 func (o fanout) measure(s *site) (figures, error) {
 	clients, err := s.AddAll(o.channels*o.subscribers, load.FromNow, func(i int) (int, string) {
-		return i % o.channels, channelName(i % o.channels)
+		return i % o.channels, o.name(i % o.channels)
 	})
 	if err != nil {
 		return nil, err
@@ -78,6 +79,14 @@ func (f *flood) missing(clients []*load.Client) {
 	}
 }
 
+// name returns that of a channel.
+func (o fanout) name(i int) string {
+	if o.memory {
+		return fmt.Sprintf("/memory/%d", i)
+	}
+	return channelName(i)
+}
+
 func channelName(i int) string { return fmt.Sprintf("/bench/%d", i) }
 
 // sent is what was published on a channel, by number.
@@ -95,6 +104,7 @@ type flood struct {
 	next      int // channel
 	onTheWay  int // messages that not everybody has yet
 	latencies []time.Duration
+	meanwhile func() // called again and again while it runs; may be nil
 }
 
 // run publishes for as long as it is to, and waits until everybody has it all.
@@ -108,6 +118,9 @@ func (f *flood) run() error {
 		for range due {
 			f.publish()
 			published++
+		}
+		if f.meanwhile != nil {
+			f.meanwhile()
 		}
 		if err := f.loop.Turn(time.Millisecond); err != nil {
 			return err
@@ -126,7 +139,7 @@ func (f *flood) publish() {
 		ch.at = append(ch.at, time.Now())
 	}
 	f.onTheWay++
-	f.publisher.Publish(channelName(f.next), uint64(len(ch.left)), f.size)
+	f.publisher.Publish(f.name(f.next), uint64(len(ch.left)), f.size)
 	f.next = (f.next + 1) % f.channels
 }
 

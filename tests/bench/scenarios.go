@@ -16,6 +16,7 @@ func scenarios(b *bench) []scenario {
 	}
 	all = append(all, manyChannels(b))
 	all = append(all, transports(b)...)
+	all = append(all, crowds(b)...)
 	all = append(all, publishing(b)...)
 	return append(all, storing(b)...)
 }

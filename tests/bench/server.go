@@ -40,7 +40,14 @@ max_sessions  = 100_000
 level = "warning"
 
 [[channel]]
-match     = "/bench/**"
+match     = "/memory/**"
+subscribe = ["*"]
+publish   = ["*"]
+store     = "memory"
+retain    = { messages = 1000 }
+
+[[channel]]
+match     = "/*/**"
 subscribe = ["*"]
 publish   = ["*"]
 `

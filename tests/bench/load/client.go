@@ -24,6 +24,9 @@ type Client struct {
 	at              Start  // a poll's position
 
 	OnAccept func()
+	// OnRefused is called for a publish that is answered with an error; nil: that is a
+	// failure of the fleet.
+	OnRefused func()
 }
 
 // ackEvery is how many deliveries are acknowledged together: a quarter of the
@@ -156,6 +159,8 @@ func (c *Client) message(conn *Conn, m []byte) {
 		c.join(m)
 	case c.OnAccept != nil && d.Accepted(m):
 		c.OnAccept()
+	case c.OnRefused != nil && bytes.HasPrefix(m, []byte(`{"re":`)) && bytes.Contains(m, []byte(`"error":`)):
+		c.OnRefused()
 	case bytes.Contains(m, []byte(`"error":`)) || bytes.Contains(m, []byte(`"gap":`)) || bytes.Contains(m, []byte(`"bye":`)):
 		f.fail(fmt.Errorf("the server said %s", m))
 	default:

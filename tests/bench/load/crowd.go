@@ -51,8 +51,11 @@ func (c *Crowd) Come(n int, to netip.AddrPort, step func() error) error {
 func (c *Crowd) Len() int { return len(c.peers) }
 
 // Drip has each say one byte more.
-func (c *Crowd) Drip() {
-	for _, p := range c.peers {
+func (c *Crowd) Drip() { c.DripSome(0, len(c.peers)) }
+
+// DripSome has those from i to j say one byte more.
+func (c *Crowd) DripSome(i, j int) {
+	for _, p := range c.peers[i:j] {
 		if len(p.left) > 0 && p.conn != nil {
 			p.conn.Write([]byte(p.left[:1]))
 			p.left = p.left[1:]
