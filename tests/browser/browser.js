@@ -1,7 +1,7 @@
 // Real browsers, Debian's own: Chromium and Firefox ESR behind one driver, and a page of an origin of
 // its own for them. What a test does it does in each of them, by the same code.
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -81,14 +81,15 @@ export async function openPage(context, url, files) {
 
 const types = { html: 'text/html', js: 'text/javascript' };
 
-/** Answers a page's requests from folders. */
+/** Answers a page's requests from folders, and has others answered by whoever they are to. */
 async function serve(page, files) {
   await page.setRequestInterception(true);
   page.on('request', request => {
+    if (request.url().endsWith('/favicon.ico')) return request.respond({ status: 204 });
     const base = Object.keys(files).find(base => request.url().startsWith(base));
     const name = base && request.url().slice(base.length);
-    const contentType = types[name?.split('.').at(-1)];
-    if (!contentType) return request.respond({ status: 204 }); // its icon
+    if (!name || !existsSync(join(files[base], name))) return request.continue();
+    const contentType = types[name.split('.').at(-1)];
     request.respond({ contentType, body: readFileSync(join(files[base], name)), headers: { 'Access-Control-Allow-Origin': '*' } });
   });
 }
