@@ -7,7 +7,6 @@ import { Credentials } from './credentials.js';
 import { fire, OrbitError, OrbitEvent } from './events.js';
 import { host as browser } from './host.js';
 import { page } from './hub/page.js';
-import { pipes } from './hub/pipe.js';
 import { Shared } from './hub/shared.js';
 import { checkStart, isManual, isPlace } from './options.js';
 import { Outbox } from './outbox.js';
@@ -22,7 +21,7 @@ import { Transports } from './transports.js';
  *   it: the cookie's user, else anonymous
  * @property {string} [app] the application whose channels it is for, and that the token is for: then it
  *   shares its connection with the other Orbits of the page that have one, each with its own token
- * @property {boolean} [shared] false: a connection of its own
+ * @property {boolean} [shared] true: one connection for all tabs of the browser; false: one of its own
  * @property {string} [client] the name of a durable session, one a device: it has a connection of its own,
  *   and the token is that of the connection
  * @property {'auto' | 'manual'} [ack] whether a message counts as processed when its handlers are
@@ -79,9 +78,9 @@ export class Orbit extends EventTarget {
    * @param {string | URL} [url] of the server; without it, the one that this library came from
    * @param {OrbitOptions} [options]
    * @param {import('./host.js').Host} [host] for tests
-   * @param {import('./hub/registry.js').Registry} [registry] for tests
+   * @param {{dial: (browser: boolean) => import('./hub/pipe.js').Pipe}} [hubs] for tests
    */
-  constructor(url = new URL('..', import.meta.url), options = {}, host = browser, registry = page) {
+  constructor(url = new URL('..', import.meta.url), options = {}, host = browser, hubs = page) {
     super();
     const { token, app, client, shared = app !== undefined, ack = 'auto', transports, resume } = options;
     if (app !== undefined && !isApp(app)) throw new TypeError(`${JSON.stringify(app)} is not an application's name`);
@@ -95,7 +94,7 @@ export class Orbit extends EventTarget {
     const unsent = new UnsentPublishes(host, resume && scope, error => this.#fail(error));
     this.#outbox = new Outbox(host, unsent, (error, fields) => this.#fail(error, fields));
     const own = new Transports(host, String(url), transports);
-    this.#transports = shared && client === undefined ? new Shared(own, app, () => dial(registry)) : own;
+    this.#transports = shared && client === undefined ? new Shared(own, app, () => hubs.dial(options.shared === true)) : own;
     this.#own = own;
     this.#session = new Session(
       { url: String(url), client, app: client === undefined ? app : undefined, manual: () => this.#manual || this.#manuals > 0 },
@@ -285,11 +284,4 @@ export class Orbit extends EventTarget {
   #tell(type, detail) {
     fire(this, new OrbitEvent(type, detail), /** @type {any} */ (this)[`on${type}`]);
   }
-}
-
-/** @param {import('./hub/registry.js').Registry} registry */
-function dial(registry) {
-  const [ours, theirs] = pipes();
-  registry.attach(theirs);
-  return ours;
 }

@@ -2,8 +2,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Orbit } from '../orbit.js';
-import { LIMIT } from '../orbit/constants.js';
+import { LIMIT, TIME } from '../orbit/constants.js';
 import { sameBearer } from '../orbit/hub/bearer.js';
+import { within } from '../orbit/hub/page.js';
 import { Registry } from '../orbit/hub/registry.js';
 import { accepted, EPOCH, message, OTHER_EPOCH, settle, TestHost } from './host.js';
 
@@ -24,7 +25,7 @@ class World {
 
   /** A script's Orbit, and what it was told. */
   open(options) {
-    const orbit = new Orbit('http://push.example.org', { shared: true, ...options }, this.host, this.registry);
+    const orbit = new Orbit('http://push.example.org', { shared: true, ...options }, this.host, { dial: () => within(this.registry) });
     const told = [];
     for (const type of ['open', 'close', 'gap', 'revoked', 'error']) {
       orbit.addEventListener(type, ({ code, channel }) => told.push([type, code, channel].filter(Boolean).join(' ')));
@@ -156,6 +157,15 @@ test('who takes nothing costs one turn for what it was sent, and holds up nobody
   for (let n = LIMIT.window + 1; n <= 2 * LIMIT.window; n++) await world.say(message(CH, 1000 + n, 999 + n));
   const front = await world.answer({ offset: 1000 + count, epoch: EPOCH });
   assert.deepEqual([front.after, got.length, held.length], [1000 + count, count, 2 * LIMIT.window]);
+
+  await world.say({ ch: CH, at: 1000 + count });
+  for (const event of held.slice(0, LIMIT.window + 9)) event.ack(); // room for a few: not worth a turn, yet
+  await settle();
+  await world.host.advance(TIME.ack / 2);
+  assert.deepEqual(await world.sent(), []);
+  await world.host.advance(2 * TIME.ack);
+  const few = await world.answer({ offset: 1000 + count, epoch: EPOCH });
+  assert.equal(few.after, 1000 + 2 * LIMIT.window);
 });
 
 test('the connection is lost: all of them wait as long, and one connection is made', async () => {
@@ -230,8 +240,35 @@ test('commands other than publishes go no faster than the server allows', async 
   assert.equal((await Promise.allSettled(asked)).filter(({ status }) => status === 'rejected').length, 10);
 });
 
+/** A token that says what it says, and proves nothing. */
+const jwt = claims => `e30.${btoa(JSON.stringify(claims)).replace(/=/g, '')}.c2ln`;
+
+test('another token of the same bearer is shown to the server, beside the connection, and then shares it', async () => {
+  const world = new World();
+  world.open({ token: jwt({ sub: 'alice', iat: 1 }) });
+  await world.greet({ user: 'alice' });
+  const main = world.host.last;
+  for (const [reply, state, told] of [[{ user: 'alice' }, 'open', ['open']], [null, 'closed', ['close unauthorized', 'error unauthorized']]]) {
+    const token = jwt({ sub: 'alice', iat: world.host.transports.length + 1 });
+    const { orbit, told: heard } = world.open({ token });
+    await settle();
+    const trial = world.host.last;
+    assert.notEqual(trial, main);
+    if (reply) {
+      assert.equal((await world.greet(reply)).token, token);
+    } else {
+      trial.onopen({});
+      const [{ id }] = trial.take();
+      await world.say({ re: id, error: { code: 'unauthorized', message: 'no' } }, { bye: { code: 'unauthorized' } });
+    }
+    assert.deepEqual([orbit.state, heard, trial.closed, main.closed], [state, told, true, false]);
+  }
+  const other = world.open({ token: jwt({ sub: 'bob', iat: 1 }) });
+  await world.greet({ user: 'bob' });
+  assert.deepEqual([other.orbit.user, world.host.transports.length, world.host.last.closed], ['bob', 4, false]);
+});
+
 test('two tokens are of the same bearer if they differ in nothing but their times', () => {
-  const jwt = claims => `e30.${btoa(JSON.stringify(claims)).replace(/=/g, '')}.c2ln`;
   const one = jwt({ sub: 'alice', groups: ['a'], iat: 1, exp: 2, jti: 'x' });
   assert.ok(sameBearer(one, jwt({ exp: 9, groups: ['a'], sub: 'alice', iat: 8, jti: 'y' })));
   for (const other of [jwt({ sub: 'bob', groups: ['a'] }), jwt({ sub: 'alice', groups: [] }), jwt({ sub: 'alice' }), 'x', '', undefined]) {

@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Orbit } from '../orbit.js';
 import { LIMIT } from '../orbit/constants.js';
+import { within } from '../orbit/hub/page.js';
 import { Registry } from '../orbit/hub/registry.js';
 import { randomFrom, settle, TestHost } from './host.js';
 import { ModelServer } from './model.js';
@@ -15,8 +16,8 @@ const MESSAGES = 40;
 const tight = { ...LIMIT, window: 4, ring: 3, turn: 6, portCalls: 2, portBurst: 4, epochs: 2 };
 
 /** Subscribes in one of the three ways a page can; returns what it got, by channel. */
-function subscriber({ host, registry }, random, way) {
-  const orbit = new Orbit('http://model', { ack: way === 'manual' ? 'manual' : 'auto', shared: registry !== undefined }, host, registry);
+function subscriber({ host, hubs }, random, way) {
+  const orbit = new Orbit('http://model', { ack: way === 'manual' ? 'manual' : 'auto', shared: hubs !== undefined }, host, hubs);
   const got = {};
   const gaps = {};
   for (const name of CHANNELS) {
@@ -27,7 +28,7 @@ function subscriber({ host, registry }, random, way) {
     const join = () => {
       if (orbit.state !== 'closed') consume(channel, offsets);
     };
-    if (registry) host.setTimeout(join, random() * 1500); // and finds a connection that is further on
+    if (hubs) host.setTimeout(join, random() * 1500); // and finds a connection that is further on
     else join();
   }
   return { orbit, got, gaps };
@@ -46,8 +47,8 @@ function subscriber({ host, registry }, random, way) {
 }
 
 /** Publishes at random moments, several in flight. */
-function publisher({ host, registry }, random) {
-  const orbit = new Orbit('http://model', { shared: registry !== undefined }, host, registry);
+function publisher({ host, hubs }, random) {
+  const orbit = new Orbit('http://model', { shared: hubs !== undefined }, host, hubs);
   const results = [];
   for (let n = 0; n < MESSAGES; n++) {
     const name = CHANNELS[Math.floor(random() * CHANNELS.length)];
@@ -77,7 +78,8 @@ async function run(seed, { shared, ...faults }) {
   const host = new TestHost(seed);
   const server = new ModelServer(host, random, { drop: 0.05, repeat: 0.05, refuse: 0.05, ...faults });
   const page = { host: { ...host, random, open: () => server.open() } };
-  if (shared) page.registry = new Registry(page.host, tight);
+  const registry = new Registry(page.host, tight);
+  if (shared) page.hubs = { dial: () => within(registry) };
   const subscribers = ['handler', 'loop', 'manual'].map(way => subscriber(page, random, way));
   const { orbit, results } = publisher(page, random);
   chaos(server, host, random);

@@ -9,7 +9,6 @@ import { Publisher } from '../../tests/browser/publisher.js';
 import { Orbit } from '../orbit.js';
 import { LIMIT } from '../orbit/constants.js';
 import { page } from '../orbit/hub/page.js';
-import { pipes } from '../orbit/hub/pipe.js';
 import { Proxy } from './proxy.js';
 
 const channels = ['chat', 'news', 'load'].map(app => `
@@ -182,8 +181,7 @@ test('who takes nothing, asks for everything or talks nonsense disturbs nobody',
 
 /** The lowest level that a script has: what a forged Orbit could say. */
 function forge(daemon, app) {
-  const [ours, theirs] = pipes();
-  page.attach(theirs);
+  const ours = page.dial(false);
   const said = [];
   let reached = () => {};
   ours.onmessage = message => {

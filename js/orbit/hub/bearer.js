@@ -5,7 +5,7 @@ const ITS_OWN = ['exp', 'iat', 'nbf', 'jti'];
  * Whether two tokens say that they are of the same bearer with the same rights, so that they differ in
  * when they were made. It is no proof: that is the server's, which each of them is shown.
  *
- * @param {string} token
+ * @param {string | undefined} token
  * @param {string | undefined} other
  */
 export function sameBearer(token, other) {

@@ -9,6 +9,7 @@ import { Ring } from './ring.js';
  * @property {(subscription: import('../subscription.js').Subscription) => void} unsubscribe
  * @property {(position: number, epoch: string) => boolean} knows whether a position is of the server's history
  * @property {(position: number, epoch: string) => void} learn that it is
+ * @property {(callback: () => void) => () => void} wait calls back after a while, unless the returned function is called
  * @property {(error: import('../codec.js').WireError, readers: import('./reader.js').Reader[]) => void} ended
  *   the server has refused the channel, or taken it away
  */
@@ -45,6 +46,8 @@ export class Feed {
   /** Where the server stood when it was asked last. */
   #stand = 0;
   #epoch;
+  /** Ends the wait for readers that have little room. @type {(() => void) | null} */
+  #patience = null;
 
   /**
    * @param {string} name
@@ -76,13 +79,15 @@ export class Feed {
   /** @param {import('./reader.js').Reader} reader */
   remove(reader) {
     if (!this.#readers.delete(reader)) return;
-    if (this.empty) this.#rest();
+    if (this.empty) this.close();
     else this.#next();
   }
 
-  /** The connection has ended. */
+  /** There are no readers, or no connection. */
   close() {
     this.#readers.clear();
+    this.#patience?.();
+    this.#patience = null;
     this.#rest();
   }
 
@@ -109,6 +114,7 @@ export class Feed {
     for (const reader of this.#readers) {
       if (!this.#covers(reader)) continue;
       reader.served = this.#turn;
+      reader.waited = false;
       this.#hand(reader);
     }
     if (this.#ring.over) this.#ring.trim(this.#consumed ? Infinity : this.#passed);
@@ -147,7 +153,9 @@ export class Feed {
   #next() {
     if (this.#state === 'asking' || this.#start.epoch !== undefined) return;
     const consumed = this.#consumed;
-    const waiting = [...this.#readers].filter(reader => reader.hungry && !this.#covers(reader));
+    const apart = [...this.#readers].filter(reader => reader.room && !this.#covers(reader));
+    const waiting = apart.filter(reader => reader.hungry);
+    if (waiting.length < apart.length) this.#patience ??= this.#source.wait(() => this.#waited());
     if (waiting.length > 0) {
       const busy = this.#state === 'replaying' && consumed && this.#count < this.#limits.turn;
       if (!busy || waiting.some(reader => reader.position === undefined)) this.#begin(this.#choose(waiting));
@@ -156,6 +164,13 @@ export class Feed {
     } else if (!consumed && this.#ring.over) {
       this.#rest();
     }
+  }
+
+  /** Who has little room and acknowledges nothing more gets what there is room for. */
+  #waited() {
+    this.#patience = null;
+    for (const reader of this.#readers) reader.waited = true;
+    this.#next();
   }
 
   /**
@@ -205,8 +220,11 @@ export class Feed {
     this.#stand = offset;
     this.#source.learn(offset, epoch);
     if (after === undefined) this.#ring.begin(offset);
-    for (const reader of this.#readers) {
+    const readers = [...this.#readers]; // an answer lets go the next command, which may be one for this feed
+    for (const reader of readers) {
       if (reader.position === undefined && reader.asked === this.#turn) reader.position = offset;
+    }
+    for (const reader of readers) {
       if (reader.position !== undefined) this.#answer(reader);
     }
     this.#place();

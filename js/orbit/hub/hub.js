@@ -5,8 +5,10 @@ import { Cursors } from '../cursors.js';
 import { Session } from '../session.js';
 import { Subscriptions } from '../subscriptions.js';
 import { Transports } from '../transports.js';
+import { sameBearer } from './bearer.js';
 import { Feed } from './feed.js';
 import { Logins } from './logins.js';
+import { vouch } from './vouch.js';
 
 /** @typedef {import('./port.js').Port} Port */
 /** @typedef {import('./reader.js').Reader} Reader */
@@ -28,6 +30,8 @@ export class Hub {
   #names;
   #whole;
   #token;
+  /** Other tokens of the same bearer, as the server has said. @type {Set<string | undefined>} */
+  #vouched = new Set();
   #outdated = false;
   /** @type {Set<Port>} */
   #members = new Set();
@@ -89,7 +93,7 @@ export class Hub {
   /** Whether a port may share this connection. @param {Port} port */
   fits({ hello: { url, names, app }, token }) {
     if (this.#outdated || url !== this.#url || names.join() !== this.#names || (app === undefined) !== this.#whole) return false;
-    return app === undefined ? token === this.#token : this.#logins.fits(app, token);
+    return app === undefined ? sameBearer(token, this.#token) : this.#logins.fits(app, token);
   }
 
   /** No more ports: who we are has changed. */
@@ -161,18 +165,40 @@ export class Hub {
   /** @param {Port} port */
   async #admit(port) {
     const connection = /** @type {import('../connection.js').Connection} */ (this.#connection);
-    const { app } = port.hello;
-    const reply = app === undefined ? { re: 0 } : await this.#logins.join(app, port, connection);
-    if (this.#connection !== connection || !this.#ports.has(port)) return;
+    const { hello } = port;
+    const reply = await this.#identify(port, connection);
+    if (this.#connection !== connection || !this.#ports.has(port) || port.hello !== hello) return;
     if (reply.error) {
-      port.end(reply.error, reply.error);
+      port.end(reply.error.code === LOCAL.lost ? { ...reply.error, retry: TIME.rate } : reply.error, reply.error);
       return;
     }
     const { now, at } = this.#clock;
     port.accept({
-      ...this.#server, ...(port.token === undefined || app === undefined ? {} : { user: reply.user }), max: this.#max, ping: TIME.ping / 1000,
+      ...this.#server, user: reply.user, max: this.#max, ping: TIME.ping / 1000,
       now: Math.floor(now + this.#host.now() - at),
     });
+  }
+
+  /**
+   * Who a port is; an error: not who its token says.
+   *
+   * @param {Port} port
+   * @param {import('../connection.js').Connection} connection
+   * @returns {Promise<{user?: string, error?: import('../codec.js').WireError}>}
+   */
+  async #identify(port, connection) {
+    const { hello: { app }, token } = port;
+    const { user, transport } = this.#server;
+    if (app !== undefined) {
+      const reply = await this.#logins.join(app, port, connection);
+      return token === undefined ? { user } : reply;
+    }
+    if (token === this.#token || this.#vouched.has(token)) return { user };
+    const who = await vouch(this.#host, this.#url, /** @type {import('../constants.js').TransportName} */ (transport), token);
+    if (who.error) return who;
+    if (this.#vouched.size >= this.#limits.ports) this.#vouched.clear();
+    this.#vouched.add(token);
+    return who;
   }
 
   /**
@@ -238,6 +264,10 @@ export class Hub {
       subscribe: (sink, start) => this.#subscriptions.add(channel, sink, start),
       unsubscribe: subscription => this.#subscriptions.remove(subscription),
       knows: (position, epoch) => position <= (this.#known.get(epoch) ?? -1),
+      wait: callback => {
+        const timer = this.#host.setTimeout(callback, TIME.ack);
+        return () => this.#host.clearTimeout(timer);
+      },
       learn: (position, epoch) => this.#learn(position, epoch),
       ended: (error, readers) => {
         this.#feeds.delete(channel);

@@ -8,6 +8,8 @@ export class Line {
   #transport = null;
   /** The hub wants this Orbit to have a connection of its own. */
   own = false;
+  /** There is no other end any more. */
+  dead = false;
 
   /** @param {import('./pipe.js').Pipe} pipe */
   constructor(pipe) {
@@ -33,7 +35,12 @@ export class Line {
   }
 
   /** @param {any} message */
-  #receive({ opened, n = opened, text, end = n, reason, own }) {
+  #receive({ opened, n = opened, text, end = n, reason, own, gone }) {
+    if (gone) {
+      this.dead = true;
+      this.#lost('who had the shared connection is gone');
+      return;
+    }
     const transport = this.#transport;
     if (transport === null || end !== this.#n) return;
     if (opened !== undefined) transport.onopen?.({});

@@ -1,5 +1,45 @@
 import { host } from '../host.js';
+import { locks } from './alive.js';
+import { pipes } from './pipe.js';
 import { Registry } from './registry.js';
+import { near } from './remote.js';
+import { Tabs } from './tabs.js';
 
-/** The hubs of this page: scripts that know nothing of each other find each other by it. */
-export const page = new Registry(host);
+/** Of the worker: pages that speak another version have one of their own. */
+const NAME = 'orbit:1';
+
+/**
+ * Where the Orbits of this page find hubs: those of the page, and those of the browser, which are in a
+ * SharedWorker, or else in one of its tabs. A worker there can be where the library comes from the
+ * page's own origin. One for a page, so that scripts that know nothing of each other find each other by it.
+ */
+class Page {
+  #registry = new Registry(host);
+  #tabs = new Tabs();
+  #worker = typeof globalThis.SharedWorker === 'function' && new URL(import.meta.url).origin === globalThis.location?.origin;
+
+  /** @param {boolean} browser whether to share with other tabs, where that can be @returns {import('./pipe.js').Pipe} */
+  dial(browser) {
+    if (!browser || !globalThis.document || !locks()) return within(this.#registry);
+    return this.#worker ? this.#dialWorker() : this.#tabs.dial();
+  }
+
+  #dialWorker() {
+    const worker = new SharedWorker(new URL('./worker.js', import.meta.url), { type: 'module', name: NAME });
+    const pipe = near(worker.port, { held: alive => worker.port.postMessage({ alive }) });
+    worker.onerror = () => {
+      this.#worker = false; // a policy of the page forbids it, or this browser has none with modules
+      pipe.sever();
+    };
+    return pipe;
+  }
+}
+
+/** A pipe to a registry in this page. @param {Registry} registry */
+export function within(registry) {
+  const [ours, theirs] = pipes();
+  registry.attach(theirs);
+  return ours;
+}
+
+export const page = new Page();

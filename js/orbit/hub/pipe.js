@@ -3,7 +3,7 @@
  * in another tab. It keeps the order, and has the surface of a MessagePort.
  *
  * Up go `{open: n, hello}`, `{n, text}`, `{close: n}` and, at last, `{gone: true}`; down come `{opened: n}`,
- * `{n, text}` and `{end: n, reason, own}`. Each connection of the Orbit has its number n, so that what comes
+ * `{n, text}`, `{end: n, reason, own}` and, where the registry ends first, `{gone: true}`. Each connection of the Orbit has its number n, so that what comes
  * late of one is not taken for the next one's.
  *
  * @typedef {object} Pipe

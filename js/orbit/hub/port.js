@@ -29,7 +29,7 @@ export class Port {
   #pipe;
   #host;
   #limits;
-  #place;
+  #registry;
   /** The number of the connection; 0: none is open. */
   #n = 0;
   /** @type {'new' | 'connecting' | 'accepted'} */
@@ -52,12 +52,12 @@ export class Port {
    * @param {import('./pipe.js').Pipe} pipe
    * @param {import('../host.js').Host} host
    * @param {import('../constants.js').Limits} limits
-   * @param {(port: Port) => import('./hub.js').Hub} place
+   * @param {{place: () => import('./hub.js').Hub, gone: () => void}} registry
    */
-  constructor(pipe, host, limits, place) {
+  constructor(pipe, host, limits, registry) {
     this.#pipe = pipe;
     this.#host = host;
-    this.#place = place;
+    this.#registry = registry;
     this.#limits = limits;
     this.#allowance = { calls: limits.portBurst, at: host.now() };
     pipe.onmessage = message => this.#receive(message);
@@ -79,10 +79,12 @@ export class Port {
     this.#pipe.post({ opened: n });
   }
 
-  /** The Orbit is gone. */
+  /** One of both ends is gone. */
   leave() {
     this.#reset();
+    this.#pipe.post({ gone: true });
     this.#pipe.close();
+    this.#registry.gone();
     const hub = this.hub;
     this.hub = null;
     hub?.leave(this);
@@ -182,7 +184,7 @@ export class Port {
     this.#connectId = id ?? 0;
     this.token = this.hello.app === undefined ? token : auth?.[0]?.token;
     const before = this.hub;
-    this.hub = this.#place(this);
+    this.hub = this.#registry.place();
     if (before !== this.hub) before?.leave(this);
     this.hub.join(this);
   }

@@ -13,6 +13,9 @@ export class Reader {
   /** The feed's last turn that had something for it. */
   served = 0;
 
+  /** It has had little room for a while. */
+  waited = false;
+
   #limits;
   #say;
   #answer;
@@ -62,9 +65,10 @@ export class Reader {
     return this.#open.length < this.#limits.window && this.#length < this.#limits.readerLength;
   }
 
-  /** Whether it has room enough to go back to the server for it. */
+  /** Whether it has room enough to go back to the server for it, or none that it waits for. */
   get hungry() {
-    return this.#open.length <= this.#limits.window / 2 && this.#length <= this.#limits.readerLength / 2;
+    return this.waited && this.room
+      || this.#open.length <= this.#limits.window / 2 && this.#length <= this.#limits.readerLength / 2;
   }
 
   /** @param {import('./ring.js').Step} step */

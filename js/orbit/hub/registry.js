@@ -11,6 +11,8 @@ export class Registry {
   #limits;
   /** @type {Set<Hub>} */
   #hubs = new Set();
+  /** @type {Set<Port>} */
+  #ports = new Set();
 
   /**
    * @param {import('../host.js').Host} host
@@ -23,7 +25,12 @@ export class Registry {
 
   /** A pipe from an Orbit. @param {import('./pipe.js').Pipe} pipe @returns {Port} */
   attach(pipe) {
-    return new Port(pipe, this.#host, this.#limits, port => this.#place(port));
+    const port = new Port(pipe, this.#host, this.#limits, {
+      place: () => this.#place(port),
+      gone: () => this.#ports.delete(port),
+    });
+    this.#ports.add(port);
+    return port;
   }
 
   /** @param {Port} port @returns {Hub} */
@@ -37,8 +44,8 @@ export class Registry {
     return hub;
   }
 
-  /** Ends all of them, and their ports' connections. */
+  /** Ends all ports, and with them the hubs. */
   close() {
-    for (const hub of this.#hubs) hub.close();
+    for (const port of [...this.#ports]) port.leave();
   }
 }

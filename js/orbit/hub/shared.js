@@ -66,7 +66,7 @@ export class Shared {
       this.close();
       return this.#own.open(url);
     }
-    this.#line ??= new Line(this.#dial());
+    if (this.#line === null || this.#line.dead) this.#line = new Line(this.#dial());
     const hello = { url, names: this.#own.names, app: this.#app, anew: this.#anew };
     this.#anew = false;
     // The hub comes back by itself, and says when it could not: there is nothing to be late for.
