@@ -47,7 +47,7 @@ func gateRules(c *config.Config) origin.Rules {
 func stompLimits(s config.Session) stomp.Limits {
 	return stomp.Limits{
 		LoginTimeout: s.LoginTimeout, Window: s.Window, WindowBytes: int(s.WindowBytes), Subscriptions: s.MaxChannels,
-		Deliveries: s.MaxDeliveries, DurableTTL: s.DurableTTL,
+		Deliveries: s.MaxDeliveries, DurableTTL: s.DurableTTL, CommandRate: s.CommandRate, CommandBurst: s.CommandBurst,
 	}
 }
 

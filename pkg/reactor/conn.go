@@ -191,6 +191,21 @@ func (c *Conn) SetUserTimeout(d time.Duration) {
 	}
 }
 
+// SetKeepAlive has the kernel ask the peer's after so much silence whether it is still
+// there, in whole seconds (RFC 9293, section 3.8.4): for one of which nothing needs to
+// come, and to which nothing may be sent for long. An answer to three such questions in
+// a row, ten seconds apart, or within the user timeout, has to come.
+func (c *Conn) SetKeepAlive(idle time.Duration) {
+	if c.state&gone != 0 {
+		return
+	}
+	fd := int(c.fd) // a socket of another kind has none of this, and needs none
+	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, int(idle.Seconds()))
+	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, 10)
+	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPCNT, 3)
+	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1)
+}
+
 // side returns the side object, made if there was none.
 func (c *Conn) side() *side {
 	if c.x == nil {

@@ -42,6 +42,7 @@ type conn struct {
 	out        [][]byte
 	held       *frame.Frame // waits for what is before it
 	publishing int
+	allowance  int  // frames that may come before the next tick
 	busy       bool // a frame is being carried out elsewhere
 	connected  bool
 	closed     bool
@@ -59,8 +60,9 @@ type conn struct {
 func (s *Server) begin(rc *reactor.Conn) *conn {
 	s.open.Add(1)
 	now := s.now()
-	rc.SetUserTimeout(stallTimeout) // a peer that has gone without a word is noticed
-	c := &conn{rc: rc, part: s.parts[rc.Loop().Index()], from: rc.RemoteAddr().Addr(), began: now, sent: now, reading: now}
+	rc.SetUserTimeout(stallTimeout) // a peer that has gone without a word is noticed,
+	rc.SetKeepAlive(keepAlive)      // also where neither side promised a heart-beat
+	c := &conn{rc: rc, part: s.parts[rc.Loop().Index()], from: rc.RemoteAddr().Addr(), began: now, sent: now, reading: now, allowance: s.limits.CommandBurst}
 	c.decoder.Limits = frame.Limits{Headers: maxHeaders, Line: maxLoginHead, Head: maxLoginHead}
 	if c.part.drained {
 		c.fail(errRestart, nil)
@@ -72,7 +74,7 @@ func (c *conn) server() *Server { return c.part.server }
 
 // waits reports whether no frames are taken at the moment.
 func (c *conn) waits() bool {
-	return c.busy || c.held != nil || c.blocked || c.publishing >= maxPublishing
+	return c.busy || c.held != nil || c.blocked || c.publishing >= maxPublishing || c.allowance <= 0
 }
 
 // Data reads frames for as long as they are taken.
@@ -102,6 +104,7 @@ func (c *conn) feed(b []byte) (n int) {
 		case err != nil:
 			c.fail(message.Errorf(message.BadRequest, "%v", err), nil)
 		case f != nil:
+			c.allowance--
 			c.frame(f)
 		}
 	}
@@ -312,11 +315,22 @@ func (c *conn) flush() {
 	}
 }
 
+// allow lets more frames come: those beyond the rate wait for it, and the peer's TCP
+// slows it down meanwhile.
+func (c *conn) allow() {
+	waited, limits := c.allowance <= 0, &c.server().limits
+	c.allowance = min(c.allowance+limits.CommandRate, limits.CommandBurst)
+	if waited {
+		c.proceed()
+	}
+}
+
 // tick looks at the connection's times, about once a second.
 func (c *conn) tick(now time.Time) {
 	if c.waits() {
 		c.reading = now
 	}
+	c.allow()
 	heard := c.rc.LastRead()
 	if c.reading.After(heard) {
 		heard = c.reading

@@ -25,6 +25,8 @@ type Limits struct {
 	Subscriptions int           // of a connection: 1,000
 	Deliveries    int           // of a message that the client refuses each time: 10
 	DurableTTL    time.Duration // of a durable subscription without a connection: 30 days
+	CommandRate   int           // frames in a second: 1,000
+	CommandBurst  int           // and at once: 10,000
 }
 
 func (l Limits) withDefaults() Limits {
@@ -37,6 +39,8 @@ func (l Limits) withDefaults() Limits {
 	def(&l.WindowBytes, 1<<20)
 	def(&l.Subscriptions, 1000)
 	def(&l.Deliveries, 10)
+	def(&l.CommandRate, 1000)
+	def(&l.CommandBurst, 10_000)
 	if l.DurableTTL == 0 {
 		l.DurableTTL = 30 * 24 * time.Hour
 	}
@@ -52,6 +56,7 @@ const (
 	maxLine         = 8 << 10
 	maxLoginHead    = 4 << 10          // all that a peer may send before it is known
 	stallTimeout    = 30 * time.Second // without a byte taken
+	keepAlive       = 30 * time.Second // of silence, until the peer's kernel is asked
 	maxPublishing   = 1024             // SENDs of one connection under way
 	maxTransactions = 16               // of one connection
 	maxTransaction  = 1000             // frames in one

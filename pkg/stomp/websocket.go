@@ -23,6 +23,9 @@ type websocket struct {
 	taken     int   // bytes of the current frame's payload
 	missing   int64 // and those still to come
 	fragments bool  // a message is not complete
+	isText    bool  // of the current message
+	text      text
+	looked    int // bytes behind those taken that were looked at
 	status    ws.StatusCode
 }
 
@@ -57,11 +60,26 @@ func (w *websocket) read(c *conn, b []byte) (n int) {
 func (w *websocket) payload(c *conn, b []byte) (n int) {
 	b = b[:min(int64(len(b)), w.missing)]
 	ws.Cipher(b, w.mask, w.taken)
+	if !w.isUTF8(b) {
+		w.status = ws.StatusInvalidFramePayloadData
+		c.end()
+		return 0
+	}
 	n = c.feed(b)
+	w.looked = len(b) - n
 	ws.Cipher(b[n:], w.mask, w.taken+n) // they come again
 	w.taken += n
 	w.missing -= int64(n)
 	return n
+}
+
+// isUTF8 looks at what there is of the current frame's payload, if it is to be text.
+func (w *websocket) isUTF8(b []byte) bool {
+	if !w.isText {
+		return true
+	}
+	ends := int64(len(b)) == w.missing && !w.fragments
+	return w.text.take(b[w.looked:]) && (!ends || w.text.whole())
 }
 
 // header reads a frame's header, and a control frame whole. ok is false if there is
@@ -83,8 +101,16 @@ func (w *websocket) header(c *conn, b []byte) (n int, ok bool) {
 	}
 	n = len(b) - src.Len()
 	if !h.OpCode.IsControl() {
-		w.mask, w.taken, w.missing = h.Mask, 0, h.Length
+		w.mask, w.taken, w.missing, w.looked = h.Mask, 0, h.Length, 0
 		w.fragments = !h.Fin
+		if h.OpCode != ws.OpContinuation {
+			w.isText, w.text = h.OpCode == ws.OpText, text{}
+		}
+		if h.Length == 0 && !w.isUTF8(nil) {
+			w.status = ws.StatusInvalidFramePayloadData
+			c.end()
+			return 0, false
+		}
 		return n, true
 	}
 	size := int(h.Length)
