@@ -84,7 +84,7 @@ func TestManHasEveryKey(t *testing.T) {
 			}
 		}
 	}
-	for _, start := range []string{"[app.chat.quota]\n", "[[channel]]\nmatch = \"/x\"\n[channel.retain]\n", "[[auth]]\ntype = \"file\"\n"} {
+	for _, start := range []string{"[app.chat.quota]\n", "[[channel]]\nmatch = \"/x\"\n[channel.retain]\n", "[[auth]]\ntype = \"file\"\n", "[[auth]]\ntype = \"certificate\"\n"} {
 		for _, key := range known(t, start) {
 			if !strings.Contains(text, key) {
 				t.Errorf("%q: %s is missing", start, key)

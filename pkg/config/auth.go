@@ -27,10 +27,10 @@ func readAuths(tables []*table) []Auth {
 func readAuth(t *table) (a Auth, ok bool) {
 	t.label = "auth: "
 	if !t.has("type") {
-		t.fail("type", `write type = "file", type = "ldap" or type = "token"`, "it is missing")
+		t.fail("type", `write type = "file", "ldap", "token" or "certificate"`, "it is missing")
 		return Auth{}, false
 	}
-	a.Type = t.choice("type", "", FileAuth, TokenAuth, LDAPAuth)
+	a.Type = t.choice("type", "", FileAuth, TokenAuth, LDAPAuth, CertificateAuth)
 	if a.Type == "" {
 		return Auth{}, false
 	}
@@ -43,6 +43,11 @@ func readAuth(t *table) (a Auth, ok bool) {
 		a.Token = readToken(t)
 	case LDAPAuth:
 		a.LDAP = readLDAP(t)
+	case CertificateAuth:
+		a.Certificate = Certificate{
+			User:  t.choice("user_from", "cn", "cn", "dns", "email", "uri"),
+			Units: t.choice("groups_from", "none", "none", "ou") == "ou",
+		}
 	}
 	t.done()
 	return a, true

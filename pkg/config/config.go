@@ -58,11 +58,21 @@ type Server struct {
 	Compression                int64 // messages are compressed from this size on; 0: none
 }
 
-// TLS names certificate files; all are empty or checked to be readable, and the
-// key to be the certificate's.
+// TLS names certificate files; all are empty or checked to be readable, and a key to
+// be its certificate's.
 type TLS struct {
-	Certificate, Key, ClientCA string
+	Pair        // what is shown to who asks for no name
+	Also []Pair // for other names
+
+	ClientCA       string // whose clients' certificates are believed; empty: none is asked for
+	ClientCRL      string // which of them were revoked
+	ClientRequired bool
+
+	HSTS time.Duration // how long browsers shall come by TLS alone; 0: it is not said
 }
+
+// Pair is a certificate with its key.
+type Pair struct{ Certificate, Key string }
 
 // The engine's types.
 const (
@@ -111,19 +121,28 @@ const (
 
 // The authenticators' types.
 const (
-	FileAuth  = "file"
-	LDAPAuth  = "ldap"
-	TokenAuth = "token"
+	FileAuth        = "file"
+	LDAPAuth        = "ldap"
+	TokenAuth       = "token"
+	CertificateAuth = "certificate"
 )
 
 // Auth is one authenticator.
 type Auth struct {
 	Name  string // what applications call it; by default its type
-	Type  string // FileAuth, LDAPAuth or TokenAuth
+	Type  string // one of those above
 	Line  int    // of the main file, where it stands
 	Path  string // FileAuth: the users' file
 	Token Token  // TokenAuth
 	LDAP  LDAP   // LDAPAuth
+	// CertificateAuth
+	Certificate Certificate
+}
+
+// Certificate says what a client's certificate says of its user.
+type Certificate struct {
+	User  string // where the name stands: "cn", "dns", "email" or "uri"
+	Units bool   // the organizational units are the groups
 }
 
 // App is one application's own settings.

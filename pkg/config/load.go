@@ -135,6 +135,7 @@ func (c *Config) read(top *table) {
 	c.Rules = readRules(top.list("channel"), "", c.Engine.Retain)
 	top.done()
 	c.checkTogether(top)
+	c.checkClients(top)
 }
 
 // checkTogether reports values that are right each by itself, and wrong beside

@@ -1,10 +1,7 @@
 package config
 
 import (
-	"crypto/tls"
-	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"net/netip"
 	"net/url"
@@ -189,42 +186,4 @@ func parsePrefix(s string) (netip.Prefix, error) {
 		return netip.Prefix{}, err
 	}
 	return addr.Prefix(addr.BitLen())
-}
-
-func readTLS(t *table) TLS {
-	c := TLS{
-		Certificate: t.file("certificate", "/etc/orbitd/tls/fullchain.pem"),
-		Key:         t.file("key", "/etc/orbitd/tls/key.pem"),
-		ClientCA:    t.file("client_ca", "/etc/orbitd/tls/clients.pem"),
-	}
-	t.done()
-	switch {
-	case c.Certificate != "" && c.Key == "":
-		t.fail("certificate", "write key = PATH below it", "a certificate needs its key")
-	case c.Certificate == "" && c.Key != "":
-		t.fail("key", "write certificate = PATH above it", "a key needs its certificate")
-	case c.Certificate != "":
-		t.pair(c)
-	}
-	if c.ClientCA != "" {
-		t.noEffect("client_ca", "remove it until a later version does", "this version asks no client for a certificate")
-	}
-	return c
-}
-
-// pair reports what is wrong with a certificate and its key. That they can be read
-// is known.
-func (t *table) pair(c TLS) {
-	_, err := tls.LoadX509KeyPair(c.Certificate, c.Key)
-	if _, unreadable := errors.AsType[*fs.PathError](err); err == nil || unreadable {
-		return
-	}
-	switch why := strings.TrimPrefix(err.Error(), "tls: "); {
-	case strings.Contains(why, "does not match"):
-		t.fail("key", "name the key that the certificate was made with; after a renewal, both files are new", "it is not the key of %s", c.Certificate)
-	case strings.Contains(why, "key input") || strings.Contains(why, "private key") && !strings.Contains(why, "certificate input"):
-		t.fail("key", "name the certificate's key, in PEM form and without a passphrase", "%s: %s", c.Key, why)
-	default:
-		t.fail("certificate", "name a file in PEM form: the certificate, and behind it those that signed it", "%s: %s", c.Certificate, why)
-	}
 }

@@ -65,7 +65,7 @@ func knownKeys(t *testing.T) (keys []string) {
 	const unknown = "an-unknown-key-that-is-like-no-other = 1\n"
 	for _, text := range []string{
 		unknown, "[server]\n" + unknown, "[tls]\n" + unknown, "[engine]\n" + unknown, "[session]\n" + unknown, "[log]\n" + unknown,
-		"[[auth]]\ntype = \"file\"\n" + unknown, "[[auth]]\ntype = \"token\"\n" + unknown, "[[auth]]\ntype = \"ldap\"\n" + unknown,
+		"[[auth]]\ntype = \"file\"\n" + unknown, "[[auth]]\ntype = \"token\"\n" + unknown, "[[auth]]\ntype = \"ldap\"\n" + unknown, "[[auth]]\ntype = \"certificate\"\n" + unknown,
 		"[app.chat]\n" + unknown, "[app.chat.quota]\n" + unknown, "[[channel]]\nmatch = \"/x\"\n" + unknown, "[channel.retain]\n" + unknown,
 	} {
 		if strings.HasPrefix(text, "[channel.") {
