@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"net/netip"
 	"time"
@@ -10,13 +11,17 @@ import (
 	"github.com/orbitd/orbitd/pkg/message"
 )
 
-// Credentials are what a peer offers: a user and a password, or a token.
+// Credentials are what a peer offers: a user and a password, a token, or the
+// certificate of its connection.
 type Credentials struct {
 	User     string
 	Password string
 	Token    string // if set, User and Password are not looked at
 	// Renewing says that Token is one that renews a login, and no other is good.
 	Renewing bool
+	// Certificate is one that the peer has shown in a handshake, where it was found
+	// good. It is looked at only where there is nothing else.
+	Certificate *x509.Certificate
 	// App is the application that the login is for; only its realm may vouch.
 	// Empty: any authenticator may.
 	App string
@@ -25,7 +30,14 @@ type Credentials struct {
 }
 
 // Empty reports whether nothing is offered at all.
-func (c Credentials) Empty() bool { return c.User == "" && c.Password == "" && c.Token == "" }
+func (c Credentials) Empty() bool {
+	return c.User == "" && c.Password == "" && c.Token == "" && c.Certificate == nil
+}
+
+// OnlyCertificate reports whether a certificate is all that is offered.
+func (c Credentials) OnlyCertificate() bool {
+	return c.Certificate != nil && c.User == "" && c.Password == "" && c.Token == ""
+}
 
 // An Identity is who somebody is, proven. It is never changed once made.
 type Identity struct {

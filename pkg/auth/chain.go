@@ -44,7 +44,8 @@ func NewChain(members []Named, realm func(app string) []string) *Chain {
 
 // Authenticate returns the identity that c proves, with its Realm. Its errors
 // are *message.Error and fit for a peer: Unauthorized, or Unavailable if it
-// could not be found out.
+// could not be found out. The bearer of a certificate that no authenticator takes for
+// a user is anonymous, nil.
 func (c *Chain) Authenticate(ctx context.Context, creds Credentials) (*Identity, error) {
 	for _, m := range c.members {
 		if !c.asks(m, creds) {
@@ -58,6 +59,9 @@ func (c *Chain) Authenticate(ctx context.Context, creds Credentials) (*Identity,
 			return nil, verdict(m.Name, err)
 		}
 		return c.admit(ctx, m, id, creds.App)
+	}
+	if creds.OnlyCertificate() { // it was for the handshake alone
+		return nil, nil
 	}
 	return nil, unauthorized(fmt.Errorf("%w by any authenticator", ErrPass))
 }

@@ -57,8 +57,8 @@ func NewGuard(now func() time.Time) *Guard {
 	return &Guard{now: now, seed: maphash.MakeSeed(), young: map[uint64]tries{}, since: now(), pending: map[uint64]int{}}
 }
 
-// Guarded is a chain whose passwords are guarded. Tokens are not: nobody guesses
-// those.
+// Guarded is a chain whose passwords are guarded. Tokens and certificates are not:
+// nobody guesses those.
 type Guarded struct {
 	*Chain
 	guard *Guard
@@ -70,7 +70,7 @@ func (c *Chain) Guard(g *Guard) *Guarded { return &Guarded{c, g} }
 // Authenticate is Chain's. Where too many wrong passwords came before, the error is
 // message.RateLimited with the time to wait, and nobody is asked.
 func (c *Guarded) Authenticate(ctx context.Context, creds Credentials) (*Identity, error) {
-	if creds.Token != "" || !creds.From.IsValid() {
+	if creds.Token != "" || creds.OnlyCertificate() || !creds.From.IsValid() {
 		return c.Chain.Authenticate(ctx, creds)
 	}
 	k := c.guard.keys(creds)

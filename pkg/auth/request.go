@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"crypto/x509"
 	"net/http"
 	"strings"
 
@@ -27,9 +28,22 @@ func FromRequest(r *http.Request, tokenOf func(*http.Request) string) (Credentia
 		return Credentials{}, message.Errorf(message.Unauthorized, "the Authorization header is neither Bearer nor Basic with a user")
 	}
 	if Vouched(r) {
-		return Credentials{Token: tokenOf(r)}, nil
+		if token := tokenOf(r); token != "" {
+			return Credentials{Token: token}, nil
+		}
 	}
-	return Credentials{}, nil
+	return Credentials{Certificate: certificate(r)}, nil
+}
+
+// certificate returns the one of the request's connection. A browser shows it to whatever
+// page asks, as it does with a cookie, so it counts as that does; who is no browser
+// says nothing of a page, and means it.
+func certificate(r *http.Request) *x509.Certificate {
+	browser := r.Header.Get("Origin") != "" || r.Header.Get("Sec-Fetch-Site") != ""
+	if r.TLS == nil || len(r.TLS.PeerCertificates) == 0 || browser && !Vouched(r) {
+		return nil
+	}
+	return r.TLS.PeerCertificates[0]
 }
 
 // Vouched reports whether a browser vouches that a cookie comes from a page that may

@@ -64,7 +64,7 @@ func overWebSocket(s *stomp.Server) map[string]func(*reactor.Conn, transport.Han
 	others := map[string]func(*reactor.Conn, transport.Handshake) reactor.Handler{}
 	for _, name := range stomp.Subprotocols {
 		others[name] = func(c *reactor.Conn, h transport.Handshake) reactor.Handler {
-			return s.Upgraded(c, h.Answer, h.Token, h.Page, h.Client)
+			return s.Upgraded(c, h.Answer, h.Brings, h.Page, h.Client)
 		}
 	}
 	return others

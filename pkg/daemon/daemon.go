@@ -138,14 +138,14 @@ func (d *Daemon) start(o Options) error {
 	if err != nil {
 		return err
 	}
-	identity, err := d.identity(c)
+	set, err := d.identities(c)
 	if err != nil {
 		return err
 	}
-	if identity != nil {
-		d.serveAs(identity)
+	if len(set.Identities) > 0 {
+		d.tls = tlsconf.NewServer(set, d.now)
 	}
-	rights, err := newRights(c, nil, d.guard, d.log, d.now)
+	rights, err := newRights(c, d.surroundings(nil))
 	if err != nil {
 		return err
 	}
@@ -240,7 +240,7 @@ func (d *Daemon) startDoors(c *config.Config, o Options, listeners map[string][]
 		return err
 	}
 	d.front, err = httpserver.New(httpserver.Options{
-		Reactor: d.reactor, Handler: doors(d.gate, d.transport, api, pages(d.hasDemo)), UpgradePath: transport.Path, Upgrade: d.transport.Upgrade,
+		Reactor: d.reactor, Handler: d.strict(doors(d.gate, d.transport, api, pages(d.hasDemo))), UpgradePath: transport.Path, Upgrade: d.transport.Upgrade,
 		Logger: d.log, Now: d.now,
 	})
 	if err != nil {
@@ -260,6 +260,7 @@ func (d *Daemon) startDoors(c *config.Config, o Options, listeners map[string][]
 	}
 	d.attend("ops", ops(d.engine, o.Version, func() (int, int) { return d.reactor.Len(), d.sessions.Count() }), 10*time.Second, listeners["ops"])
 	d.attend("control", admin.NewHandler(d), 0, listeners["control"])
+	d.watchTLS()
 	d.startPulse(o.Watchdog)
 	return nil
 }
@@ -427,11 +428,11 @@ func (d *Daemon) reload(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	rights, err := newRights(c, d.kept, d.guard, d.log, d.now)
+	rights, err := newRights(c, d.surroundings(d.kept))
 	if err != nil {
 		return err
 	}
-	identity, err := d.identity(c)
+	set, err := d.identities(c)
 	if err != nil {
 		rights.discard()
 		return err
@@ -443,8 +444,8 @@ func (d *Daemon) reload(ctx context.Context) error {
 	setLogging(d.log, c.Log)
 	d.broker.SetRights(rights.Rights)
 	d.setIssuer(rights.issuer)
-	if d.tls != nil && identity != nil {
-		d.tls.Use(identity)
+	if d.tls != nil && len(set.Identities) > 0 {
+		d.tls.Use(set)
 	}
 	d.gate.Set(gateRules(c))
 	d.config.Store(c)

@@ -10,11 +10,21 @@ import (
 	"github.com/orbitd/orbitd/pkg/auth/fileauth"
 	"github.com/orbitd/orbitd/pkg/auth/tokenauth"
 	"github.com/orbitd/orbitd/pkg/config"
+	"github.com/orbitd/orbitd/pkg/tlsconf"
 )
 
 // CheckRights returns what is wrong with what the configuration names for
-// logins: users' files, keys and directories. It makes no key.
+// logins: users' files, keys, directories, and whose clients are believed. It makes no
+// key.
 func CheckRights(c *config.Config) (problems config.Problems) {
+	if c.TLS.ClientCA != "" {
+		if _, err := tlsconf.LoadClients(c.TLS.ClientCA, c.TLS.ClientCRL, c.TLS.ClientRequired); err != nil {
+			problems = append(problems, config.Problem{
+				File: c.File, Text: "tls.client_ca: " + err.Error(),
+				Hint: "name files in PEM form: the authorities that have signed the clients' certificates, and in client_crl the lists that they have signed",
+			})
+		}
+	}
 	for _, a := range c.Auth {
 		var err error
 		switch {

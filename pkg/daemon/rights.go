@@ -10,6 +10,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/orbitd/orbitd/pkg/auth"
+	"github.com/orbitd/orbitd/pkg/auth/certauth"
 	"github.com/orbitd/orbitd/pkg/auth/fileauth"
 	"github.com/orbitd/orbitd/pkg/auth/tokenauth"
 	"github.com/orbitd/orbitd/pkg/broker"
@@ -17,6 +18,7 @@ import (
 	"github.com/orbitd/orbitd/pkg/config"
 	"github.com/orbitd/orbitd/pkg/engine"
 	"github.com/orbitd/orbitd/pkg/httpapi"
+	"github.com/orbitd/orbitd/pkg/tlsconf"
 )
 
 // rights are who may do what, as a configuration says, and who signs tokens.
@@ -29,15 +31,28 @@ type rights struct {
 	before []kept // those of the configuration in force until now
 }
 
+// surroundings are what rights need of the daemon beside a configuration.
+type surroundings struct {
+	before  []kept // parts of the rights in force until now
+	guard   *auth.Guard
+	revoked func(certificate string) bool
+	log     logrus.FieldLogger
+	now     func() time.Time
+}
+
+func (d *Daemon) surroundings(before []kept) surroundings {
+	return surroundings{before: before, guard: d.guard, revoked: d.revoked, log: d.log, now: d.now}
+}
+
 // newRights makes authenticators and rules of a configuration. It reads users'
 // files and keys, and changes nothing that is in force. Directories and key sets of
 // those in force are used on. Its error is of type [config.Problems] where it is
 // about what is written there.
-func newRights(c *config.Config, before []kept, guard *auth.Guard, log logrus.FieldLogger, now func() time.Time) (*rights, error) {
-	r := &rights{before: before}
+func newRights(c *config.Config, s surroundings) (*rights, error) {
+	r := &rights{before: s.before}
 	var problems config.Problems
 	for _, a := range c.Auth {
-		member, err := r.authenticator(c, a, log, now)
+		member, err := r.authenticator(c, a, s)
 		if err != nil {
 			problems = append(problems, mistakes(c, a, err)...)
 			continue
@@ -49,7 +64,7 @@ func newRights(c *config.Config, before []kept, guard *auth.Guard, log logrus.Fi
 		return nil, problems
 	}
 	r.Policy = c.Policy
-	r.Auth = auth.NewChain(r.members, c.Realm).Guard(guard)
+	r.Auth = auth.NewChain(r.members, c.Realm).Guard(s.guard)
 	r.Storage = func(name channel.Name) engine.Rule {
 		s := c.Storage(name)
 		return engine.Rule{Memory: s.Memory, Age: s.Age, Messages: s.Messages, Bytes: s.Bytes}
@@ -66,14 +81,18 @@ func newRights(c *config.Config, before []kept, guard *auth.Guard, log logrus.Fi
 // discard closes what was made for rights that do not come into force.
 func (r *rights) discard() { closeKept(r.kept, r.before) }
 
-func (r *rights) authenticator(c *config.Config, a config.Auth, log logrus.FieldLogger, now func() time.Time) (auth.Authenticator, error) {
+func (r *rights) authenticator(c *config.Config, a config.Auth, s surroundings) (auth.Authenticator, error) {
 	switch a.Type {
 	case config.FileAuth:
-		return fileauth.New(fileauth.Options{Path: a.Path, Logger: log})
+		return fileauth.New(fileauth.Options{Path: a.Path, Logger: s.log})
 	case config.LDAPAuth:
-		return r.directory(a, log, now)
+		return r.directory(a, s.log, s.now)
 	case config.TokenAuth:
-		return r.tokens(c, a, log, now)
+		return r.tokens(c, a, s.log, s.now)
+	case config.CertificateAuth:
+		return certauth.New(certauth.Options{
+			User: a.Certificate.User, Units: a.Certificate.Units, ID: tlsconf.ClientID, Revoked: s.revoked,
+		})
 	}
 	return nil, fmt.Errorf("type %q is unknown", a.Type)
 }

@@ -2,46 +2,96 @@ package daemon
 
 import (
 	"context"
+	"net/http"
+	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/sirupsen/logrus"
 
+	"github.com/orbitd/orbitd/pkg/broker"
 	"github.com/orbitd/orbitd/pkg/config"
 	"github.com/orbitd/orbitd/pkg/tlsconf"
 )
 
-// identity loads the certificate that is configured, nil if there is none. One
-// that is out of date is used, and loudly told: clients say more of it than of a
-// server that is not there.
-func (d *Daemon) identity(c *config.Config) (*tlsconf.Identity, error) {
+// identities loads the certificates that are configured, and whose clients are
+// believed; there are none without TLS. A certificate that is out of date is used, and
+// loudly told: clients say more of it than of a server that is not there.
+func (d *Daemon) identities(c *config.Config) (set tlsconf.Set, err error) {
 	if c.TLS.Certificate == "" {
-		return nil, nil
+		return set, nil
 	}
-	i, err := tlsconf.Load(c.TLS.Certificate, c.TLS.Key)
-	if err != nil {
-		return nil, err
+	for _, pair := range append([]config.Pair{c.TLS.Pair}, c.TLS.Also...) {
+		i, err := tlsconf.Load(pair.Certificate, pair.Key)
+		if err != nil {
+			return set, err
+		}
+		end, err := i.Until(d.now())
+		log := d.log.WithFields(logrus.Fields{"names": strings.Join(i.Names(), " "), "until": end})
+		if err != nil {
+			log.WithError(err).Warn("clients will refuse this server's certificate: renew it, and reload")
+		} else {
+			log.Info("the certificate is loaded")
+		}
+		set.Identities = append(set.Identities, i)
 	}
-	end, err := i.Until(d.now())
-	log := d.log.WithFields(logrus.Fields{"names": strings.Join(i.Names(), " "), "until": end})
-	if err != nil {
-		log.WithError(err).Warn("clients will refuse this server's certificate: renew it, and reload")
-	} else {
-		log.Info("the certificate is loaded")
+	if c.TLS.ClientCA != "" {
+		set.Clients, err = tlsconf.LoadClients(c.TLS.ClientCA, c.TLS.ClientCRL, c.TLS.ClientRequired)
 	}
-	return i, nil
+	return set, err
 }
 
-// serveAs makes the server's side of TLS, and has the certificate's files watched
-// from now on.
-func (d *Daemon) serveAs(i *tlsconf.Identity) {
-	d.tls = tlsconf.NewServer(i)
+// watchTLS has the files of TLS watched from now on. Where others' clients are believed,
+// those that are connected are judged again.
+func (d *Daemon) watchTLS() {
+	if d.tls == nil {
+		return
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var watching sync.WaitGroup
-	watching.Go(func() { d.tls.Watch(ctx, tlsconf.WatchOptions{Logger: d.log, Now: d.now}) })
+	watching.Go(func() {
+		d.tls.Watch(ctx, tlsconf.WatchOptions{Logger: d.log, Now: d.now, Clients: d.clientsChanged})
+	})
 	d.stop.add("certificate", func(context.Context) error {
 		cancel()
 		watching.Wait()
 		return nil
+	})
+}
+
+// clientsChanged has those judged again that came by a certificate.
+func (d *Daemon) clientsChanged(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, applyTime)
+	defer cancel()
+	err := d.everybody().RecheckWhere(ctx, func(w *broker.Who) bool {
+		for id := range w.Identities() {
+			if id.Login != nil && d.revoked(id.Login.ID) {
+				return true
+			}
+		}
+		return false
+	})
+	if err != nil {
+		d.log.WithError(err).Error("not all clients could be looked at again")
+	}
+}
+
+// revoked reports whether a client's certificate was.
+func (d *Daemon) revoked(id string) bool {
+	if d.tls == nil {
+		return false
+	}
+	clients := d.tls.Clients()
+	return clients != nil && clients.Revoked(id)
+}
+
+// strict has browsers that came by TLS come by it alone from then on (RFC 6797).
+func (d *Daemon) strict(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if hsts := d.Config().TLS.HSTS; hsts > 0 && d.gate.SourceOf(r).Secure {
+			w.Header().Set("Strict-Transport-Security", "max-age="+strconv.Itoa(int(hsts/time.Second)))
+		}
+		next.ServeHTTP(w, r)
 	})
 }

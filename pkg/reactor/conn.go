@@ -1,6 +1,7 @@
 package reactor
 
 import (
+	"crypto/x509"
 	"net/netip"
 	"sync/atomic"
 	"time"
@@ -179,6 +180,19 @@ func (c *Conn) Protocol() string {
 		return ""
 	}
 	return c.tls.tls.ConnectionState().NegotiatedProtocol
+}
+
+// Certificate returns the one that the peer has shown in its handshake; nil without
+// TLS, and if it has shown none. That it is good is what the listener's configuration
+// sees to.
+func (c *Conn) Certificate() *x509.Certificate {
+	if c.tls == nil {
+		return nil
+	}
+	if shown := c.tls.tls.ConnectionState().PeerCertificates; len(shown) > 0 {
+		return shown[0]
+	}
+	return nil
 }
 
 // SetUserTimeout has the kernel end the connection when what was sent has not

@@ -124,7 +124,11 @@ func New(o Options) (*Server, error) {
 }
 
 // Accept returns the handler of a connection that has just been made.
-func (s *Server) Accept(c *reactor.Conn) reactor.Handler { return s.begin(c) }
+func (s *Server) Accept(rc *reactor.Conn) reactor.Handler {
+	c := s.begin(rc)
+	c.brings.Certificate = rc.Certificate()
+	return c
+}
 
 // Len returns how many connections there are.
 func (s *Server) Len() int { return int(s.open.Load()) }

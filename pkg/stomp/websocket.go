@@ -30,12 +30,12 @@ type websocket struct {
 }
 
 // Upgraded returns the handler of a connection that was upgraded to one of
-// Subprotocols. The answer to its handshake is not sent yet; token is that of its
-// request's cookie, page what broker.Who.On takes, and from the client's address.
-func (s *Server) Upgraded(rc *reactor.Conn, answer []byte, token, page string, from netip.Addr) reactor.Handler {
+// Subprotocols. The answer to its handshake is not sent yet; brings is what its
+// request has brought, page what broker.Who.On takes, and from the client's address.
+func (s *Server) Upgraded(rc *reactor.Conn, answer []byte, brings auth.Credentials, page string, from netip.Addr) reactor.Handler {
 	rc.Write(answer)
 	c := s.begin(rc)
-	c.brings, c.page, c.from = auth.Credentials{Token: token}, page, from
+	c.brings, c.page, c.from = brings, page, from
 	c.socket = &websocket{status: ws.StatusNormalClosure}
 	return c
 }

@@ -41,34 +41,98 @@ func (i *Identity) Until(now time.Time) (time.Time, error) {
 	return leaf.NotAfter, nil
 }
 
-// A Server is the server's side of handshakes: each is done with the identity
-// that is in force when it begins. Its methods may be called from any goroutine.
-type Server struct{ identity atomic.Pointer[Identity] }
+// A Set is what a server is in handshakes: who, and whom it believes. It is never
+// changed once in use.
+type Set struct {
+	// Identities are tried in their order: the first that has the name which a client
+	// asks for (RFC 6066, section 3), and of those one that the client can use. Who asks
+	// for none of them, or by none, is shown the first.
+	Identities []*Identity
+	Clients    *Clients // nil: no client is asked for a certificate
+}
 
-// NewServer returns a server with an identity.
-func NewServer(i *Identity) *Server {
-	s := &Server{}
-	s.Use(i)
+// A Server is the server's side of handshakes: each is done with the set that is in
+// force when it begins. Its methods may be called from any goroutine.
+type Server struct {
+	set atomic.Pointer[Set]
+	now func() time.Time
+}
+
+// NewServer returns a server. now is the clock by which clients' certificates are
+// judged; nil: time.Now.
+func NewServer(set Set, now func() time.Time) *Server {
+	if now == nil {
+		now = time.Now
+	}
+	s := &Server{now: now}
+	s.Use(set)
 	return s
 }
 
-// Use puts an identity in force for the handshakes that begin from now on.
-// Connections that there are go on.
-func (s *Server) Use(i *Identity) { s.identity.Store(i) }
+// Use puts a set in force for the handshakes that begin from now on. Connections
+// that there are go on.
+func (s *Server) Use(set Set) { s.set.Store(&set) }
+
+// Clients returns whom the set in force believes; nil: nobody is asked.
+func (s *Server) Clients() *Clients { return s.set.Load().Clients }
+
+// Identities returns those in force.
+func (s *Server) Identities() []*Identity { return s.set.Load().Identities }
+
+// identity returns who the server is to a client.
+func (s *Server) identity(hello *tls.ClientHelloInfo) *Identity {
+	all := s.set.Load().Identities
+	var named *Identity
+	for _, i := range all {
+		if hello.ServerName == "" || i.certificate.Leaf.VerifyHostname(hello.ServerName) != nil {
+			continue
+		}
+		if hello.SupportsCertificate(&i.certificate) == nil {
+			return i
+		}
+		if named == nil {
+			named = i
+		}
+	}
+	if named == nil {
+		named = all[0]
+	}
+	return named
+}
 
 // Config returns how handshakes are done by servers of the protocols, as ALPN
 // names them (RFC 7301), the preferred one first. It stays the same when another
-// identity is put in force; so do the keys of session tickets, which crypto/tls
-// makes and replaces every day.
+// set is put in force; so do the keys of session tickets, which crypto/tls makes and
+// replaces every day.
+//
+// Where a client is asked for its certificate, crypto/tls believes any, and the set in
+// force does not: see Clients. A connection whose handshake is done has a good one or
+// none.
 func (s *Server) Config(protocols ...string) *tls.Config {
-	return &tls.Config{
+	plain := &tls.Config{
 		MinVersion:   tls.VersionTLS12,
 		CipherSuites: suites(),
 		NextProtos:   protocols,
-		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-			return &s.identity.Load().certificate, nil
+		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+			return &s.identity(hello).certificate, nil
 		},
 	}
+	asking := plain.Clone()
+	asking.ClientAuth = tls.RequestClientCert
+	asking.VerifyConnection = func(state tls.ConnectionState) error {
+		clients := s.Clients()
+		if clients == nil { // a reload came in between
+			return errNoCertificate
+		}
+		return clients.verify(state.PeerCertificates, s.now())
+	}
+	plain.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
+		if s.Clients() != nil {
+			return asking, nil
+		}
+		return nil, nil // plain
+	}
+	return plain
 }
 
 // suites are those of TLS 1.2 with forward secrecy and authenticated encryption;

@@ -24,6 +24,8 @@ func identity(t *testing.T, c tls.Certificate) *tlsconf.Identity {
 	return i
 }
 
+func set(identities ...*tlsconf.Identity) tlsconf.Set { return tlsconf.Set{Identities: identities} }
+
 // shake does one handshake and returns what the client saw.
 func shake(t *testing.T, server, client *tls.Config) (tls.ConnectionState, error) {
 	t.Helper()
@@ -47,7 +49,7 @@ func shake(t *testing.T, server, client *tls.Config) (tls.ConnectionState, error
 
 func TestVersionsAndSuites(t *testing.T) {
 	a := tlstest.NewAuthority()
-	server := tlsconf.NewServer(identity(t, a.Certificate())).Config("h2", "http/1.1")
+	server := tlsconf.NewServer(set(identity(t, a.Certificate())), nil).Config("h2", "http/1.1")
 	for version, good := range map[uint16]bool{tls.VersionTLS10: false, tls.VersionTLS11: false, tls.VersionTLS12: true, tls.VersionTLS13: true} {
 		c := a.Client()
 		c.MinVersion, c.MaxVersion = version, version
@@ -78,7 +80,7 @@ func TestVersionsAndSuites(t *testing.T) {
 
 func TestProtocolIsAgreedOn(t *testing.T) {
 	a := tlstest.NewAuthority()
-	server := tlsconf.NewServer(identity(t, a.Certificate())).Config("h2", "http/1.1")
+	server := tlsconf.NewServer(set(identity(t, a.Certificate())), nil).Config("h2", "http/1.1")
 	for offer, want := range map[string]string{"http/1.1 h2": "h2", "http/1.1": "http/1.1", "": ""} {
 		c := a.Client()
 		c.NextProtos = strings.Fields(offer)
@@ -91,12 +93,12 @@ func TestProtocolIsAgreedOn(t *testing.T) {
 // TestAnotherIdentity: what is put in force is used by the next handshake.
 func TestAnotherIdentity(t *testing.T) {
 	a, b := tlstest.NewAuthority(), tlstest.NewAuthority()
-	s := tlsconf.NewServer(identity(t, a.Certificate()))
+	s := tlsconf.NewServer(set(identity(t, a.Certificate())), nil)
 	config := s.Config("http/1.1")
 	if _, err := shake(t, config, b.Client()); err == nil {
 		t.Fatal("a stranger's certificate was trusted")
 	}
-	s.Use(identity(t, b.Certificate("localhost", "other.example")))
+	s.Use(set(identity(t, b.Certificate("localhost", "other.example"))))
 	state, err := shake(t, config, b.Client())
 	if err != nil {
 		t.Fatal(err)

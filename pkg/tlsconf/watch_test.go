@@ -43,7 +43,7 @@ func watched(t *testing.T, certificate, key string, now func() time.Time) (*tlsc
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := tlsconf.NewServer(i)
+	s := tlsconf.NewServer(set(i), nil)
 	var said journal
 	log := logrus.New()
 	log.SetOutput(&said)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/gobwas/ws"
 
+	"github.com/orbitd/orbitd/pkg/auth"
 	"github.com/orbitd/orbitd/pkg/origin"
 	"github.com/orbitd/orbitd/pkg/reactor"
 )
@@ -30,12 +31,13 @@ const Cookie = "orbit_token"
 const maxHead = 16 << 10
 
 // A Handshake is what another protocol learns of a WebSocket's request: the answer,
-// which is still to be sent, the token of its cookie, the origin of its page as
-// broker.Who.On takes it, and the address of its client.
+// which is still to be sent, what the request brings to identify its client, the origin
+// of its page as broker.Who.On takes it, and the address of its client.
 type Handshake struct {
-	Answer      []byte
-	Token, Page string
-	Client      netip.Addr
+	Answer []byte
+	Brings auth.Credentials
+	Page   string
+	Client netip.Addr
 }
 
 // A handshake gathers what a request says that decides about it.
@@ -73,10 +75,14 @@ func (s *Server) Upgrade(conn *reactor.Conn, head []byte) (next reactor.Handler,
 		return nil, false
 	}
 	page := s.gate.Page(h.origin, h.host, h.source.Secure)
-	if other := s.others[h.agreed]; other != nil {
-		return other(conn, Handshake{answer.Bytes(), h.token(), page, h.source.Client}), true
+	brings := auth.Credentials{Token: h.token()}
+	if brings.Token == "" {
+		brings.Certificate = conn.Certificate()
 	}
-	w := p.newWebsocket(conn, h.token(), page, h.source.Client)
+	if other := s.others[h.agreed]; other != nil {
+		return other(conn, Handshake{answer.Bytes(), brings, page, h.source.Client}), true
+	}
+	w := p.newWebsocket(conn, brings, page, h.source.Client)
 	w.deflates = h.extensions != ""
 	w.send(answer.Bytes()) // in one write with the replies to what stands behind the handshake
 	return w, true

@@ -50,14 +50,14 @@ type partial struct {
 	since     time.Time
 }
 
-// newWebsocket makes the handler of a connection that was upgraded. token is
-// that of the request's cookie, page its origin, from the client's address.
-func (p *part) newWebsocket(conn *reactor.Conn, token, page string, from netip.Addr) *websocket {
+// newWebsocket makes the handler of a connection that was upgraded. brings is what the
+// request has brought, page its origin, from the client's address.
+func (p *part) newWebsocket(conn *reactor.Conn, brings auth.Credentials, page string, from netip.Addr) *websocket {
 	w := &websocket{conn: conn, part: p}
 	p.server.open.Add(1)
 	w.exchange = exchange{carrier: w, arrival: &arrival{proof: proof{page: page}, began: p.server.now(), from: from}}
-	if token != "" {
-		w.exchange.arrival.brings = &auth.Credentials{Token: token}
+	if !brings.Empty() {
+		w.exchange.arrival.brings = &brings
 	}
 	return w
 }

@@ -31,7 +31,7 @@ func NewAuthority() *Authority {
 	a := &Authority{key: newKey(), serial: 1}
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "an authority for tests"}, NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
-		KeyUsage: x509.KeyUsageCertSign,
+		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
 	}
 	a.certificate = a.sign(template, template, &a.key.PublicKey)
 	return a
@@ -83,6 +83,38 @@ func (a *Authority) CertificateUntil(end time.Time, names ...string) tls.Certifi
 	key := newKey()
 	c := a.sign(template, a.certificate, &key.PublicKey)
 	return tls.Certificate{Certificate: [][]byte{c.Raw, a.certificate.Raw}, PrivateKey: key, Leaf: c}
+}
+
+// ClientCertificate returns the certificate of a client, which more may change before
+// it is signed.
+func (a *Authority) ClientCertificate(name string, more ...func(*x509.Certificate)) tls.Certificate {
+	a.serial++
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(a.serial), Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}
+	for _, change := range more {
+		change(template)
+	}
+	key := newKey()
+	c := a.sign(template, a.certificate, &key.PublicKey)
+	return tls.Certificate{Certificate: [][]byte{c.Raw}, PrivateKey: key, Leaf: c}
+}
+
+// Revoked returns the list, in PEM form, of the certificates that the authority has
+// revoked, which is to be renewed by next.
+func (a *Authority) Revoked(next time.Time, certificates ...tls.Certificate) []byte {
+	template := &x509.RevocationList{Number: big.NewInt(time.Now().UnixNano()), ThisUpdate: next.Add(-1000 * time.Hour), NextUpdate: next}
+	for _, c := range certificates {
+		template.RevokedCertificateEntries = append(template.RevokedCertificateEntries, x509.RevocationListEntry{
+			SerialNumber: c.Leaf.SerialNumber, RevocationTime: template.ThisUpdate,
+		})
+	}
+	der, err := x509.CreateRevocationList(rand.Reader, template, a.certificate, a.key)
+	if err != nil {
+		panic(err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: der})
 }
 
 // Client returns the configuration of a client that trusts the authority, for a
