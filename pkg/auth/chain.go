@@ -21,6 +21,7 @@ type Chain struct {
 	members []Named
 	enders  []Ender // those of them
 	realm   func(app string) []string
+	metrics *Metrics // nil: nothing is counted
 }
 
 // NewChain returns a chain of members in their order. realm says which of them
@@ -56,14 +57,24 @@ func (c *Chain) Authenticate(ctx context.Context, creds Credentials) (*Identity,
 		case errors.Is(err, ErrPass):
 			continue
 		case err != nil:
+			c.metrics.decided(m.Name, err)
 			return nil, verdict(m.Name, err)
 		}
-		return c.admit(ctx, m, id, creds.App)
+		id, err = c.admit(ctx, m, id, creds.App)
+		c.metrics.decided(m.Name, err)
+		return id, err
 	}
 	if creds.OnlyCertificate() { // it was for the handshake alone
 		return nil, nil
 	}
+	c.metrics.decided(nobody, ErrPass)
 	return nil, unauthorized(fmt.Errorf("%w by any authenticator", ErrPass))
+}
+
+// Counted has the chain's logins counted, and returns it.
+func (c *Chain) Counted(m *Metrics) *Chain {
+	c.metrics = m
+	return c
 }
 
 // asks reports whether m is asked at all. A password goes only to those whose

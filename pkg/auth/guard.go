@@ -75,6 +75,7 @@ func (c *Guarded) Authenticate(ctx context.Context, creds Credentials) (*Identit
 	}
 	k := c.guard.keys(creds)
 	if err := c.guard.begin(ctx, k); err != nil {
+		c.metrics.decided(nobody, err)
 		return nil, err.Because(fmt.Errorf("user %q: %w", creds.User, errGuarded))
 	}
 	is := unjudged

@@ -61,6 +61,7 @@ type Broker struct {
 	authTime   time.Duration
 	workers    *workers
 	askers     *workers
+	metrics    metrics
 }
 
 // New returns a broker on an engine.
@@ -78,6 +79,7 @@ func New(o Options) (*Broker, error) {
 		authTime:   orDefault(o.AuthTime, 8*time.Second),
 		workers:    newWorkers(orDefault(o.Workers, 16)),
 		askers:     newWorkers(orDefault(o.Askers, 32)),
+		metrics:    newMetrics(),
 	}
 	b.SetRights(o.Rights)
 	return b, nil
@@ -185,9 +187,13 @@ func (b *Broker) decide(who *Who, action acl.Action, name channel.Name) (user st
 }
 
 // Publish stores messages as one atomic unit on behalf of a client, and calls
-// done as engine.Engine.Submit does: at once if the messages are refused here.
+// then as engine.Engine.Submit does: at once if the messages are refused here.
 // It sets their publisher.
-func (b *Broker) Publish(who *Who, msgs []message.Message, done func([]engine.Receipt, error)) {
+func (b *Broker) Publish(who *Who, msgs []message.Message, then func([]engine.Receipt, error)) {
+	done := func(receipts []engine.Receipt, err error) {
+		b.metrics.published(receipts, err)
+		then(receipts, err)
+	}
 	for i := range msgs {
 		if err := b.admit(who, &msgs[i]); err != nil {
 			refused := *message.AsError(err)

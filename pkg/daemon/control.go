@@ -72,7 +72,9 @@ func (d *Daemon) summary() string {
 }
 
 // countApps returns how many applications the rules and tables name.
-func countApps(c *config.Config) int {
+func countApps(c *config.Config) int { return len(appNames(c)) }
+
+func appNames(c *config.Config) map[string]bool {
 	names := map[string]bool{}
 	for _, r := range c.Rules {
 		if name, ok := r.Match.App(); ok {
@@ -82,7 +84,7 @@ func countApps(c *config.Config) int {
 	for _, app := range c.Apps {
 		names[app.Name] = true
 	}
-	return len(names)
+	return names
 }
 
 func count(n int, what string) string {

@@ -77,6 +77,8 @@ type Daemon struct {
 	issuer  atomic.Pointer[httpapi.Issuer]
 	gate    *origin.Gate
 	guard   *auth.Guard
+	logins  *auth.Metrics
+	reloads reloads
 
 	engine    engine.Engine
 	broker    *broker.Broker
@@ -90,6 +92,7 @@ type Daemon struct {
 
 	config  atomic.Pointer[config.Config]
 	verdict atomic.Pointer[admin.Verdict] // of the last reload
+	asked   atomic.Pointer[[]auth.Named]  // members, for metrics
 
 	mu       sync.Mutex // held by Reload and Stop
 	kept     []kept
@@ -111,7 +114,8 @@ func Start(o Options) (*Daemon, error) {
 		o.Manager = nobody{}
 	}
 	d := &Daemon{log: o.Logger, now: o.Now, load: o.Load, manager: o.Manager, version: o.Version, addrs: map[string][]net.Addr{}}
-	d.started, d.guard = d.now(), auth.NewGuard(d.now)
+	d.started, d.guard, d.logins, d.reloads = d.now(), auth.NewGuard(d.now), auth.NewMetrics(), newReloads()
+	d.reloads.at.Set(float64(d.started.Unix()))
 	d.life, d.end = context.WithCancel(context.Background())
 	d.stop.log = o.Logger
 	if err := d.start(o); err != nil {
@@ -150,6 +154,7 @@ func (d *Daemon) start(o Options) error {
 		return err
 	}
 	d.kept, d.members = rights.kept, rights.members
+	d.asked.Store(&rights.members)
 	d.stop.add("authenticators", func(context.Context) error {
 		closeKept(d.kept, nil)
 		return nil
@@ -258,7 +263,11 @@ func (d *Daemon) startDoors(c *config.Config, o Options, listeners map[string][]
 	if err := d.serve(listeners); err != nil {
 		return err
 	}
-	d.attend("ops", ops(d.engine, o.Version, func() (int, int) { return d.reactor.Len(), d.sessions.Count() }), 10*time.Second, listeners["ops"])
+	counted, err := d.metrics()
+	if err != nil {
+		return err
+	}
+	d.attend("ops", ops(d.engine, o.Version, func() (int, int) { return d.reactor.Len(), d.sessions.Count() }, counted), 10*time.Second, listeners["ops"])
 	d.attend("control", admin.NewHandler(d), 0, listeners["control"])
 	d.watchTLS()
 	d.startPulse(o.Watchdog)
@@ -488,6 +497,7 @@ func (d *Daemon) useKept(r *rights) {
 	d.rounds.stop()
 	closeKept(d.kept, r.kept)
 	d.kept, d.members = r.kept, r.members
+	d.asked.Store(&r.members)
 	d.rounds = startRounds(r.members, d.everybody(), d.log)
 }
 

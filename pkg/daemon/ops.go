@@ -9,9 +9,10 @@ import (
 )
 
 // ops serves what operators and load balancers ask: whether the process lives,
-// and whether it takes publishes. It stands on a listener of its own.
-func ops(e engine.Engine, version string, count func() (conns, sessions int)) http.Handler {
+// whether it takes publishes, and what was counted. It stands on a listener of its own.
+func ops(e engine.Engine, version string, count func() (conns, sessions int), metrics http.Handler) http.Handler {
 	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", metrics)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, http.StatusOK, map[string]any{"status": "ok", "version": version})
 	})

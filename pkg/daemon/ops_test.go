@@ -21,7 +21,7 @@ func (refusing) Status() engine.Status {
 // TestRefusing: those who look at the daemon see that it refuses publishes, and
 // why, but not the cause; the process itself is healthy.
 func TestRefusing(t *testing.T) {
-	h := ops(refusing{}, "test", func() (int, int) { return 3, 4 })
+	h := ops(refusing{}, "test", func() (int, int) { return 3, 4 }, http.NotFoundHandler())
 	get := func(path string) (int, string) {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))

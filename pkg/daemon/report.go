@@ -63,6 +63,7 @@ func (d *Daemon) judge(before *config.Config, err error) {
 		}
 	}
 	d.verdict.Store(v)
+	d.reloads.judged(v)
 }
 
 // InForce says in numbers what a configuration came to.

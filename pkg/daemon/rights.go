@@ -35,13 +35,14 @@ type rights struct {
 type surroundings struct {
 	before  []kept // parts of the rights in force until now
 	guard   *auth.Guard
+	logins  *auth.Metrics
 	revoked func(certificate string) bool
 	log     logrus.FieldLogger
 	now     func() time.Time
 }
 
 func (d *Daemon) surroundings(before []kept) surroundings {
-	return surroundings{before: before, guard: d.guard, revoked: d.revoked, log: d.log, now: d.now}
+	return surroundings{before: before, guard: d.guard, logins: d.logins, revoked: d.revoked, log: d.log, now: d.now}
 }
 
 // newRights makes authenticators and rules of a configuration. It reads users'
@@ -64,7 +65,7 @@ func newRights(c *config.Config, s surroundings) (*rights, error) {
 		return nil, problems
 	}
 	r.Policy = c.Policy
-	r.Auth = auth.NewChain(r.members, c.Realm).Guard(s.guard)
+	r.Auth = auth.NewChain(r.members, c.Realm).Counted(s.logins).Guard(s.guard)
 	r.Storage = func(name channel.Name) engine.Rule {
 		s := c.Storage(name)
 		return engine.Rule{Memory: s.Memory, Age: s.Age, Messages: s.Messages, Bytes: s.Bytes}

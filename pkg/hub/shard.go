@@ -19,9 +19,9 @@ type Shard struct {
 	dirty  []*topic                  // have messages that their live subscribers lack
 	served int                       // of dirty: how many a round is through with
 	made   int                       // topics, ever
-	// lagging is how many subscriptions were not live at the last tick; read by
-	// anybody.
-	lagging atomic.Int64
+	// members and lagging are how many subscriptions there were at the last tick, and
+	// how many of these were not live; read by anybody.
+	members, lagging atomic.Int64
 }
 
 // A topic is one channel in one format, as its subscribers on one shard need it.
@@ -266,9 +266,10 @@ const ageTicks = 15
 // Tick gives back the memory of frames that have grown old, and counts who lags.
 // It is called about once a second.
 func (s *Shard) Tick() {
-	lagging := 0
+	members, lagging := 0, 0
 	for _, topics := range s.topics {
 		for _, t := range topics {
+			members += t.members
 			lagging += t.members - len(t.live)
 			if t.ticks++; t.ticks >= ageTicks {
 				t.ticks = 0
@@ -276,6 +277,7 @@ func (s *Shard) Tick() {
 			}
 		}
 	}
+	s.members.Store(int64(members))
 	s.lagging.Store(int64(lagging))
 }
 

@@ -25,6 +25,8 @@ type wire struct {
 	// limit says how many of a call's bytes may cross, 0 being EAGAIN. It is for
 	// tests, which have that happen where the kernel rarely does; nil: all.
 	limit func(fd int32, n int) int
+
+	received, sent uint64 // bytes, ever
 }
 
 // cut returns as much of bufs as may cross.
@@ -50,6 +52,7 @@ func (w *wire) recv(fd int32, p []byte) (int, syscall.Errno) {
 	for {
 		n, _, e := syscall.RawSyscall(syscall.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)))
 		if e == 0 {
+			w.received += uint64(n)
 			return int(n), 0
 		}
 		if e != syscall.EINTR {
@@ -61,10 +64,17 @@ func (w *wire) recv(fd int32, p []byte) (int, syscall.Errno) {
 // send writes what the socket takes of bufs, in one system call, and returns
 // how much that was: 0 if it takes nothing. MSG_NOSIGNAL spares the process a
 // SIGPIPE for each peer that has gone.
-func (w *wire) send(fd int32, bufs [][]byte) (int, syscall.Errno) {
+func (w *wire) send(fd int32, bufs [][]byte) (n int, e syscall.Errno) {
 	if len(bufs) == 1 {
-		return w.sendOne(fd, bufs[0])
+		n, e = w.sendOne(fd, bufs[0])
+	} else {
+		n, e = w.sendMany(fd, bufs)
 	}
+	w.sent += uint64(n)
+	return n, e
+}
+
+func (w *wire) sendMany(fd int32, bufs [][]byte) (int, syscall.Errno) {
 	if w.limit != nil {
 		bufs = w.cut(fd, bufs...)
 	}

@@ -49,6 +49,7 @@ type Loop struct {
 
 	onTurn []func()
 	onTick []func(time.Time)
+	tally  tally
 
 	now     time.Time     // by tick
 	elapsed time.Duration // since the reactor's start, by tick
@@ -233,6 +234,7 @@ func (l *Loop) maybeTick() {
 	l.expire()
 	l.expireHandshakes()
 	l.rearm()
+	l.publish()
 	for _, f := range l.onTick {
 		l.hook(func() { f(l.now) })
 	}

@@ -110,6 +110,7 @@ func (l *Log) detach(below uint32) []*segment {
 	}
 	gone := l.segs[:n:n]
 	l.segs = slices.Clone(l.segs[n:])
+	l.removed += len(gone)
 	return gone
 }
 

@@ -83,6 +83,7 @@ type Log struct {
 	forgotten uint64     // the greatest offset of a stream that was forgotten
 	segs      []*segment // oldest first; the last one is active
 	oldest    uint32     // segments below may be removed
+	removed   int        // segments that were, in this run
 
 	worker worker
 
@@ -168,6 +169,24 @@ func (l *Log) Failed() error { return l.failed }
 // Scarce returns why nothing but urgent batches can be appended, as far as was found
 // out when the newest segment was made; nil if more can. HasRoom tries again.
 func (l *Log) Scarce() error { return cmp.Or(l.failed, l.active.reserved) }
+
+// A Size is how large a log is.
+type Size struct {
+	Segments int
+	Bytes    int64 // that they hold; files are allocated ahead of that
+	Removed  int   // segments, since Open
+}
+
+// Size returns how large the log is.
+func (l *Log) Size() Size {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	size := Size{Segments: len(l.segs), Removed: l.removed}
+	for _, s := range l.segs {
+		size.Bytes += int64(s.end)
+	}
+	return size
+}
 
 // Close waits for the goroutine in the background and closes all files. What
 // was appended is durable already. It may be called again.

@@ -201,6 +201,7 @@ func (f *feed) send(runs []hub.Run, until message.Offset) {
 		}
 		head, rest := runs[0].Cut(bound)
 		f.session.conn.Frames(head.Frames)
+		f.session.part.count.add(head)
 		f.at.Offset = head.Last()
 		if len(rest.Ends) == 0 {
 			runs = runs[1:]
@@ -322,6 +323,7 @@ func (f *feed) sendTo(run hub.Run, offset message.Offset) (rest hub.Run) {
 	head, rest := run.Cut(offset)
 	if len(head.Ends) > 0 {
 		f.session.conn.Frames(head.Frames)
+		f.session.part.count.add(head)
 		f.at.Offset = head.Last()
 		f.told = f.at
 	}

@@ -23,6 +23,8 @@ type Part struct {
 	feeds    []*feed         // were handed messages in this turn
 	settled  int             // of these
 	moves    []engine.CursorMove
+	count    counted
+	tally    tally
 }
 
 func newPart(m *Manager, loop Loop, shard *hub.Shard, index int) *Part {
@@ -76,6 +78,7 @@ func (p *Part) tick(now time.Time) {
 	for i := len(p.sessions) - 1; i >= 0; i-- { // backwards: one that ends is replaced by the last
 		p.sessions[i].tick(now)
 	}
+	p.publish()
 }
 
 // drop takes out a session that has ended.

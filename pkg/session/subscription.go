@@ -125,6 +125,7 @@ func (sub *subscription) Deliver(_ *hub.Subscription, run hub.Run) bool {
 
 func (sub *subscription) send(run hub.Run) {
 	sub.session.conn.Frames(run.Frames)
+	sub.session.part.count.add(run)
 	sub.window.sent(run)
 	sub.session.unacked += len(run.Frames)
 }

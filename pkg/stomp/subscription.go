@@ -260,6 +260,8 @@ func (s *subscription) send(run hub.Run) {
 
 // one sends one message: its shared part behind the headers that are s's own.
 func (s *subscription) one(offset message.Offset, shared []byte, again bool) {
+	s.conn.part.delivered++
+	s.conn.part.bytes += uint64(len(shared))
 	c := s.conn
 	if s.prefix != nil && s.gap == nil && !again {
 		c.queue(s.prefix, shared)

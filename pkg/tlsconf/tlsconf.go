@@ -28,6 +28,9 @@ func Load(certificate, key string) (*Identity, error) {
 // Names returns the host names that the certificate is for.
 func (i *Identity) Names() []string { return i.certificate.Leaf.DNSNames }
 
+// File returns the path that the certificate was read from.
+func (i *Identity) File() string { return i.files[0].path }
+
 // Until returns when the certificate ends. If it is not valid at now, that is an
 // error: clients refuse it.
 func (i *Identity) Until(now time.Time) (time.Time, error) {

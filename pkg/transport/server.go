@@ -102,6 +102,7 @@ type part struct {
 	spare    [][][]byte         // slices for what a client is to be sent
 	inflater inflater
 	drained  func(client) // set by Drain, for those that come later
+	tally    [transports]atomic.Int64
 }
 
 // A client is a connection of the part, on any transport.
@@ -109,6 +110,7 @@ type client interface {
 	tick(now time.Time)
 	turnEnds()
 	Bye(code string, retry time.Duration)
+	kind() kind
 }
 
 // New returns a server whose connections live on the loops.
@@ -176,8 +178,13 @@ func (p *part) clients(yield func(client) bool) {
 }
 
 func (p *part) tick(now time.Time) {
+	var counts [transports]int64
 	for c := range p.clients {
+		counts[c.kind()]++
 		c.tick(now)
+	}
+	for k := range counts {
+		p.tally[k].Store(counts[k])
 	}
 }
 

@@ -84,7 +84,7 @@ var sideways = [][2]string{
 	{"pkg/session", "pkg/broker"}, {"pkg/session", "pkg/hub"}, {"pkg/broker", "pkg/hub"},
 	{"pkg/engine/", "pkg/engine"}, {"pkg/engine/local", "pkg/seglog"},
 	{"pkg/auth/", "pkg/auth"}, {"pkg/config", "pkg/acl"},
-	{"pkg/seglog", "pkg/seglog/"}, {"cmd/orbitd", "pkg/daemon"}, {"pkg/daemon", "pkg/httpserver"},
+	{"pkg/seglog", "pkg/seglog/"}, {"cmd/orbitd", "pkg/daemon"}, {"pkg/daemon", "pkg/httpserver"}, {"pkg/daemon", "pkg/metrics"},
 	{"pkg/message", "pkg/channel"},
 }
 

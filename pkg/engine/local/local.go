@@ -45,6 +45,8 @@ type Engine struct {
 	// raises it; see time.
 	latest atomic.Int64
 
+	metrics metrics
+
 	refusing atomic.Pointer[message.Error]
 	// corrupt is set once a read found damage; the engine then serves nothing.
 	corrupt atomic.Pointer[message.Error]
@@ -90,7 +92,7 @@ func Open(opts Options) (*Engine, error) {
 		opts.FS = dir
 	}
 	e := &Engine{
-		opts: opts, log: opts.Logger, epoch: message.NewEpoch(), rules: opts.Rules,
+		opts: opts, log: opts.Logger, epoch: message.NewEpoch(), rules: opts.Rules, metrics: newMetrics(),
 		channels: map[channel.Name]*channelState{}, runs: map[message.Epoch]seglog.Run{},
 	}
 	seg, err := seglog.Open(seglog.Options{

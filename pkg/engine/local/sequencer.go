@@ -182,7 +182,10 @@ func (e *Engine) store(c *commit) error {
 	}
 	e.seq.sessions.ride(c)
 	c.batch.Ceiling = max(uint64(e.seq.next-1), uint64(c.ceiling))
-	return e.seg.Append(&c.batch, !c.onDisk && c.ceiling == 0)
+	begun := time.Now()
+	err := e.seg.Append(&c.batch, !c.onDisk && c.ceiling == 0)
+	e.metrics.commit(time.Since(begun), len(c.messages), err)
+	return err
 }
 
 // flushCursors stores cursors that nothing came along to carry.
