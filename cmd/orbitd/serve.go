@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -53,6 +54,8 @@ func serve(file string) error {
 	d, err := start(file, log)
 	if err != nil && journaled {
 		daemon.Report(log, "not started", err)
+		why, _, _ := strings.Cut(err.Error(), "\n")
+		_ = systemd.Manager{}.Status("not started: " + why) // the log has it in any case
 		holdOff(stopped)
 		return &exitError{code: exitFailure}
 	}
