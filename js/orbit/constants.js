@@ -48,6 +48,16 @@ export const LOCAL = Object.freeze({
   protocol: 'protocol', // the server sent what this library cannot read
 });
 
+/** Codes with which a ChannelSocket closes (RFC 6455, section 7.4, and one of its own). */
+export const CLOSE = Object.freeze({
+  normal: 1000,
+  none: 1005, // its code has named none
+  lost: 1006, // there is no connection any more
+  refused: 1008, // to subscribe or to publish, or not allowed any more; the reason is the server's code
+  large: 1009, // what it sent is too large
+  gap: 4000, // messages are missing for good; the reason says which
+});
+
 /** What may be tried again: with the same key the answer settles what happened. */
 export const RETRIED = Object.freeze(
   /** @type {string[]} */ ([CODE.rateLimited, CODE.unavailable, CODE.unknown, CODE.internal]));
@@ -63,6 +73,7 @@ export const LIMIT = Object.freeze({
   outboxBytes: 16 * 1024 * 1024, // and their bytes; one may always wait
   ackChannels: 14, // of 255 bytes each, so that an ack stays below commandBytes
   ackBytes: 64 * 1024, // received since the last ack: the server counts bytes as well
+  reason: 123, // bytes of a WebSocket's reason
   bodyBytes: 1024 * 1024, // commands in one body
   lineLength: 32 * 1024 * 1024, // of what a stream says: no server's line is so long
   alone: 2, // attempts with what has worked before others are tried: the server may only be starting

@@ -1,5 +1,31 @@
-// Whether what a page gives as an option can be one. A mistake there is a TypeError at once.
+// What a page can give as options, and whether it does. A mistake is a TypeError at once.
 import { isOffset } from './codec.js';
+
+/**
+ * @typedef {object} OrbitOptions
+ * @property {string | (() => string | undefined | PromiseLike<string | undefined>)} [token] who we
+ *   are, or a function that fetches it: called again when the server says it has expired. Without
+ *   it: the cookie's user, else anonymous
+ * @property {string} [app] the application whose channels it is for, and that the token is for: then it
+ *   shares its connection with the other Orbits of the page that have one, each with its own token
+ * @property {boolean} [shared] true: one connection for all tabs of the browser; false: one of its own
+ * @property {string} [client] the name of a durable session, one a device: it has a connection of its own,
+ *   and the token is that of the connection
+ * @property {'auto' | 'manual'} [ack] whether a message counts as processed when its handlers are
+ *   done, or when the page calls its ack(); each channel may have its own
+ * @property {'tab' | 'browser'} [resume] goes on where the page before this one was, in the same tab
+ *   (also where that was reloaded, or restored), or in the same browser (which is for one page at a
+ *   time), with what it had not processed; and with the publishes without an answer of all pages of this
+ *   browser that are gone
+ * @property {readonly import('./constants.js').TransportName[]} [transports] which ones may be used, the
+ *   preferred one first; by default all: websocket, stream, sse, poll
+ *
+ * @typedef {object} ChannelOptions
+ * @property {number} [after] start after this offset, 0: with the oldest message there is. Without
+ *   it: now, or where a durable session stands
+ * @property {string} [epoch] of the offset
+ * @property {'auto' | 'manual'} [ack]
+ */
 
 /** @param {unknown} ack */
 export function isManual(ack) {
@@ -7,7 +33,7 @@ export function isManual(ack) {
   return ack === 'manual';
 }
 
-/** @param {import('./orbit.js').ChannelOptions} options */
+/** @param {ChannelOptions} options */
 export function checkStart({ after, epoch }) {
   if (after === undefined) return;
   if (!isOffset(after)) throw new TypeError(`after is an offset, not ${after}`);
@@ -21,4 +47,16 @@ export function checkStart({ after, epoch }) {
 export function isPlace(resume) {
   if (resume !== 'tab' && resume !== 'browser') throw new TypeError(`resume is "tab" or "browser", not ${resume}`);
   return true;
+}
+
+/**
+ * The start that an event's `lastEventId` is.
+ *
+ * @param {string} id
+ * @returns {ChannelOptions}
+ */
+export function startOf(id) {
+  const [, epoch, offset] = /^([0-9a-f]{16})-([0-9]{1,16})$/.exec(id) ?? [];
+  if (id !== '0' && !isOffset(Number(offset))) throw new TypeError(`${JSON.stringify(id)} is no lastEventId`);
+  return id === '0' ? { after: 0 } : { after: Number(offset), epoch };
 }

@@ -5,40 +5,21 @@ import { UnsentPublishes } from './unsent.js';
 import { decodePayload, isApp, isChannel } from './codec.js';
 import { Credentials } from './credentials.js';
 import { fire, OrbitError, OrbitEvent } from './events.js';
+import { ChannelSource } from './facade/eventsource.js';
+import { Lending } from './facade/lending.js';
+import { ChannelSocket } from './facade/websocket.js';
 import { host as browser } from './host.js';
 import { page } from './hub/page.js';
 import { Shared } from './hub/shared.js';
-import { checkStart, isManual, isPlace } from './options.js';
+import { checkStart, isManual, isPlace, startOf } from './options.js';
 import { Outbox } from './outbox.js';
 import { Session } from './session.js';
 import { Subscriptions } from './subscriptions.js';
 import { Transports } from './transports.js';
 
 /**
- * @typedef {object} OrbitOptions
- * @property {string | (() => string | undefined | PromiseLike<string | undefined>)} [token] who we
- *   are, or a function that fetches it: called again when the server says it has expired. Without
- *   it: the cookie's user, else anonymous
- * @property {string} [app] the application whose channels it is for, and that the token is for: then it
- *   shares its connection with the other Orbits of the page that have one, each with its own token
- * @property {boolean} [shared] true: one connection for all tabs of the browser; false: one of its own
- * @property {string} [client] the name of a durable session, one a device: it has a connection of its own,
- *   and the token is that of the connection
- * @property {'auto' | 'manual'} [ack] whether a message counts as processed when its handlers are
- *   done, or when the page calls its ack(); each channel may have its own
- * @property {'tab' | 'browser'} [resume] goes on where the page before this one was, in the same tab
- *   (also where that was reloaded, or restored), or in the same browser (which is for one page at a
- *   time), with what it had not processed; and with the publishes without an answer of all pages of this
- *   browser that are gone
- * @property {readonly import('./constants.js').TransportName[]} [transports] which ones may be used, the
- *   preferred one first; by default all: websocket, stream, sse, poll
- *
- * @typedef {object} ChannelOptions
- * @property {number} [after] start after this offset, 0: with the oldest message there is. Without
- *   it: now, or where a durable session stands
- * @property {string} [epoch] of the offset
- * @property {'auto' | 'manual'} [ack]
- *
+ * @typedef {import('./options.js').OrbitOptions} OrbitOptions
+ * @typedef {import('./options.js').ChannelOptions} ChannelOptions
  * @typedef {(event: OrbitEvent) => unknown} Handler
  */
 
@@ -67,6 +48,7 @@ export class Orbit extends EventTarget {
   /** How many channels acknowledge by the page. */
   #manuals = 0;
 
+  #lending = new Lending();
   #cursors;
   #subscriptions;
   #outbox;
@@ -143,6 +125,38 @@ export class Orbit extends EventTarget {
    * @returns {Channel}
    */
   channel(name, options = {}) {
+    return this.#lending.own(this.#channel(name, options));
+  }
+
+  /**
+   * A channel for code that wants a WebSocket: from now on, and open when the subscription is.
+   *
+   * @param {string} name
+   * @returns {WebSocket}
+   */
+  webSocket(name) {
+    return new ChannelSocket(this, this.#lending.lend(this.#channel(name)), this.#origin.replace(/^http/, 'ws') + name);
+  }
+
+  /**
+   * A channel for code that wants an EventSource.
+   *
+   * @param {string} name
+   * @param {{lastEventId?: string}} [options] where to start, as an event of either kind of source has it,
+   *   or '0': with the oldest message there is. Without it: now
+   * @returns {EventSource}
+   */
+  eventSource(name, { lastEventId } = {}) {
+    const channel = this.#channel(name, lastEventId === undefined ? {} : startOf(lastEventId));
+    return /** @type {any} */ (new ChannelSource(this, this.#lending.lend(channel), this.#origin + name));
+  }
+
+  /**
+   * @param {string} name
+   * @param {ChannelOptions} [options]
+   * @returns {Channel}
+   */
+  #channel(name, options = {}) {
     if (!isChannel(name)) throw new TypeError(`${JSON.stringify(name)} is not a channel's name`);
     checkStart(options);
     if (this.#app !== undefined && name.split('/')[1] !== this.#app) {

@@ -32,6 +32,9 @@ test('the package has types, and a program that imports it is checked by them', 
 const orbit = new Orbit('http://localhost', { transports: ['poll'], resume: 'tab' });
 orbit.channel('/a').onmessage = event => event.offset.toFixed();
 const offset: Promise<{ offset: number }> = orbit.channel('/a').publish(1);
+const socket: WebSocket = orbit.webSocket('/a');
+const source: EventSource = orbit.eventSource('/a', { lastEventId: '0' });
+source.onmessage = event => socket.send(event.data);
 // @ts-expect-error
 new Orbit('http://localhost', { transports: ['pigeon'] });
 offset.finally(() => orbit.close());

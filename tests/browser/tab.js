@@ -46,7 +46,7 @@ async function spinning(pid) {
     const before = new Map(below(pid).filter(isPage).map(child => [child, ticks(child)]));
     await sleep(250);
     const [first, second] = [...before].map(([child, was]) => ({ child, used: ticks(child) - was })).sort((a, b) => b.used - a.used);
-    const alone = first?.used >= 4 && first.used > 4 * (second?.used ?? 0);
+    const alone = first?.used > 4 * (second?.used ?? 0);
     times = alone && first.child === busy ? times + 1 : 0;
     busy = first?.child;
   }
@@ -54,10 +54,11 @@ async function spinning(pid) {
 }
 
 /**
- * Kills the process of a page that spins: it does nothing else, so the moment is where it began to. Then
- * the page is empty, but its tab is still there: `page.goto` opens it anew.
+ * Kills the process of a page when that says "spinning" to the console, and then does. Then the page is
+ * empty, but its tab is still there: `page.goto` opens it anew. To be called before the page is told to.
  */
 export async function killTab(page) {
+  await new Promise(resolve => page.on('console', message => message.text() === 'spinning' && resolve()));
   process.kill(await spinning(page.browser().process().pid), 'SIGKILL');
   await sleep(1_000); // Firefox tells nobody, and Chromium has yet to make up the tab's mind
 }

@@ -115,14 +115,16 @@ inEach('a tab is killed with unsent publishes, and another goes on with them', {
   await first.evaluate(channel => window.publish(channel, 1, 5), channel);
   await second.evaluate(channel => window.publish(channel, 6, 10), channel);
   await daemon.kill();
+  const killed = killTab(first);
   await first.evaluate(channel => {
     window.publish(channel, 11, 20);
     setTimeout(() => { // when this call is answered
+      console.log('spinning');
       window.publish(channel, 21, 30);
       queueMicrotask(() => { for (;;); });
     }, 200);
   }, channel);
-  await killTab(first);
+  await killed;
   await daemon.start();
   const [third, fourth] = [await openPage(browser, origin), await openPage(browser, origin)];
   await Promise.all([third, fourth].map(page => page.evaluate(begin, options)));
