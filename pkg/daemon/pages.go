@@ -2,7 +2,6 @@ package daemon
 
 import (
 	_ "embed" // the welcome page
-	"io/fs"
 	"net/http"
 
 	"github.com/orbitd/orbitd/js"
@@ -12,9 +11,8 @@ import (
 // pages serves the browser library, and at the root the demo page, or where its
 // channels are closed one that says what to do next.
 func pages(demo func() bool) http.Handler {
-	files := js.Files()
 	mux := http.NewServeMux()
-	library := http.FileServerFS(files)
+	library := newFiles(js.Files(), http.FileServerFS(js.Files()))
 	mux.Handle("GET /orbit.js", anyPage(library))
 	mux.Handle("GET /orbit/", anyPage(library))
 	mux.Handle("GET /demo/", demoPolicy(library))
@@ -28,7 +26,11 @@ func pages(demo func() bool) http.Handler {
 		w.Header().Set("Referrer-Policy", "no-referrer")
 		_, _ = w.Write(welcome) // a peer that has gone does not read it
 	})
-	return revalidated(mux, files)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		w.Header().Set("Cache-Control", "no-cache")
+		mux.ServeHTTP(w, r)
+	})
 }
 
 // welcome is a page without scripts, and says nothing of this server but that it is
@@ -56,20 +58,6 @@ func demoPolicy(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Security-Policy", "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'")
 		w.Header().Set("Referrer-Policy", "no-referrer")
-		next.ServeHTTP(w, r)
-	})
-}
-
-// revalidated has browsers ask each time whether a file has changed: embedded
-// files have no date, so their content's hash is their tag.
-func revalidated(next http.Handler, files fs.FS) http.Handler {
-	tags := hashFiles(files)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("X-Content-Type-Options", "nosniff")
-		w.Header().Set("Cache-Control", "no-cache")
-		if tag, ok := tags[r.URL.Path]; ok {
-			w.Header().Set("ETag", tag)
-		}
 		next.ServeHTTP(w, r)
 	})
 }
