@@ -10,6 +10,9 @@ export class Proxy {
   buffers = [];
   /** How often each path was asked for. */
   asked = new Map();
+  /** What the daemon answered to upgrades, line by line, and how many bytes came down behind that. */
+  upgraded = [];
+  down = 0;
   #sockets = new Set();
 
   /**
@@ -79,6 +82,8 @@ export class Proxy {
       const lines = asks.rawHeaders.reduce((text, item, i) => text + item + (i % 2 ? '\r\n' : ': '), '');
       further.write(`${asks.method} ${asks.url} HTTP/1.1\r\n${lines}\r\n`);
       further.write(head);
+      further.once('data', chunk => this.upgraded.push(String(chunk).split('\r\n\r\n')[0].split('\r\n')));
+      further.on('data', chunk => { this.down += chunk.length; });
       further.pipe(socket).pipe(further);
     });
     further.on('error', () => socket.destroy());

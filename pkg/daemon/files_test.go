@@ -46,3 +46,28 @@ func TestFilesCompressed(t *testing.T) {
 		}
 	}
 }
+
+// TestMessagesAreNotCompressed: whatever a client accepts, for the reasons that
+// PROTOCOL.md gives.
+func TestMessagesAreNotCompressed(t *testing.T) {
+	s := newSite(t, server+small+open)
+	s.publish("/open/a", 200)
+	connect := `{"id":1,"op":"connect","last":{"/open/a":0}}`
+	for _, call := range []struct{ method, path, body string }{
+		{"GET", "/v1/history/open/a", ""},
+		{"GET", "/v1/sse?channel=/open/a&after=0", ""},
+		{"POST", "/v1/sse", connect},
+		{"POST", "/v1/stream", connect},
+		{"POST", "/v1/poll?wait=0", connect},
+	} {
+		r, err := http.NewRequestWithContext(t.Context(), call.method, "http://"+s.address("http")+call.path, strings.NewReader(call.body))
+		must(t, err)
+		r.Header.Set("Accept-Encoding", "gzip")
+		answer, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(r)
+		must(t, err)
+		if coding := answer.Header.Values("Content-Encoding"); answer.StatusCode != 200 || len(coding) > 0 {
+			t.Errorf("%s %s: %d, %q", call.method, call.path, answer.StatusCode, coding)
+		}
+		_ = answer.Body.Close()
+	}
+}

@@ -5,6 +5,9 @@ connection, with its session, its positions and what is unanswered.
 
 peer.py codes URL: prints the codes with which connections end: one that sent bytes, one
 that sent too much, and one that closed with 4000.
+
+peer.py deflate URL: prints what extensions were agreed on, once a large message that it
+published has come back as it was; the library compresses all that it sends.
 """
 import asyncio
 import json
@@ -91,7 +94,20 @@ async def codes(url):
         print(await code(url, end), flush=True)
 
 
+async def deflate(url):
+    text = "all work and no play " * 200
+    async with websockets.connect(url, subprotocols=["orbit.v1"]) as ws:
+        await ws.send('{"id":1,"op":"connect","last":{"/kill/python":0}}')
+        await ws.send(json.dumps({"id": 2, "op": "publish", "channel": "/kill/python", "data": text}))
+        async for lines in ws:
+            if any(json.loads(line).get("d") == text for line in lines.split("\n")):
+                print(*[extension.name for extension in ws.extensions])
+                return
+
+
 if sys.argv[1] == "codes":
     asyncio.run(codes(sys.argv[2]))
+elif sys.argv[1] == "deflate":
+    asyncio.run(deflate(sys.argv[2]))
 else:
     asyncio.run(Client(sys.argv[2], int(sys.argv[3]), sys.argv[4:]).run())

@@ -160,6 +160,19 @@ func TestCloseCodes(t *testing.T) {
 	}
 }
 
+// python3-websockets offers compression by itself.
+func TestCompression(t *testing.T) {
+	installed(t)
+	d := scene.NewDaemon(t, "")
+	d.Start()
+	d.Ready(t.Context())
+	url := strings.Replace(d.URL(), "http", "ws", 1) + "/v1/ws"
+	out, err := exec.CommandContext(t.Context(), python, "peer.py", "deflate", url).CombinedOutput()
+	if got := strings.TrimSpace(string(out)); got != "permessage-deflate" {
+		t.Errorf("python3-websockets has agreed on %q, %v", got, err)
+	}
+}
+
 func dial(t *testing.T, url string) *websocket.Conn {
 	t.Helper()
 	c, _, err := websocket.Dial(t.Context(), url, nil)
