@@ -239,7 +239,7 @@ func (d *Daemon) startSessions(c *config.Config, version string) (err error) {
 func (d *Daemon) startDoors(c *config.Config, o Options, listeners map[string][]net.Listener) error {
 	api, err := httpapi.New(httpapi.Options{
 		Broker: d.broker, Issuer: d.currentIssuer, Ended: d.everybody().loginEnded, TokenOf: transport.TokenOf, Cookie: transport.Cookie,
-		Gate: d.gate, Logger: d.log,
+		Gate: d.gate, Logger: d.log, CompressFrom: int(c.Server.Compression),
 	})
 	if err != nil {
 		return err

@@ -8,10 +8,11 @@ import (
 	"io/fs"
 	"net/http"
 	"path"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/orbitd/orbitd/pkg/gzipped"
 )
 
 // files serves embedded files. They have no date, so their content's hash is their
@@ -43,7 +44,7 @@ func (f *files) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	h := w.Header()
 	h.Add("Vary", "Accept-Encoding")
-	if acceptsGzip(r.Header.Values("Accept-Encoding")) {
+	if gzipped.Accepted(r.Header) {
 		if small, ok := f.packed()[r.URL.Path]; ok {
 			found = small
 			h.Set("Content-Encoding", "gzip")
@@ -88,27 +89,4 @@ func (f *files) pack() map[string]file {
 		}
 	}
 	return packed
-}
-
-// acceptsGzip reports whether the values of Accept-Encoding (RFC 9110, section
-// 12.5.3) allow gzip, by its name or else by *.
-func acceptsGzip(values []string) bool {
-	accepted := false
-	for _, part := range strings.Split(strings.Join(values, ","), ",") {
-		coding, parameters, _ := strings.Cut(part, ";")
-		coding = strings.TrimSpace(coding)
-		named := strings.EqualFold(coding, "gzip")
-		if !named && coding != "*" {
-			continue
-		}
-		accepted = true
-		if q, ok := strings.CutPrefix(strings.ToLower(strings.TrimSpace(parameters)), "q="); ok {
-			weight, err := strconv.ParseFloat(q, 64)
-			accepted = err == nil && weight > 0
-		}
-		if named {
-			return accepted
-		}
-	}
-	return accepted
 }

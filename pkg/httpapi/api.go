@@ -14,6 +14,7 @@ import (
 	"github.com/orbitd/orbitd/pkg/auth"
 	"github.com/orbitd/orbitd/pkg/auth/tokenauth"
 	"github.com/orbitd/orbitd/pkg/broker"
+	"github.com/orbitd/orbitd/pkg/gzipped"
 	"github.com/orbitd/orbitd/pkg/message"
 	"github.com/orbitd/orbitd/pkg/origin"
 	"github.com/orbitd/orbitd/pkg/protocol"
@@ -40,13 +41,19 @@ type Options struct {
 	Cookie  string // the name of that cookie; that of the one that renews has "_refresh" behind it
 	Gate    *origin.Gate
 	Logger  logrus.FieldLogger
+	// CompressFrom is from which size on histories are compressed for who accepts
+	// that; 0: none are.
+	CompressFrom int
 	// Timeout bounds one call, so that a slow peer does not hold on to it; 0: a
 	// minute.
 	Timeout time.Duration
 }
 
 // An API serves the calls below /v1. It may be used concurrently.
-type API struct{ Options }
+type API struct {
+	Options
+	packer gzipped.Packer
+}
 
 // New returns an API.
 func New(o Options) (*API, error) {
@@ -54,7 +61,7 @@ func New(o Options) (*API, error) {
 		return nil, errors.New("httpapi: broker, cookie, gate and logger are required")
 	}
 	o.Timeout = cmp.Or(o.Timeout, time.Minute)
-	return &API{o}, nil
+	return &API{Options: o}, nil
 }
 
 // answerTime is what is left for the answer once a call has used up its time.

@@ -1,10 +1,12 @@
 package httpapi
 
 import (
+	"bytes"
 	"net/http"
 	"strconv"
 
 	"github.com/orbitd/orbitd/pkg/engine"
+	"github.com/orbitd/orbitd/pkg/gzipped"
 	"github.com/orbitd/orbitd/pkg/message"
 	"github.com/orbitd/orbitd/pkg/protocol"
 )
@@ -16,7 +18,30 @@ func (a *API) history(w http.ResponseWriter, r *http.Request) {
 		a.fail(w, r, err)
 		return
 	}
-	reply(w, http.StatusOK, protocol.AppendHistory(nil, 0, b.Epoch, b.Messages, b.More))
+	body := protocol.AppendHistory(nil, 0, b.Epoch, b.Messages, b.More)
+	w.Header().Add("Vary", "Accept-Encoding")
+	if a.CompressFrom == 0 || len(body) < a.CompressFrom || !gzipped.Accepted(r.Header) {
+		reply(w, http.StatusOK, body)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Encoding", "gzip")
+	_, _ = w.Write(a.packer.Append(nil, apart(append(body, '\n'), b.Messages)...)) // a peer that has gone does not read it
+}
+
+// apart returns the parts of a history, each message by itself: they are of several
+// publishers, who shall learn nothing of each other by the size of what is compressed.
+func apart(body []byte, messages []message.Message) [][]byte {
+	at := bytes.IndexByte(body, '[') + 1
+	parts := [][]byte{body[:at]}
+	var scratch []byte
+	for i := range messages {
+		scratch = protocol.AppendMessage(scratch[:0], &messages[i], false)
+		end := at + len(scratch) + 1 // with the comma, or the bracket, behind it
+		parts = append(parts, body[at:end])
+		at = end
+	}
+	return append(parts, body[at:])
 }
 
 func (a *API) past(r *http.Request) (engine.Batch, error) {

@@ -1,0 +1,77 @@
+package gzipped_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/orbitd/orbitd/pkg/gzipped"
+)
+
+var packer gzipped.Packer
+
+func TestAccepted(t *testing.T) {
+	for accept, want := range map[string]bool{
+		"": false, "gzip": true, "gzip, deflate, br, zstd": true, "GZIP": true, "br": false, "*": true, "*;q=0": false,
+		"gzip;q=0": false, "gzip;q=0, *": false, "*, gzip;q=0.000": false, "gzip ; q=0.5": true, "gzip;q=x": false,
+		"br, *;q=0.1": true, "identity;q=1, gzip;q=0.2": true, "gzipped": false, ",;,": false,
+	} {
+		if got := gzipped.Accepted(http.Header{"Accept-Encoding": {accept}}); got != want {
+			t.Errorf("%q: %v", accept, got)
+		}
+	}
+	if !gzipped.Accepted(http.Header{"Accept-Encoding": {"br", "gzip"}}) || gzipped.Accepted(nil) {
+		t.Error("the header's lines are one list")
+	}
+}
+
+func unpacked(t *testing.T, b []byte) string {
+	t.Helper()
+	r, err := gzip.NewReader(bytes.NewReader(b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// Another library reads what is appended, with its checksum.
+func TestAppend(t *testing.T) {
+	long := strings.Repeat("all work and no play ", 10_000)
+	for _, parts := range [][]string{{}, {""}, {"a"}, {"a", "", "b"}, {long, "short", long}} {
+		var in [][]byte
+		for _, part := range parts {
+			in = append(in, []byte(part))
+		}
+		got := packer.Append([]byte("before"), in...)
+		if text := unpacked(t, got[len("before"):]); text != strings.Join(parts, "") {
+			t.Errorf("%d parts come as %d bytes", len(parts), len(text))
+		}
+	}
+	if small := packer.Append(nil, []byte(long)); len(small) > len(long)/20 {
+		t.Errorf("%d bytes are %d", len(long), len(small))
+	}
+}
+
+// A guess at a secret that stands in another part is as long right as wrong.
+func TestPartsTellNothingOfEachOther(t *testing.T) {
+	secret := []byte(`{"by":"alice","d":"the code is 7c9e6679f1a24c3a"}`)
+	var sizes []int
+	for _, guess := range []string{"7c9e6679f1a24c3a", "7c9e6679f1a24c3b", "0b1d2f3e4a5c6978"} {
+		sizes = append(sizes, len(packer.Append(nil, secret, []byte(fmt.Sprintf(`{"by":"mallory","d":"the code is %s"}`, guess)))))
+	}
+	apart := len(packer.Append(nil, secret)) + len(packer.Append(nil, []byte(`{"by":"mallory","d":"the code is 7c9e6679f1a24c3a"}`)))
+	const frame = 10 + 5 + 8 // header, last block and trailer, which are there once
+	for _, size := range sizes {
+		if size != apart-frame {
+			t.Errorf("%d bytes, apart they are %d: one part refers to another", sizes, apart-frame)
+		}
+	}
+}
