@@ -184,6 +184,19 @@ test('a gap closes the one and is told by the other', async () => {
   assert.equal(source.readyState, source.OPEN);
 });
 
+test('that the page could not publish is not their matter', async () => {
+  const { host, orbit, lobby } = await live();
+  const both = [orbit.webSocket(CH), orbit.eventSource(CH)];
+  await settle();
+  lobby.postMessage('x');
+  await settle();
+  const { id } = host.last.take().find(({ op }) => op === 'publish');
+  const failed = next(lobby, 'error');
+  host.last.say({ re: id, error: { code: 'forbidden', message: 'no' } });
+  await failed;
+  assert.deepEqual(both.map(made => made.readyState), [1, 1]);
+});
+
 test('a channel behind several of them is closed with the last, unless it is the page\'s', async () => {
   const { host, orbit, lobby, offsets } = await live();
   const socket = orbit.webSocket(CH);

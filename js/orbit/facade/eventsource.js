@@ -41,7 +41,7 @@ export class ChannelSource extends EventTarget {
     on(channel, 'open', () => this.#open());
     on(channel, 'close', () => this.#lost());
     on(channel, 'gap', ({ after, to, reason }) => this.#gap({ after, to, reason }));
-    on(channel, 'error', () => this.#fail());
+    on(channel, 'error', () => channel.state === 'ended' && this.#fail());
     on(channel, 'revoked', () => this.#fail());
     on(channel, 'state', ({ state }) => state === 'closed' && this.#fail());
     on(orbit, 'state', ({ channel, state }) => !channel && state === 'closed' && this.#fail());

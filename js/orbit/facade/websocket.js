@@ -57,7 +57,7 @@ export class ChannelSocket extends EventTarget {
     const on = (target, type, listener) => target.addEventListener(type, listener, { signal: this.#listening.signal });
     on(channel, 'open', () => this.#open());
     on(channel, 'gap', ({ after, to, reason }) => this.#fail(CLOSE.gap, `${after}-${to} ${reason}`));
-    on(channel, 'error', ({ code }) => this.#fail(CLOSE.refused, code));
+    on(channel, 'error', ({ code }) => channel.state === 'ended' && this.#fail(CLOSE.refused, code));
     on(channel, 'revoked', ({ code }) => this.#fail(CLOSE.refused, code));
     on(channel, 'state', ({ state }) => state === 'closed' && this.#fail(CLOSE.lost, ''));
     on(orbit, 'state', ({ channel, state }) => !channel && state === 'closed' && this.#fail(CLOSE.lost, ''));
@@ -81,7 +81,7 @@ export class ChannelSocket extends EventTarget {
     this.#turn = this.#turn.then(async () => {
       const [body, type] = payload instanceof Blob ? [await payload.arrayBuffer(), payload.type] : [payload, ''];
       this.#publish(body, type || undefined, bytes);
-    });
+    }).catch(() => this.#fail(CLOSE.lost, 'a Blob could not be read'));
   }
 
   /** @param {number} [code] @param {string} [reason] */
