@@ -109,3 +109,19 @@ publish = ["group:traders"]
 		t.Errorf("%d %s", answer.StatusCode, body)
 	}
 }
+
+// TestRefusedReloadLeavesNothing: what was made for a configuration that does not come
+// into force is closed; else TestMain finds what reads the keys again and again.
+func TestRefusedReloadLeavesNothing(t *testing.T) {
+	issuer := newSignOn(t)
+	s, _ := newSecureSite(t)
+	before := s.Config()
+	s.write("ca.pem", "nonsense")
+	s.write("orbitd.toml", secured+certificate+"client_ca = \"ca.pem\"\n"+small+open+fmt.Sprintf("[[auth]]\ntype = \"token\"\nissuer = %q\njwks = \"%[1]s/keys\"\n", issuer.URL))
+	if err := s.Reload(t.Context()); err == nil || !strings.Contains(err.Error(), "ca.pem") {
+		t.Fatalf("reloaded: %v", err)
+	}
+	if s.Config() != before {
+		t.Error("the new configuration is in force")
+	}
+}
