@@ -1,0 +1,46 @@
+package daemon_test
+
+import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// A key that signs and that everybody on the host could have read is none, and what
+// cannot be relied on to know who has logged out lets nobody in.
+func TestKeysAndLoginsAreTrustworthy(t *testing.T) {
+	_, private, err := ed25519.GenerateKey(rand.Reader)
+	must(t, err)
+	der, err := x509.MarshalPKCS8PrivateKey(private)
+	must(t, err)
+	s := &site{t: t, folder: t.TempDir()}
+	s.write("signing.pem", string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})))
+	s.write("orbitd.toml", server+small+open+"[[auth]]\ntype = \"token\"\nkey = \"file:signing.pem\"\n")
+	refused := func(want string) {
+		t.Helper()
+		err := s.start(nil)
+		if err == nil {
+			must(t, s.Stop(t.Context()))
+		}
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("started: %v, want %q", err, want)
+		}
+	}
+	path := filepath.Join(s.folder, "signing.pem")
+	must(t, os.Chmod(path, 0o644))
+	refused("everybody on this host can read or change file:signing.pem")
+	must(t, os.Chmod(path, 0o640))
+	must(t, s.start(nil))
+	must(t, s.Stop(t.Context()))
+	s.write("engine/logins", "nonsense\n{\"login\":\"A\",\"until\":4000000000,\"ended\":true}\n")
+	refused("line 1: the line is damaged")
+	refused("hint: restore the file; or remove it, and with it the key that signs")
+	s.write("engine/logins", "{\"login\":\"A\",\"until\":4000000000,\"ended\":true}\n{\"log")
+	must(t, s.start(nil))
+	must(t, s.Stop(t.Context()))
+}
