@@ -14,9 +14,9 @@ const CH = '/chat/lobby';
 class World {
   host = new TestHost();
   watchers = new Set();
-  registry = new Registry(this.host, { ...LIMIT, portBurst: 20 });
 
-  constructor() {
+  constructor(limits = {}) {
+    this.registry = new Registry(this.host, { ...LIMIT, portBurst: 20, ...limits });
     this.host.watch = watcher => {
       this.watchers.add(watcher);
       return () => this.watchers.delete(watcher);
@@ -161,9 +161,9 @@ test('who takes nothing costs one turn for what it was sent, and holds up nobody
   await world.say({ ch: CH, at: 1000 + count });
   for (const event of held.slice(0, LIMIT.window + 9)) event.ack(); // room for a few: not worth a turn, yet
   await settle();
-  await world.host.advance(TIME.ack / 2);
+  await world.host.advance(TIME.ack); // the library acknowledges
   assert.deepEqual(await world.sent(), []);
-  await world.host.advance(2 * TIME.ack);
+  await world.host.advance(TIME.ack);
   const few = await world.answer({ offset: 1000 + count, epoch: EPOCH });
   assert.equal(few.after, 1000 + 2 * LIMIT.window);
 });
@@ -195,6 +195,82 @@ test('the server refuses for good: each is told why, and may ask again', async (
   assert.deepEqual([orbit.state, told], ['closed', ['close forbidden', 'error forbidden']]);
   orbit.connect();
   await world.greet();
+  assert.equal(orbit.state, 'open');
+});
+
+test('two users of one application do not meet, also when both come at once', async () => {
+  const world = new World();
+  const alice = world.open({ app: 'chat', token: 'of alice' });
+  const bob = world.open({ app: 'chat', token: 'of bob' });
+  await settle();
+  const [first, second] = world.host.transports;
+  for (const [transport, token, user] of [[first, 'of alice', 'alice'], [second, 'of bob', 'bob']]) {
+    transport.onopen({});
+    const [connect] = transport.take();
+    transport.say({ re: connect.id, ...accepted() });
+    await settle();
+    const [login, ...more] = transport.take();
+    assert.deepEqual([login.token, more], [token, []]);
+    transport.say({ re: login.id, user });
+    await settle();
+  }
+  first.drop();
+  second.drop();
+  await world.host.advance(1000);
+  assert.deepEqual([alice.orbit.state, bob.orbit.state, world.host.transports.length], ['connecting', 'connecting', 4]);
+});
+
+test('the token that a connection was made with is refused: who came with another makes one with that', async () => {
+  const world = new World();
+  const bad = world.open({ token: jwt({ sub: 'alice', iat: 1 }) });
+  const good = world.open({ token: jwt({ sub: 'alice', iat: 2 }) });
+  await settle();
+  world.host.last.onopen({});
+  const [{ id }] = world.host.last.take();
+  await world.say({ re: id, error: { code: 'unauthorized', message: 'no' } }, { bye: { code: 'unauthorized' } });
+  await world.host.advance(0);
+  await world.greet({ user: 'alice' });
+  assert.deepEqual([bad.orbit.state, good.orbit.state, good.orbit.user], ['closed', 'open', 'alice']);
+});
+
+test('as many as may share come back to where they were', async () => {
+  const world = new World({ ports: 2 });
+  const orbits = [world.open(), world.open()];
+  await world.greet();
+  world.host.last.drop();
+  await world.host.advance(1000);
+  await world.greet();
+  assert.deepEqual([orbits.map(({ orbit }) => orbit.state), world.host.transports.length], [['open', 'open'], 2]);
+  world.open();
+  await settle();
+  assert.equal(world.host.transports.length, 3);
+});
+
+test('a connection of its own: the token is that of the application, and is fetched anew like any other', async () => {
+  const world = new World();
+  const tokens = ['first', 'second'];
+  const { orbit, told } = world.open({ app: 'chat', shared: false, token: () => tokens.shift() });
+  const first = await world.greet();
+  read(orbit);
+  await world.answer({ offset: 10, epoch: EPOCH });
+  await world.say({ ch: CH, revoked: { code: 'unauthorized', message: 'the login has ended' } });
+  await world.host.advance(1000);
+  const second = await world.greet();
+  assert.deepEqual([first, second].map(({ token, auth }) => [token, auth]), [
+    [undefined, [{ app: 'chat', token: 'first' }]], [undefined, [{ app: 'chat', token: 'second' }]]]);
+  assert.deepEqual([second.last, told.filter(what => what.startsWith('revoked'))], [{ [CH]: 10 }, []]);
+});
+
+test("the login of the connection has ended, and is renewed: no port's token is to blame", async () => {
+  const world = new World();
+  const { orbit, told } = world.open({ app: 'chat', token: 'x' });
+  await world.greet();
+  await world.answer({ user: 'alice' });
+  await world.say({ bye: { code: 'unauthorized' } });
+  assert.deepEqual([orbit.state, told], ['waiting', ['open', 'close connection_lost']]);
+  await world.host.advance(1000);
+  await world.greet();
+  await world.answer({ user: 'alice' });
   assert.equal(orbit.state, 'open');
 });
 

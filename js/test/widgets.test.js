@@ -116,7 +116,7 @@ test('who cannot share has a connection of its own', { timeout: 60_000 }, async 
   await open({ app: 'chat', token: alice });
   await open({ app: 'chat', token: renewed });
   await clients(daemon, 1);
-  await open({ app: 'chat', token: await login(daemon, 'bob') });
+  const bob = await open({ app: 'chat', token: await login(daemon, 'bob') });
   await open({ app: 'chat', token: await login(daemon, 'alice') }); // which may end by itself
   await open({ app: 'chat' });
   await clients(daemon, 4);
@@ -128,6 +128,16 @@ test('who cannot share has a connection of its own', { timeout: 60_000 }, async 
   await clients(daemon, 7);
   assert.equal(await news.auth('load', alice), 'alice');
   await clients(daemon, 8);
+  const chat = await open({ app: 'chat', token: renewed });
+  await clients(daemon, 8);
+  chat.transports = ['sse'];
+  await connected(chat);
+  assert.equal(chat.transport, 'sse');
+  await clients(daemon, 9);
+  await daemon.kill();
+  await daemon.start();
+  await clients(daemon, 9);
+  assert.deepEqual([bob.user, chat.user], ['bob', 'alice']);
 });
 
 test('a token that is no good is no matter of the others', { timeout: 60_000 }, async t => {
@@ -179,6 +189,9 @@ test('who takes nothing, asks for everything or talks nonsense disturbs nobody',
   assert.deepEqual([...quiet.of('close'), ...slow.of('close')], []);
 });
 
+/** Over a WebSocket the server ends the connection for a command that is too large. Node 20 has one with a flag. */
+const usual = globalThis.WebSocket ? 'websocket' : 'stream';
+
 /** The lowest level that a script has: what a forged Orbit could say. */
 function forge(daemon, app) {
   const ours = page.dial(false);
@@ -188,7 +201,7 @@ function forge(daemon, app) {
     said.push(...(message.text?.split('\n').map(line => JSON.parse(line)) ?? [message]));
     reached();
   };
-  ours.post({ open: 1, hello: { url: daemon.url, names: ['stream'], app } });
+  ours.post({ open: 1, hello: { url: daemon.url, names: [usual], app } });
   return {
     say: (...frames) => { for (const frame of frames) ours.post({ n: 1, text: typeof frame === 'string' ? frame : JSON.stringify(frame) }); },
     until: match => new Promise(resolve => {
@@ -202,7 +215,7 @@ function forge(daemon, app) {
 
 test('a forged port reads, closes and answers nothing of another', { timeout: 60_000 }, async t => {
   const daemon = await start(t);
-  const victim = widget(t, daemon.url, { app: 'chat', token: await login(daemon, 'alice'), transports: ['stream'] });
+  const victim = widget(t, daemon.url, { app: 'chat', token: await login(daemon, 'alice'), transports: [usual] });
   const got = collect(victim.orbit.channel('/chat/alice/1'));
   await new Promise(resolve => victim.orbit.addEventListener('open', event => event.channel && resolve()));
   const forged = forge(daemon, 'news');

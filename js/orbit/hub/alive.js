@@ -20,7 +20,7 @@ export function hold(name, held) {
   locks()?.request(name, () => {
     held();
     return released;
-  });
+  }).catch(() => {}); // the page is not there any more
   return release;
 }
 

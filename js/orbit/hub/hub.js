@@ -91,9 +91,13 @@ export class Hub {
   }
 
   /** Whether a port may share this connection. @param {Port} port */
-  fits({ hello: { url, names, app }, token }) {
+  fits(port) {
+    const { hello: { url, names, app }, token } = port;
     if (this.#outdated || url !== this.#url || names.join() !== this.#names || (app === undefined) !== this.#whole) return false;
-    return app === undefined ? sameBearer(token, this.#token) : this.#logins.fits(app, token);
+    if (app === undefined) return sameBearer(token, this.#token);
+    // Those who wait for the connection have not logged in so far.
+    const beside = [...this.#ports].filter(other => other !== port && other.hello.app === app);
+    return beside.every(other => sameBearer(token, other.token)) && this.#logins.fits(app, token);
   }
 
   /** No more ports: who we are has changed. */
@@ -158,8 +162,11 @@ export class Hub {
     if (stopped) this.#gone();
     // What was refused is the hub's own, which it has renewed: the ports have theirs.
     const again = code === CODE.unauthorized ? LOCAL.lost : code;
-    const bye = stopped ? { code, message } : { code: again, message, retry: retry ?? 0 };
-    for (const port of [...this.#ports]) port.end(bye);
+    for (const port of [...this.#ports]) {
+      // Another token may be good where the one that the connection was made with is not.
+      const ends = stopped && (code !== CODE.unauthorized || port.token === this.#token || !this.#whole);
+      port.end(ends ? { code, message } : { code: again, message, retry: retry ?? 0 });
+    }
   }
 
   /** @param {Port} port */

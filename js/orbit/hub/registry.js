@@ -36,6 +36,7 @@ export class Registry {
   /** @param {Port} port @returns {Hub} */
   #place(port) {
     if (port.hello.anew) port.hub?.outdate();
+    if (port.hub && this.#hubs.has(port.hub) && port.hub.fits(port)) return port.hub;
     for (const hub of this.#hubs) {
       if (hub.members < this.#limits.ports && hub.fits(port)) return hub;
     }

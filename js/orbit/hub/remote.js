@@ -80,6 +80,7 @@ export class Far {
   #lock = `orbit:hub:${randomKey(host)}`;
   #release = () => {};
   #held;
+  #closed = false;
 
   /** @param {import('./registry.js').Registry} registry */
   constructor(registry) {
@@ -93,6 +94,7 @@ export class Far {
    */
   async take(wire, lock) {
     await this.#held;
+    if (this.#closed) return;
     let stop = () => {};
     /** @type {import('./pipe.js').Pipe} */
     const pipe = {
@@ -112,6 +114,7 @@ export class Far {
 
   /** Ends them, and the hubs. */
   close() {
+    this.#closed = true;
     this.#registry.close();
     this.#release();
   }
