@@ -28,6 +28,9 @@ type watcher struct {
 	end chan struct{} // closed with its connection
 }
 
+// stomp ends the path of a WebSocket that speaks STOMP.
+const stomp = " stomp"
+
 // watch opens /desk/1 on a transport and returns when that is done.
 func (s *site) watch(path, token string) *watcher {
 	s.t.Helper()
@@ -35,10 +38,17 @@ func (s *site) watch(path, token string) *watcher {
 	w := &watcher{path: path, cut: make(chan struct{}), end: make(chan struct{})}
 	k := s.keep(s.t)
 	switch bearer := []string{"Authorization", "Bearer " + token}; {
-	case path == "/v1/ws":
-		_, _, err := ws.Dialer{}.Upgrade(k, &url.URL{Scheme: "ws", Host: s.address("http"), Path: path})
+	case strings.HasPrefix(path, "/v1/ws"):
+		first, dialer := []string{strings.Replace(connect, `"op"`, `"token":"`+token+`","op"`, 1)}, ws.Dialer{}
+		if strings.HasSuffix(path, stomp) {
+			dialer.Protocols = []string{"v12.stomp"}
+			first = []string{"CONNECT\naccept-version:1.2\nhost:here\nlogin:bob\npasscode:bob-secret\n\n\x00", "SUBSCRIBE\nid:1\ndestination:/desk/1\n\n\x00"}
+		}
+		_, _, err := dialer.Upgrade(k, &url.URL{Scheme: "ws", Host: s.address("http"), Path: "/v1/ws"})
 		must(s.t, err)
-		must(s.t, wsutil.WriteClientText(k, []byte(strings.Replace(connect, `"op"`, `"token":"`+token+`","op"`, 1))))
+		for _, text := range first {
+			must(s.t, wsutil.WriteClientText(k, []byte(text)))
+		}
 		w.next = func() (string, error) {
 			text, err := wsutil.ReadServerText(k)
 			return string(text), err
@@ -74,7 +84,7 @@ func (w *watcher) run() {
 		w.mu.Lock()
 		w.all.WriteString(text)
 		w.mu.Unlock()
-		if !told && strings.Contains(text, `"revoked":{"code":"forbidden"`) {
+		if !told && (strings.Contains(text, `"revoked":{"code":"forbidden"`) || strings.HasPrefix(text, "ERROR\n") && strings.Contains(text, "not allowed for bob")) {
 			told = true
 			close(w.cut)
 		}
@@ -99,7 +109,7 @@ func TestGroupLeftOverEachTransport(t *testing.T) {
 	s.write("orbitd.toml", strings.Replace(s.text("orbitd.toml"), "group:traders", "group:everyone", 1))
 	must(t, s.Reload(t.Context()))
 	alice, bearer := s.read("alice"), token(t, s, "bob")
-	paths := []string{"/v1/ws", "/v1/stream", "/v1/sse", "/v1/sse?channel=/desk/1", "/v1/poll?wait=55"}
+	paths := []string{"/v1/ws", "/v1/ws" + stomp, "/v1/stream", "/v1/sse", "/v1/sse?channel=/desk/1", "/v1/poll?wait=55"}
 	var all []*watcher
 	for _, path := range paths {
 		all = append(all, s.watch(path, bearer))
@@ -117,6 +127,10 @@ func TestGroupLeftOverEachTransport(t *testing.T) {
 	alice.until(`"hush"`)
 	for _, path := range paths {
 		if path == "/v1/ws" || strings.Contains(path, "channel=") {
+			continue
+		}
+		if strings.HasSuffix(path, stomp) {
+			<-s.watch(path, bearer).cut
 			continue
 		}
 		again := s.watch(strings.Replace(path, "55", "0", 1), bearer)
