@@ -204,6 +204,20 @@ var ldapBugs = []bug{
 		pkg:  ldapauth, run: "TestRefreshIsNotOlderThanTheRound|TestRenewNested",
 	},
 	{
+		name: "ldap-11e", what: "one user of whom nothing can be found out ends the round",
+		file: ldapauth + "/refresh.go",
+		old:  "			down = len(unknown) == len(some)\n",
+		new:  "			down = len(unknown) > 0\n",
+		pkg:  ldapauth, run: "TestPartOfTheGroups",
+	},
+	{
+		name: "ldap-11f", what: "one user who has many entries ends the round",
+		file: ldapauth + "/person.go",
+		old:  "	case errors.Is(err, errTooMany):\n		people, err :=",
+		new:  "	case false:\n		people, err :=",
+		pkg:  ldapauth, run: "TestRenewBesideTrouble",
+	},
+	{
 		name: "ldap-11b", what: "sessions are not judged after a round",
 		file: "pkg/daemon/rounds.go",
 		old:  "!slices.Equal(is.Groups, id.Groups)",

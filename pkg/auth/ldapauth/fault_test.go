@@ -174,6 +174,38 @@ func TestManyGroups(t *testing.T) {
 	}
 }
 
+// A part of somebody's groups is not all of them: nobody can tell which are missing.
+// It keeps none of the others from being looked up.
+func TestPartOfTheGroups(t *testing.T) {
+	f := newFake(t, func(f *fake) {
+		f.search = func(w *gldap.ResponseWriter, r *gldap.Request) {
+			m, _ := r.GetSearchMessage()
+			for _, uid := range []string{"alice", "bob"} {
+				name := map[string]string{"alice": "memberof;Range=0-1499", "bob": "memberof"}[uid]
+				if strings.Contains(m.Filter, uid) {
+					_ = w.Write(r.NewSearchResponseEntry("uid="+uid+","+peopleDN, gldap.WithAttributes(map[string][]string{"uid": {uid}, name: {traders}})))
+				}
+			}
+			done(w, r, gldap.ResultSuccess)
+		}
+	})
+	o := f.options()
+	o.MemberOf = "memberOf"
+	a := open(t, o)
+	_, err := login(t, a, "alice", "alice-secret")
+	if wantUnknown(t, err); !strings.Contains(fmt.Sprint(err), "Range=0-1499") {
+		t.Error(err)
+	}
+	users := []string{"alice"}
+	for i := range 60 { // who are not there, so that bob is in another batch
+		users = append(users, fmt.Sprint("user", i))
+	}
+	now, err := a.Renew(t.Context(), append(users, "bob"))
+	if wantUnknown(t, err); told(now) != "bob+traders" {
+		t.Errorf("looked up again: %q", told(now))
+	}
+}
+
 // Groups in groups without an end: each is in one that is new.
 func TestEndlessNesting(t *testing.T) {
 	var depth atomic.Int32

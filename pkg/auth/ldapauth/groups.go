@@ -84,6 +84,8 @@ func (a *Authenticator) names(groups map[string]group) []string {
 // direct returns the groups that the person is in, without those of the groups.
 func (a *Authenticator) direct(ctx context.Context, p *person) ([]group, error) {
 	switch {
+	case p.partly != nil:
+		return nil, p.partly
 	case a.o.MemberOf != "":
 		return a.named(p.memberOf), nil
 	case a.o.GroupBase == "":
@@ -149,6 +151,9 @@ func (a *Authenticator) readParents(ctx context.Context, dn string) ([]group, er
 		return nil, err
 	case len(entries) == 0:
 		return nil, nil
+	}
+	if err := wholly(entries[0].entry, a.o.MemberOf); err != nil {
+		return nil, err
 	}
 	return a.named(entries[0].entry.GetEqualFoldAttributeValues(a.o.MemberOf)), nil
 }

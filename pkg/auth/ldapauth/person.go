@@ -24,6 +24,7 @@ type person struct {
 	user     string // canonical
 	dn       string
 	memberOf []string
+	partly   error  // memberOf are not all
 	closed   string // why nobody may log in by this account; empty: they may
 	password string // changes with the password, where the directory tells
 	locked   string // since when, where guesses have locked the account
@@ -97,7 +98,8 @@ func only(people []*person, err error, name string) (*person, error) {
 
 // again returns those of canonical names who are there now. The filter's {user}
 // was a typed name, of which only the form is known: "*" is asked in its place,
-// and the canonical name beside it.
+// and the canonical name beside it. Of whom there are several entries is nobody; where
+// these are so many that nothing can be said of the others, those are asked about again.
 func (a *Authenticator) again(ctx context.Context, users []string) (map[string]*person, error) {
 	names := make([]string, len(users))
 	for i, user := range users {
@@ -109,7 +111,18 @@ func (a *Authenticator) again(ctx context.Context, users []string) (map[string]*
 		scope = ldap.ScopeSingleLevel
 	}
 	found, err := a.search(ctx, base, scope, "(&"+starred(a.o.UserFilter)+anyOf(names)+")", 2*len(users), a.attributes()...)
-	if err != nil {
+	switch {
+	case errors.Is(err, errTooMany) && len(users) == 1:
+		return map[string]*person{}, nil
+	case errors.Is(err, errTooMany):
+		people, err := a.again(ctx, users[:len(users)/2])
+		if err != nil {
+			return nil, err
+		}
+		more, err := a.again(ctx, users[len(users)/2:])
+		maps.Copy(people, more)
+		return people, err
+	case err != nil:
 		return nil, err
 	}
 	people, entries := make(map[string]*person, len(found)), make(map[string]int, len(found))
@@ -169,11 +182,22 @@ func (a *Authenticator) person(f found) (*person, error) {
 	}
 	p := &person{user: names[0], dn: f.entry.DN, home: f.home, closed: closedBy(f.entry, a.o.Now())}
 	if a.o.MemberOf != "" {
-		p.memberOf = f.entry.GetEqualFoldAttributeValues(a.o.MemberOf)
+		p.memberOf, p.partly = f.entry.GetEqualFoldAttributeValues(a.o.MemberOf), wholly(f.entry, a.o.MemberOf)
 	}
 	p.password = f.entry.GetEqualFoldAttributeValue(changedTime) + f.entry.GetEqualFoldAttributeValue(lastSet)
 	p.locked = f.entry.GetEqualFoldAttributeValue(lockedTime) + strings.TrimLeft(f.entry.GetEqualFoldAttributeValue(lockoutTime), "0")
 	return p, nil
+}
+
+// wholly checks that an attribute has all its values: of many Active Directory gives a
+// part, by another name (MS-ADTS, section 3.1.1.3.1.3.3).
+func wholly(e *ldap.Entry, name string) error {
+	for _, a := range e.Attributes {
+		if base, option, _ := strings.Cut(a.Name, ";"); strings.EqualFold(base, name) && strings.HasPrefix(strings.ToLower(option), "range=") {
+			return fmt.Errorf("entry %s: the directory gives a part of %s, %s; search for groups instead (group_base, without member_of)", e.DN, name, option)
+		}
+	}
+	return nil
 }
 
 // closedBy returns what closes an account, or nothing. That it was locked because

@@ -93,7 +93,9 @@ func (a *Authenticator) Every() time.Duration { return a.o.Refresh }
 
 // Renew looks users up again, many at a time, and returns what is true of each
 // now. Who is not in it is not there any more, or it could not be found out and
-// the grace is over: Refresh tells which.
+// the grace is over: Refresh tells which. What cannot be found out of one keeps none
+// of the others from being looked up, unless it is so of a whole batch: then the
+// directory is not asked any more in this round. The error says why.
 func (a *Authenticator) Renew(ctx context.Context, users []string) (now map[string]*auth.Identity, err error) {
 	ctx, end := a.within(ctx)
 	defer end()
@@ -101,29 +103,38 @@ func (a *Authenticator) Renew(ctx context.Context, users []string) (now map[stri
 	a.known.begin(begun)
 	a.trim(begun)
 	now = make(map[string]*auth.Identity, len(users))
+	down := false
 	for some := range slices.Chunk(users, batch) {
-		if err == nil {
-			err = a.renew(ctx, some, now)
+		unknown := some
+		if !down {
+			var why error
+			unknown, why = a.renew(ctx, some, now)
+			down = len(unknown) == len(some)
+			if err == nil {
+				err = why
+			}
 		}
-		if err != nil {
-			a.graced(some, now)
+		for _, user := range unknown {
+			if id, err := a.graceOf(user, errUnknown); err == nil {
+				now[user] = id
+			}
 		}
 	}
 	return now, err
 }
 
-// renew looks a batch up again and enters it into now.
-func (a *Authenticator) renew(ctx context.Context, users []string, now map[string]*auth.Identity) error {
+// renew looks a batch up again and enters it into now. It returns those of whom it
+// could not be found out, and why.
+func (a *Authenticator) renew(ctx context.Context, users []string, now map[string]*auth.Identity) (unknown []string, why error) {
 	asked := a.o.Now()
 	people, err := a.again(ctx, users)
 	if err != nil {
-		return err
+		return users, err
 	}
 	// Half of the connections: people also log in.
 	turns := make(chan struct{}, max(1, a.o.Connections/2))
 	var all sync.WaitGroup
 	var mu sync.Mutex
-	var errs []error
 	for _, user := range users {
 		turns <- struct{}{}
 		all.Go(func() {
@@ -135,21 +146,12 @@ func (a *Authenticator) renew(ctx context.Context, users []string, now map[strin
 			case err == nil:
 				now[user] = r.identity
 			case !errors.Is(err, auth.ErrDenied):
-				errs = append(errs, err)
+				unknown, why = append(unknown, user), err
 			}
 		})
 	}
 	all.Wait()
-	return errors.Join(errs...)
-}
-
-// graced enters those of users who stay although nobody can tell.
-func (a *Authenticator) graced(users []string, now map[string]*auth.Identity) {
-	for _, user := range users {
-		if id, err := a.graceOf(user, errUnknown); err == nil {
-			now[user] = id
-		}
-	}
+	return unknown, why
 }
 
 // trim forgets what is too old to be of use, and connections that are.

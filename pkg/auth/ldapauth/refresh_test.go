@@ -337,3 +337,29 @@ func TestServicePasswordWrong(t *testing.T) {
 		t.Errorf("%d binds", n)
 	}
 }
+
+// One user of whom nothing can be found out, or who has any number of entries, keeps
+// nobody else from losing what they have lost.
+func TestRenewBesideTrouble(t *testing.T) {
+	s := slapd.Start(t, slapd.Options{Config: []string{"limits * size=unlimited"}})
+	a := open(t, options(s), func(o *ldapauth.Options) { o.Refresh = time.Hour })
+	users := []string{"alice", "bob"}
+	for i := range 120 {
+		uid := fmt.Sprintf("user%03d", i)
+		users = append(users, uid)
+		s.Add(slapd.Person(uid), "objectClass: inetOrgPerson", "uid: "+uid, "cn: "+uid, "sn: "+uid, "userPassword: x-secret")
+	}
+	s.Join(slapd.Group("traders"), slapd.Person("user119"))
+	if now, err := a.Renew(t.Context(), users); err != nil || len(now) != len(users) || !has(now["user119"], "traders") {
+		t.Fatalf("%d are there, %v", len(now), err)
+	}
+	for i := range 150 { // of alice's name
+		s.Add(fmt.Sprintf("cn=twin%d,%s", i, slapd.People), "objectClass: inetOrgPerson", "uid: alice", fmt.Sprintf("cn: twin%d", i), "sn: x")
+	}
+	s.Leave(slapd.Group("traders"), slapd.Person("bob"))
+	s.Leave(slapd.Group("traders"), slapd.Person("user119"))
+	now, err := a.Renew(t.Context(), users)
+	if err != nil || len(now) != len(users)-1 || now["alice"] != nil || has(now["bob"], "traders") || has(now["user119"], "traders") {
+		t.Errorf("beside somebody with many entries: %d are there, %v", len(now), err)
+	}
+}
