@@ -76,7 +76,7 @@ func (c *Guarded) Authenticate(ctx context.Context, creds Credentials) (*Identit
 	k := c.guard.keys(creds)
 	if err := c.guard.begin(ctx, k); err != nil {
 		c.metrics.decided(nobody, err)
-		return nil, err.Because(fmt.Errorf("user %q: %w", creds.User, errGuarded))
+		return nil, err.Because(fmt.Errorf("user %q: %w", creds.User, err.Cause))
 	}
 	is := unjudged
 	defer func() { c.guard.end(k, is) }()
@@ -94,7 +94,7 @@ func (c *Guarded) Authenticate(ctx context.Context, creds Credentials) (*Identit
 func limited(wait time.Duration) *message.Error {
 	seconds := math.Ceil(wait.Seconds())
 	e := message.Errorf(message.RateLimited, "too many wrong passwords; try again in %.0f s", seconds)
-	e.RetryAfter = time.Duration(seconds) * time.Second
+	e.RetryAfter, e.Cause = time.Duration(seconds)*time.Second, errGuarded
 	return e
 }
 
