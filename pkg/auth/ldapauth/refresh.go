@@ -22,14 +22,15 @@ const batch = 50
 // whose account is closed, is auth.ErrDenied.
 func (a *Authenticator) Refresh(ctx context.Context, user string) (*auth.Identity, error) {
 	for {
-		r, had := a.known.get(user)
-		if had && a.holds(r.found) {
-			return r.identity, nil
+		if id := a.fresh(user); id != nil {
+			return id, nil
 		}
 		q, first := a.asking.join(user, a.known.round())
 		if first {
 			defer a.asking.leave(ctx, q)
-			q.identity, q.err = a.lookUp(ctx, user)
+			if q.identity = a.fresh(user); q.identity == nil { // else it was asked meanwhile
+				q.identity, q.err = a.lookUp(ctx, user)
+			}
 			return q.identity, q.err
 		}
 		select {
@@ -41,6 +42,14 @@ func (a *Authenticator) Refresh(ctx context.Context, user string) (*auth.Identit
 			return a.graceOf(user, context.Cause(ctx))
 		}
 	}
+}
+
+// fresh returns what is known of a user and still counts, or nil.
+func (a *Authenticator) fresh(user string) *auth.Identity {
+	if r, had := a.known.get(user); had && a.holds(r.found) {
+		return r.identity
+	}
+	return nil
 }
 
 // lookUp asks the directory about a user who is connected, or comes with a token.
