@@ -1,0 +1,157 @@
+package stomp_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/orbitd/orbitd/pkg/stomp/frame"
+)
+
+// socketOfAlice connects by WebSocket as alice.
+func (s *site) socketOfAlice() *client {
+	s.t.Helper()
+	c := s.webSocket(100)
+	c.say("CONNECT\naccept-version:1.2\nhost:x\nlogin:alice\npasscode:demo\nclient-id:w\n\n\x00")
+	if got := c.hear(); got.Command != frame.Connected {
+		s.t.Fatalf("not connected: %s %q", got.Command, got.Headers)
+	}
+	return c
+}
+
+// Over WebSocket as over TCP: a durable subscription and a group, with text and with
+// what is none.
+func TestDurableOverWebSocket(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	for _, kind := range []string{"durable:true\n", "group:g\n"} {
+		c := s.socketOfAlice()
+		c.subscribe("ack:client-individual\n" + kind)
+		p := s.alice("1.1", "p")
+		p.publish("one", "\xff\xfe", strings.Repeat("x", 70_000))
+		c.got("one", false)
+		c.ack("ACK", c.got("\xff\xfe", false))
+		c.got(strings.Repeat("x", 70_000), false)
+		c.Close()
+		for range 2 { // by either way
+			c = s.alice("1.2", "w")
+			c.subscribe("ack:client-individual\n" + kind)
+			c.got("one", true)
+			c.got(strings.Repeat("x", 70_000), true)
+			c.bye()
+			c = s.socketOfAlice()
+			c.subscribe("ack:client-individual\n" + kind)
+			c.got("one", true)
+			c.got(strings.Repeat("x", 70_000), true)
+			c.nothing()
+			c.bye()
+		}
+	}
+}
+
+// A right that has ended ends the connection, and what has come meanwhile waits for
+// its return.
+func TestDurableRights(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	durable, worker := s.alice("1.2", "x"), s.member("")
+	durable.subscribe("ack:client-individual\ndurable:true\n")
+	p := s.alice("1.2", "p")
+	p.publish(1)
+	durable.got(1, false)
+	worker.got(1, false)
+	with := configuration
+	s.write("orbitd.toml", strings.Replace(with, "subscribe = [\"@authenticated\"]\npublish   = [\"@authenticated\"]", "subscribe = []\npublish   = [\"@authenticated\"]", 1))
+	must(t, s.Reload(t.Context()))
+	for _, c := range []*client{durable, worker} {
+		if f := c.refused("not allowed"); f.Text("code") != "forbidden" {
+			t.Errorf("%q", f.Headers)
+		}
+	}
+	p.publish(2)
+	for _, kind := range []string{"durable:true\n", "group:workers\n"} {
+		c := s.alice("1.2", "x")
+		c.say("SUBSCRIBE\nid:s\ndestination:/team/a\nack:client-individual\n%s\n\x00", kind)
+		c.refused("not allowed")
+	}
+	s.write("orbitd.toml", with)
+	must(t, s.Reload(t.Context()))
+	durable, worker = s.alice("1.2", "x"), s.member("")
+	durable.subscribe("ack:client-individual\ndurable:true\n")
+	for _, c := range []*client{durable, worker} {
+		c.got(1, true)
+		c.got(2, false)
+	}
+}
+
+// What nobody comes for is forgotten after session.durable_ttl.
+func TestDurableExpires(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	for _, kind := range []string{"durable:true\n", "group:g\n"} {
+		c := s.alice("1.2", "x")
+		c.subscribe("ack:client-individual\n" + kind)
+		c.bye()
+	}
+	s.advance(29 * 24 * time.Hour)
+	p := s.alice("1.2", "p")
+	p.publish("kept")
+	for _, kind := range []string{"durable:true\n", "group:g\n"} {
+		c := s.alice("1.2", "x")
+		c.subscribe("ack:client-individual\n" + kind)
+		c.got("kept", false)
+		c.bye()
+	}
+	s.advance(31 * 24 * time.Hour)
+	p = s.alice("1.2", "p")
+	p.publish("not kept")
+	for _, kind := range []string{"durable:true\n", "group:g\n"} {
+		c := s.alice("1.2", "x")
+		c.subscribe("ack:client-individual\n" + kind)
+		c.nothing()
+		c.bye()
+	}
+}
+
+// A client that reads nothing has what it cannot take wait in the log, and nobody
+// else.
+func TestDurableSlowReader(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	for _, kind := range []string{"durable:true\n", "group:g\n"} {
+		slow, quick := s.alice("1.2", "x"), s.alice("1.2", "quick")
+		slow.subscribe("ack:client-individual\n" + kind)
+		quick.subscribe("ack:client-individual\ndurable:true\n")
+		pad := strings.Repeat("x", 200_000)
+		for range 60 { // three times what the window has, and more than the socket
+			quick.publish(pad)
+			quick.ack("ACK", quick.got(pad, false))
+		}
+		for range 60 {
+			slow.ack("ACK", slow.got(pad, false))
+		}
+		slow.nothing()
+		quick.say("UNSUBSCRIBE\nid:s\ndurable:true\nreceipt:u\n\n\x00")
+		quick.receipt("u")
+		slow.bye()
+	}
+}
+
+// An ACK in a transaction counts if that is committed.
+func TestDurableTransaction(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	c := s.alice("1.2", "x")
+	c.subscribe("ack:client-individual\ndurable:true\n")
+	c.publish(1, 2)
+	one, two := c.got(1, false), c.got(2, false)
+	c.say("BEGIN\ntransaction:a\n\n\x00ACK\nid:%s\ntransaction:a\n\n\x00ABORT\ntransaction:a\n\n\x00", one.Text("ack"))
+	c.say("BEGIN\ntransaction:b\n\n\x00ACK\nid:%s\ntransaction:b\n\n\x00", two.Text("ack"))
+	c.say("SEND\ndestination:/team/b\ntransaction:b\n\nx\x00COMMIT\ntransaction:b\nreceipt:c\n\n\x00")
+	c.receipt("c")
+	c.bye()
+	c = s.alice("1.2", "x")
+	c.subscribe("ack:client-individual\ndurable:true\n")
+	c.got(1, true)
+	c.nothing()
+}
