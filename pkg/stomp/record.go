@@ -94,11 +94,15 @@ func (r *record) yield(then func()) {
 	}
 }
 
-// load calls done with what is stored.
+// load calls done with what is stored; where that is nothing, one more is counted for
+// its user, or refused.
 func (r *record) load(done func(stored engine.Session, found bool, err error)) {
 	b, loop := r.part.server.broker, r.part.loop
 	b.Go(func() {
 		stored, found, err := b.Engine().Session(context.Background(), r.session.Key)
+		if err == nil && !found {
+			err = r.part.server.census.admit(context.Background(), &r.session)
+		}
 		loop.Post(func() { done(stored, found, err) })
 	})
 }
@@ -233,6 +237,9 @@ func (r *record) vacate() {
 
 // drop removes what is stored, gives the record up, and calls done when that is durable.
 func (r *record) drop(done func(error)) {
+	if r.loaded { // else it is not known whether there is anything
+		r.part.server.census.dropped(&r.session)
+	}
 	r.loaded = false
 	loop := r.part.loop
 	r.part.server.broker.Engine().DropSession(r.session.Key, func(err error) { loop.Post(func() { done(err) }) })

@@ -22,7 +22,7 @@ type Limits struct {
 	LoginTimeout  time.Duration // until CONNECT: 10 s
 	Window        int           // unacknowledged messages of a subscription: 256
 	WindowBytes   int           // unacknowledged bytes of a connection: 1 MiB
-	Subscriptions int           // of a connection: 1,000
+	Subscriptions int           // of a connection, and those that a user has stored: 1,000
 	Deliveries    int           // of a message that the client refuses each time: 10
 	DurableTTL    time.Duration // of a durable subscription without a connection: 30 days
 	CommandRate   int           // frames in a second: 1,000
@@ -85,6 +85,7 @@ type Server struct {
 	parts    []*part
 	open     atomic.Int64
 	rechecks atomic.Uint64
+	census   *census
 
 	mu      sync.Mutex
 	records map[engine.SessionKey]*record // by whom they were claimed last
@@ -118,6 +119,7 @@ func New(o Options) (*Server, error) {
 		return nil, errors.New("stomp: broker, hub, loops, logger and clock are required")
 	}
 	s := &Server{broker: o.Broker, limits: o.Limits.withDefaults(), version: o.Version, log: o.Logger, now: o.Now, records: map[engine.SessionKey]*record{}, groups: map[engine.SessionKey]*group{}}
+	s.census = &census{sessions: o.Broker.Engine(), limit: s.limits.Subscriptions, now: o.Now}
 	for i, shard := range o.Hub.Shards() {
 		p := &part{server: s, loop: o.Loops[i], shard: shard, records: map[*record]struct{}{}}
 		p.loop.OnTurn(p.turn)

@@ -155,3 +155,44 @@ func TestDurableTransaction(t *testing.T) {
 	c.got(1, true)
 	c.nothing()
 }
+
+// A user has so many durable subscriptions and groups, counted over restarts, and no
+// more until some have ended or expired.
+func TestDurableLimit(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.write("orbitd.toml", strings.Replace(configuration, "max_deliveries = 3", "max_channels = 3", 1))
+	s.stop()
+	s.start()
+	subscribe := func(name, end string) *client {
+		c := s.alice("1.2", "x")
+		c.say("SUBSCRIBE\nid:%s\ndestination:/team/a\nack:client-individual\n%s\nreceipt:r\n\n\x00", name, end)
+		return c
+	}
+	for _, name := range []string{"a", "b"} {
+		c := subscribe(name, "durable:true")
+		c.receipt("r")
+		c.bye()
+	}
+	c := subscribe("c", "group:g")
+	c.receipt("r")
+	for _, end := range []string{"durable:true", "group:other"} {
+		if f := subscribe("d", end).refused("max_channels"); f.Text("code") != "too_large" || f.Text("receipt-id") != "r" {
+			t.Errorf("%q", f.Headers)
+		}
+	}
+	for range 3 { // what is not there makes no room
+		c.say("UNSUBSCRIBE\nid:none\ndurable:true\nreceipt:u\n\n\x00")
+		c.receipt("u")
+	}
+	subscribe("d", "durable:true").refused("max_channels")
+	c.say("UNSUBSCRIBE\nid:c\ndurable:true\nreceipt:u\n\n\x00")
+	c.receipt("u")
+	subscribe("d", "durable:true").receipt("r")
+	s.stop()
+	s.start()
+	subscribe("a", "durable:true").receipt("r")
+	subscribe("e", "durable:true").refused("max_channels")
+	s.advance(31 * 24 * time.Hour)
+	subscribe("e", "durable:true").receipt("r")
+}
