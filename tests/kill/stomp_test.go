@@ -14,11 +14,14 @@ import (
 	"github.com/orbitd/orbitd/tests/scene"
 )
 
-const queue = "/kill/queue"
+const (
+	queue = "/kill/queue"
+	dead  = "/kill/queue/$dead"
+)
 
 // The daemon is killed in the middle of SENDs with receipts, and the connections of
 // those who acknowledge are cut: what has a receipt is delivered once, in order, to
-// a durable subscription of each ack mode, and to one of the consumers of a group. What comes again is marked, and passed
+// a durable subscription of each ack mode, and to one of the consumers of a group; what one refuses dies once. What comes again is marked, and passed
 // over as an application does that knows what it has processed.
 func TestReceiptedMessagesReachDurableSubscriptions(t *testing.T) {
 	total, times := 10_000, 10
@@ -27,7 +30,7 @@ func TestReceiptedMessagesReachDurableSubscriptions(t *testing.T) {
 	}
 	total, times = orDefault(*messages, total), orDefault(*kills, times)
 	address := scene.FreeAddress(t)
-	d := scene.NewDaemon(t, fmt.Sprintf("stomp = %q", address))
+	d := scene.NewDaemon(t, fmt.Sprintf("stomp = %q\n[[channel]]\nmatch = %q\nsubscribe = [\"*\"]", address, dead))
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	d.Start()
@@ -39,6 +42,8 @@ func TestReceiptedMessagesReachDurableSubscriptions(t *testing.T) {
 		all = append(all, &stompConsumer{mode: mode, processed: newProcessed(mode)},
 			&stompConsumer{mode: "client-individual", group: true, processed: group})
 	}
+	refusing := &stompConsumer{mode: "client-individual", refuses: true, processed: newProcessed("refusing")}
+	all = append(all, refusing)
 	var actors sync.WaitGroup
 	for _, c := range all {
 		c.address = address
@@ -59,24 +64,38 @@ func TestReceiptedMessagesReachDurableSubscriptions(t *testing.T) {
 		d.Start()
 	}
 	await(t, "all receipts", func() bool { return p.receipted() == total })
+	poisoned := total / poisonEvery
 	for _, c := range all {
-		await(t, c.who, func() bool { return c.count() == total })
+		want := total
+		if c.refuses {
+			want -= poisoned
+		}
+		await(t, c.who, func() bool { return c.count() == want })
 	}
 	d.Ready(ctx)
-	h := &checker.History{Accepted: stored(t, d)}
+	h := &checker.History{Accepted: stored(t, d, queue)}
+	await(t, "dead messages", func() bool { return len(stored(t, d, dead)) >= poisoned })
 	cancel()
 	actors.Wait()
+	corpses := stored(t, d, dead)
 	d.Stop()
 	for _, c := range all {
 		must(t, c.failed)
 		t.Logf("%s: %d connections, %d messages redelivered", c.who, c.lives, c.redelivered)
-		if !c.group {
+		if !c.group && !c.refuses {
 			h.Expected = append(h.Expected, checker.Expectation{Who: c.who, Channel: queue})
 			h.Deliveries = append(h.Deliveries, c.deliveries...)
 		}
 	}
 	if n := len(group.deliveries); n != total { // in no order, and each to one of them
 		t.Errorf("the group's consumers have processed %d messages, not %d", n, total)
+	}
+	once := map[int64]int{}
+	for _, m := range corpses {
+		once[m.N]++
+	}
+	if len(once) != poisoned || len(corpses) != poisoned {
+		t.Errorf("%d messages have died, and %d of them are there; want %d", len(once), len(corpses), poisoned)
 	}
 	if n := len(h.Accepted); n != total {
 		t.Errorf("%d messages are stored, not %d", n, total)
@@ -103,11 +122,11 @@ func await(t *testing.T, what string, is func() bool) {
 	}
 }
 
-// stored reads what the channel holds.
-func stored(t *testing.T, d *scene.Daemon) (all []checker.Accepted) {
+// stored reads what a channel holds.
+func stored(t *testing.T, d *scene.Daemon, name string) (all []checker.Accepted) {
 	t.Helper()
 	for before := uint64(0); ; {
-		res, err := http.Get(fmt.Sprintf("%s/v1/history%s?limit=256&before=%d", d.URL(), queue, before))
+		res, err := http.Get(fmt.Sprintf("%s/v1/history%s?limit=256&before=%d", d.URL(), name, before))
 		must(t, err)
 		var page struct {
 			Messages []struct {
@@ -121,7 +140,7 @@ func stored(t *testing.T, d *scene.Daemon) (all []checker.Accepted) {
 			return all
 		}
 		for _, m := range page.Messages {
-			all = append(all, checker.Accepted{Channel: queue, N: m.D, Offset: m.O})
+			all = append(all, checker.Accepted{Channel: name, N: m.D, Offset: m.O})
 		}
 		before = page.Messages[0].O
 	}

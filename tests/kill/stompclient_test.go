@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 
@@ -64,6 +65,7 @@ func (c *stompClient) next() (*frame.Frame, error) {
 type stompConsumer struct {
 	address, mode string
 	group         bool
+	refuses       bool // one of poisonEvery messages, each time
 	lives         int
 	*processed    // consumers of a group share it
 	failed        error
@@ -71,6 +73,12 @@ type stompConsumer struct {
 	mu      sync.Mutex
 	current *stompClient
 }
+
+// poisonEvery is how many messages there are for one that is refused.
+const poisonEvery = 100
+
+// poison reports whether c refuses the message.
+func (c *stompConsumer) poison(m *stompMessage) bool { return c.refuses && m.n%poisonEvery == 0 }
 
 // A processed is what an application knows of the messages that it has processed.
 type processed struct {
@@ -128,7 +136,7 @@ func (c *stompConsumer) subscribe(ctx context.Context) (*stompClient, error) {
 	if c.group {
 		kind = "group:g\nprefetch-count:50"
 	}
-	err = conn.say("SUBSCRIBE\nid:%s\ndestination:%s\n%s\nack:%s\nreceipt:s\n\n\x00", c.mode, queue, kind, c.mode)
+	err = conn.say("SUBSCRIBE\nid:%s\ndestination:%s\n%s\nack:%s\nreceipt:s\n\n\x00", c.who, queue, kind, c.mode)
 	if f, e := conn.next(); err != nil || e != nil || f.Command != frame.Receipt {
 		conn.Close()
 		return nil, fmt.Errorf("not subscribed: %v, %v, %v", err, e, f)
@@ -148,7 +156,7 @@ func (c *stompConsumer) live(conn *stompClient) {
 		}
 		m := stompMessage{ack: f.Text("ack"), again: f.Text("redelivered") == "true"}
 		_, text, _ := strings.Cut(f.Text("message-id"), "-")
-		if _, err := fmt.Sscan(text+" "+string(f.Body), &m.offset, &m.n); err != nil || m.offset <= last && !(c.group && m.again) {
+		if _, err := fmt.Sscan(text+" "+string(f.Body), &m.offset, &m.n); err != nil || m.offset <= last && !(m.again && (c.group || c.refuses)) {
 			c.failed = fmt.Errorf("%s: %q %s behind %d: %v", c.mode, f.Headers, f.Body, last, err)
 			return
 		}
@@ -158,7 +166,7 @@ func (c *stompConsumer) live(conn *stompClient) {
 			return
 		}
 		if c.mode == "auto" || len(read) == 16 || len(conn.unread) == 0 {
-			c.take(read)
+			c.take(slices.DeleteFunc(slices.Clone(read), func(m stompMessage) bool { return c.poison(&m) }))
 			c.acknowledge(conn, read)
 			read = read[:0]
 		}
@@ -186,7 +194,11 @@ func (c *stompConsumer) acknowledge(conn *stompClient, messages []stompMessage) 
 		_ = conn.say("ACK\nid:%s\n\n\x00", messages[len(messages)-1].ack)
 	case "client-individual":
 		for _, i := range rand.Perm(len(messages)) {
-			_ = conn.say("ACK\nid:%s\n\n\x00", messages[i].ack)
+			command := "ACK"
+			if c.poison(&messages[i]) {
+				command = "NACK"
+			}
+			_ = conn.say("%s\nid:%s\n\n\x00", command, messages[i].ack)
 		}
 	}
 }
