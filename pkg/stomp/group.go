@@ -133,8 +133,13 @@ func (g *group) stored(dead message.Offset, last bool) engine.Subscription {
 	}
 }
 
-// displaced is recordOwner's. Nobody claims a group's record but the group.
-func (g *group) displaced() { g.end(nil) }
+// displaced is recordOwner's.
+func (g *group) displaced() { g.end(g.ended()) }
+
+// ended is what its consumers are told.
+func (g *group) ended() error {
+	return message.Errorf(message.Conflict, "the group %.40q was ended", g.record.name)
+}
 
 // end ends the group, and with an error the connections of those who are left.
 func (g *group) end(err error) {
@@ -196,7 +201,7 @@ func (g *group) back(offset message.Offset) {
 func (g *group) drop(sub *subscription, done func(error)) {
 	g.members = slices.DeleteFunc(g.members, func(m *member) bool { return m.sub == sub })
 	g.record.drop(done)
-	g.end(message.Errorf(message.Conflict, "the group %.40q was ended", g.record.name))
+	g.end(g.ended())
 }
 
 // A report is what a member says since its last: what has become of messages, and

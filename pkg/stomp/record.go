@@ -118,6 +118,7 @@ func (r *record) save(msgs []message.Message, dead message.Offset, done func(err
 	r.part.server.broker.Engine().SubmitSaving(msgs, []engine.Session{session}, func(_ []engine.Receipt, err error) {
 		loop.Post(func() {
 			r.storing = false
+			r.moved = r.moved || err != nil
 			done(err)
 			r.goOn()
 		})

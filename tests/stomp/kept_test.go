@@ -196,3 +196,46 @@ func TestDurableLimit(t *testing.T) {
 	s.advance(31 * 24 * time.Hour)
 	subscribe("e", "durable:true").receipt("r")
 }
+
+// What retention has removed is told with the next message, until that is
+// acknowledged.
+func TestDurableGap(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	for _, kind := range []string{"durable:true\n", "group:g\n"} {
+		subscribe := func() *client {
+			c := s.alice("1.2", "x")
+			c.say("SUBSCRIBE\nid:s\ndestination:/brief/a\nack:client-individual\nreceipt:s\n%s\n\x00", kind)
+			c.receipt("s")
+			return c
+		}
+		publish := func(body string) {
+			c := s.alice("1.2", "p")
+			c.say("SEND\ndestination:/brief/a\ncontent-type:text/plain\nreceipt:r\n\n%s\x00", body)
+			c.receipt("r")
+		}
+		subscribe().bye()
+		publish("gone")
+		publish("gone")
+		s.advance(2 * time.Hour)
+		publish("here")
+		var gap string
+		for life := range 3 {
+			c := subscribe()
+			f := c.got("here", life > 0)
+			if gap = f.Text("gap"); !strings.HasSuffix(gap, " expired") {
+				t.Errorf("%q", f.Headers)
+			}
+			if life == 2 {
+				c.ack("ACK", f)
+			}
+			c.bye()
+		}
+		publish("next")
+		c := subscribe()
+		if f := c.got("next", false); f.Text("gap") != "" {
+			t.Errorf("told again: %q", f.Headers)
+		}
+		c.bye()
+	}
+}
