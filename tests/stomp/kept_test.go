@@ -61,7 +61,7 @@ func TestDurableRights(t *testing.T) {
 	durable.got(1, false)
 	worker.got(1, false)
 	with := configuration
-	s.write("orbitd.toml", strings.Replace(with, "subscribe = [\"@authenticated\"]\npublish   = [\"@authenticated\"]", "subscribe = []\npublish   = [\"@authenticated\"]", 1))
+	s.write("orbitd.toml", strings.Replace(with, "\"/team/**\"\nsubscribe = [\"@authenticated\"]", "\"/team/**\"\nsubscribe = []", 1))
 	must(t, s.Reload(t.Context()))
 	for _, c := range []*client{durable, worker} {
 		if f := c.refused("not allowed"); f.Text("code") != "forbidden" {

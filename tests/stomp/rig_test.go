@@ -78,8 +78,9 @@ match     = "/open/**"
 subscribe = ["*"]
 publish   = ["*"]
 [[channel]]
-match     = "/team/a/$dead"
+match     = "/team/*/$dead"
 subscribe = ["@authenticated"]
+publish   = ["@authenticated"]
 [[channel]]
 match     = "/team/**"
 subscribe = ["@authenticated"]
