@@ -52,3 +52,39 @@ func (f format) Append(dst []byte, m *message.Message, _ bool) []byte {
 	}
 	return frame.AppendLength(dst, m.Data)
 }
+
+// one sends one message: its shared part behind the headers that are s's own.
+func (s *subscription) one(offset message.Offset, shared []byte, again bool) {
+	s.conn.part.delivered++
+	s.conn.part.bytes += uint64(len(shared))
+	c := s.conn
+	if s.prefix != nil && s.gap == nil && !again {
+		c.queue(s.prefix, shared)
+		return
+	}
+	build := func(dst []byte) []byte { return s.appendOwn(dst, offset, again) }
+	if c.socket != nil {
+		first, rest := shared[0], shared[1:]
+		c.queue(c.part.cut(func(dst []byte) []byte { return appendHeader(dst, first, build, len(rest)) }), rest)
+	} else {
+		c.queue(c.part.cut(build), shared)
+	}
+	s.gap = nil
+}
+
+// appendOwn appends the beginning of a MESSAGE.
+func (s *subscription) appendOwn(dst []byte, offset message.Offset, again bool) []byte {
+	dst = append(dst, "MESSAGE\n"...)
+	if s.id != "" {
+		dst = frame.AppendHeader(dst, s.conn.version(), "subscription", s.id)
+	}
+	if s.mode != auto && s.conn.version() == frame.V12 {
+		dst = append(dst, "ack:"...)
+		dst = append(appendNumber(dst, int64(s.number)), '-')
+		dst = append(appendNumber(dst, int64(offset)), '\n')
+	}
+	if again {
+		dst = append(dst, "redelivered:true\n"...)
+	}
+	return append(dst, s.gap...)
+}

@@ -13,7 +13,6 @@ import (
 // A share is what makes a subscription a consumer of a group: its messages are given
 // to it, and what becomes of them is reported, once a turn.
 type share struct {
-	name    string
 	record  record // not claimed: what the group's is made of
 	group   *group // nil until it is a member
 	got     volume
@@ -34,7 +33,7 @@ func (c *conn) newShare(name string, ch channel.Name, m mode) (*share, error) {
 	case m != individual:
 		return nil, message.Errorf(message.BadRequest, "a consumer of a group acknowledges each message: ack:client-individual (STOMP 1.1 or 1.2)")
 	}
-	return &share{name: name, record: record{
+	return &share{record: record{
 		part: c.part, channel: ch, name: name,
 		session: engine.Session{
 			Key: recordKey("group", realm, user, string(ch), name), Realm: realm, User: user,
