@@ -190,6 +190,12 @@ func (b *Broker) decide(who *Who, action acl.Action, name channel.Name) (user st
 // then as engine.Engine.Submit does: at once if the messages are refused here.
 // It sets their publisher.
 func (b *Broker) Publish(who *Who, msgs []message.Message, then func([]engine.Receipt, error)) {
+	b.PublishSaving(who, msgs, nil, then)
+}
+
+// PublishSaving is Publish that also stores sessions, as engine.Engine.SubmitSaving
+// does: those that acknowledge what the messages were made of.
+func (b *Broker) PublishSaving(who *Who, msgs []message.Message, sessions []engine.Session, then func([]engine.Receipt, error)) {
 	done := func(receipts []engine.Receipt, err error) {
 		b.metrics.published(receipts, err)
 		then(receipts, err)
@@ -206,7 +212,7 @@ func (b *Broker) Publish(who *Who, msgs []message.Message, then func([]engine.Re
 		b.overRate(msgs, err, done)
 		return
 	}
-	b.engine.Submit(msgs, done)
+	b.engine.SubmitSaving(msgs, sessions, done)
 }
 
 // overRate refuses messages that come too fast, but for a retry of what is stored: its

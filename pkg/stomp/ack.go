@@ -16,25 +16,34 @@ func (c *conn) ack(f *frame.Frame) {
 		c.fail(err, f)
 		return
 	}
-	nack, reason := f.Command == frame.Nack, f.Text("reason") // f is borrowed
-	carryOut := func() {
-		switch {
-		case s == nil || s.over:
-		case nack:
-			s.nack(offset, reason)
-		default:
-			s.ack(offset)
-		}
-	}
+	a := acknowledgement{s, offset, f.Command == frame.Nack, f.Text("reason")}
 	if id, ok := f.Get("transaction"); ok {
 		if t := c.inside(string(id), f); t != nil {
-			t.acks = append(t.acks, carryOut)
+			t.acks = append(t.acks, a)
 			c.bounded(t, f)
 		}
 		return
 	}
-	carryOut()
+	a.carryOut()
 	c.receipt(f)
+}
+
+// An acknowledgement is an ACK or a NACK. sub is nil if it has ended.
+type acknowledgement struct {
+	sub    *subscription
+	offset message.Offset
+	nack   bool
+	reason string
+}
+
+func (a *acknowledgement) carryOut() {
+	switch {
+	case a.sub == nil || a.sub.over:
+	case a.nack:
+		a.sub.nack(a.offset, a.reason)
+	default:
+		a.sub.ack(a.offset)
+	}
 }
 
 // acknowledged returns which message an ACK or NACK is for: by its ack header in 1.2,

@@ -114,7 +114,7 @@ func (u *undertaker) next() {
 func (u *undertaker) move(g grave, dead message.Message) {
 	done := func(err error) { u.done(g, err) }
 	if u.record != nil {
-		u.record.exclusively(func() { u.record.save([]message.Message{dead}, g.offset, done) })
+		exclusively([]*record{u.record}, func() { u.record.save([]message.Message{dead}, offsets{g.offset: true}, done) })
 		return
 	}
 	u.part.server.broker.Engine().Submit([]message.Message{dead}, func(_ []engine.Receipt, err error) {

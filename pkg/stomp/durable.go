@@ -64,7 +64,7 @@ func (c *conn) takeUp(s *subscription, start message.Position, given bool, recei
 			}
 			s.join(start, given)
 			s.record.loaded = true
-			s.record.save(nil, 0, func(err error) { c.begun(s, receipt, err) })
+			s.record.save(nil, nil, func(err error) { c.begun(s, receipt, err) })
 		})
 	})
 }
@@ -85,7 +85,7 @@ func (c *conn) begun(s *subscription, receipt *string, err error) {
 }
 
 // stored is recordOwner's.
-func (s *subscription) stored(dead message.Offset, last bool) engine.Subscription {
+func (s *subscription) stored(gone offsets, last bool) engine.Subscription {
 	at := message.Position{Epoch: s.epoch, Offset: s.Sent}
 	if s.mode == auto {
 		at.Offset = s.taken
@@ -94,7 +94,7 @@ func (s *subscription) stored(dead message.Offset, last bool) engine.Subscriptio
 		at.Offset = min(at.Offset, s.gapFrom)
 	}
 	return engine.Subscription{
-		Channel: s.name, ID: s.record.name, Cursor: s.window.cursor(at, dead), Options: s.window.appendOptions(nil, s.Sent, last, dead),
+		Channel: s.name, ID: s.record.name, Cursor: s.window.cursor(at, gone), Options: s.window.appendOptions(nil, s.Sent, last, gone),
 	}
 }
 

@@ -90,7 +90,7 @@ func (g *group) load(start message.Position, given bool) {
 			}
 			g.join(start, given)
 			g.record.loaded = true
-			g.record.save(nil, 0, g.begin)
+			g.record.save(nil, nil, g.begin)
 		})
 	})
 }
@@ -123,13 +123,13 @@ func (g *group) join(start message.Position, given bool) {
 }
 
 // stored is recordOwner's.
-func (g *group) stored(dead message.Offset, last bool) engine.Subscription {
+func (g *group) stored(gone offsets, last bool) engine.Subscription {
 	at := message.Position{Epoch: g.epoch, Offset: g.Sent}
 	if g.gap != "" {
 		at.Offset = min(at.Offset, g.gapFrom)
 	}
 	return engine.Subscription{
-		Channel: g.name, ID: g.record.name, Cursor: g.window.cursor(at, dead), Options: g.window.appendOptions(nil, g.Sent, last, dead),
+		Channel: g.name, ID: g.record.name, Cursor: g.window.cursor(at, gone), Options: g.window.appendOptions(nil, g.Sent, last, gone),
 	}
 }
 

@@ -38,10 +38,10 @@ type record struct {
 
 // A recordOwner has the state of what a record stores.
 type recordOwner interface {
-	// stored returns the subscription as it is to be stored: as if the message dead
-	// was acknowledged, unless that is 0; and where this is the last word, with what
-	// may have been sent until now.
-	stored(dead message.Offset, last bool) engine.Subscription
+	// stored returns the subscription as it is to be stored: as if the messages gone
+	// were acknowledged; and where this is the last word, with what may have been sent
+	// until now.
+	stored(gone offsets, last bool) engine.Subscription
 	// displaced ends the owner: another has claimed the record.
 	displaced()
 }
@@ -49,8 +49,8 @@ type recordOwner interface {
 // nobody owns a record that is claimed to be dropped.
 type nobody struct{}
 
-func (nobody) stored(message.Offset, bool) (none engine.Subscription) { return none }
-func (nobody) displaced()                                             {}
+func (nobody) stored(offsets, bool) (none engine.Subscription) { return none }
+func (nobody) displaced()                                      {}
 
 // recordKey derives the key of a record; no part contains NUL. Other sessions' keys
 // begin otherwise: see session.keyOf.
@@ -107,22 +107,32 @@ func (r *record) load(done func(stored engine.Session, found bool, err error)) {
 	})
 }
 
-// save stores all of it, with messages, as one, and calls done then. It is not
-// called while something is being stored.
-func (r *record) save(msgs []message.Message, dead message.Offset, done func(error)) {
+// save stores all of it, as if gone was acknowledged, with messages, as one; and calls
+// done then. It is not called while something is being stored.
+func (r *record) save(msgs []message.Message, gone offsets, done func(error)) {
+	session := r.saving(gone)
+	r.part.server.broker.Engine().SubmitSaving(msgs, []engine.Session{session}, func(_ []engine.Receipt, err error) {
+		r.part.loop.Post(func() {
+			done(err)
+			r.saved(err)
+		})
+	})
+}
+
+// saving returns what is to be stored. Until saved, nothing else of it is.
+func (r *record) saving(gone offsets) engine.Session {
 	r.storing, r.moved, r.refused = true, false, false
 	r.seen = r.part.loop.Now()
 	session := r.session
-	session.Subscriptions = []engine.Subscription{r.owner.stored(dead, false)}
-	loop := r.part.loop
-	r.part.server.broker.Engine().SubmitSaving(msgs, []engine.Session{session}, func(_ []engine.Receipt, err error) {
-		loop.Post(func() {
-			r.storing = false
-			r.moved = r.moved || err != nil
-			done(err)
-			r.goOn()
-		})
-	})
+	session.Subscriptions = []engine.Subscription{r.owner.stored(gone, false)}
+	return session
+}
+
+// saved goes on behind saving.
+func (r *record) saved(err error) {
+	r.storing = false
+	r.moved = r.moved || err != nil
+	r.goOn()
 }
 
 // goOn does what waited for the end of a save.
@@ -141,12 +151,14 @@ func (r *record) goOn() {
 	}
 }
 
-// exclusively calls f when nothing is being stored, so that it may save; never, if
-// the record is released before.
-func (r *record) exclusively(f func()) {
-	if r.storing {
-		r.queued = append(r.queued, f)
-		return
+// exclusively calls f when nothing of the records is being stored, so that it may save
+// them; never, if one that it waits for is released before.
+func exclusively(records []*record, f func()) {
+	for _, r := range records {
+		if r.storing {
+			r.queued = append(r.queued, func() { exclusively(records, f) })
+			return
+		}
 	}
 	f()
 }
@@ -170,7 +182,7 @@ func (r *record) flush() {
 	switch {
 	case r.storing || r.released:
 	case r.refused:
-		r.save(nil, 0, func(err error) {
+		r.save(nil, nil, func(err error) {
 			if err != nil { // as after a crash, some count less
 				r.part.server.log.WithError(err).WithField("channel", r.channel).Warn("how often messages were refused is not stored")
 			}
@@ -179,7 +191,7 @@ func (r *record) flush() {
 		r.moved = false
 		r.seen = r.part.loop.Now()
 		r.part.moves = append(r.part.moves, engine.CursorMove{
-			Key: r.session.Key, Channel: r.channel, ID: r.name, Cursor: r.owner.stored(0, false).Cursor,
+			Key: r.session.Key, Channel: r.channel, ID: r.name, Cursor: r.owner.stored(nil, false).Cursor,
 		})
 	}
 }
@@ -209,7 +221,7 @@ func (r *record) farewell() {
 	if r.loaded {
 		r.loaded = false
 		session := r.session
-		session.Subscriptions = []engine.Subscription{r.owner.stored(0, true)}
+		session.Subscriptions = []engine.Subscription{r.owner.stored(nil, true)}
 		r.part.server.broker.Engine().SaveSession(session, func(err error) {
 			if err != nil {
 				r.part.server.log.WithError(err).WithField("channel", r.channel).Warn("where a durable subscription stands is stored only as far as it was a moment ago")

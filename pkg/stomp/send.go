@@ -28,21 +28,15 @@ func (c *conn) sendFrame(f *frame.Frame) {
 		}
 		return
 	}
-	c.publish([]message.Message{m}, f, nil)
-}
-
-// publish stores messages as one unit and says so when they are durable: after
-// then, which may be nil.
-func (c *conn) publish(msgs []message.Message, f *frame.Frame, then func()) {
 	c.publishing++
-	receipt := asked(f)
-	loop := c.part.loop
-	c.server().broker.Publish(c.who, msgs, func(_ []engine.Receipt, err error) {
-		loop.Post(func() { c.published(receipt, err, then) })
+	receipt, loop := asked(f), c.part.loop
+	c.server().broker.Publish(c.who, []message.Message{m}, func(_ []engine.Receipt, err error) {
+		loop.Post(func() { c.published(receipt, err) })
 	})
 }
 
-func (c *conn) published(receipt *string, err error, then func()) {
+// published says that what was published is durable.
+func (c *conn) published(receipt *string, err error) {
 	c.publishing--
 	switch {
 	case c.closed:
@@ -50,9 +44,6 @@ func (c *conn) published(receipt *string, err error, then func()) {
 	case err != nil:
 		c.failTo(err, receipt)
 		return
-	}
-	if then != nil {
-		then()
 	}
 	c.answer(receipt)
 	if c.publishing == 0 || c.publishing == maxPublishing-1 {

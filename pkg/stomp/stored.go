@@ -28,16 +28,16 @@ func (w *window) restore(stored *engine.Subscription, visible message.Offset) me
 	return stored.Cursor.Position
 }
 
-// appendOptions appends what is stored beside the cursor, without dead as there. Where
+// appendOptions appends what is stored beside the cursor, without gone as there. Where
 // it is known, messages may have been sent up to sent, or to the past of earlier lives.
-func (w *window) appendOptions(b []byte, sent message.Offset, known bool, dead message.Offset) []byte {
+func (w *window) appendOptions(b []byte, sent message.Offset, known bool, gone offsets) []byte {
 	b = append(b, storedVersion)
 	if known {
 		b = binary.AppendUvarint(b, uint64(max(sent, w.past))+1)
 	} else {
 		b = append(b, 0)
 	}
-	offsets := w.refusals(dead)
+	offsets := w.refusals(gone)
 	b = binary.AppendUvarint(b, uint64(len(offsets)))
 	last := message.Offset(0)
 	for _, o := range offsets {

@@ -1,6 +1,7 @@
 package stomp
 
 import (
+	"github.com/orbitd/orbitd/pkg/engine"
 	"github.com/orbitd/orbitd/pkg/message"
 	"github.com/orbitd/orbitd/pkg/stomp/frame"
 )
@@ -9,7 +10,7 @@ import (
 // ABORT or with the connection.
 type transaction struct {
 	messages []message.Message
-	acks     []func()
+	acks     []acknowledgement
 	size     int // bytes
 }
 
@@ -38,20 +39,74 @@ func (c *conn) transact(f *frame.Frame) {
 
 // finish carries a transaction out, or not.
 func (c *conn) finish(t *transaction, f *frame.Frame) {
-	acknowledge := func() {
-		for _, ack := range t.acks {
-			ack()
-		}
-	}
 	switch {
 	case f.Command == frame.Abort:
 		c.receipt(f)
 	case len(t.messages) == 0:
-		acknowledge()
+		for i := range t.acks {
+			t.acks[i].carryOut()
+		}
 		c.receipt(f)
 	default:
-		c.publish(t.messages, f, acknowledge)
+		c.commit(t, asked(f))
 	}
+}
+
+// commit stores the messages of a transaction, and what it acknowledges of durable
+// subscriptions, as one.
+func (c *conn) commit(t *transaction, receipt *string) {
+	c.publishing++
+	gone := t.gone()
+	var records []*record
+	for s := range gone {
+		records = append(records, s.record)
+	}
+	exclusively(records, func() {
+		var sessions []engine.Session
+		for s, offsets := range gone {
+			sessions = append(sessions, s.record.saving(offsets))
+		}
+		c.server().broker.PublishSaving(c.who, t.messages, sessions, func(_ []engine.Receipt, err error) {
+			c.part.loop.Post(func() { c.committed(t, gone, receipt, err) })
+		})
+	})
+}
+
+// gone returns which messages of durable subscriptions t acknowledges.
+func (t *transaction) gone() map[*subscription]offsets {
+	all := map[*subscription]offsets{}
+	for _, a := range t.acks {
+		if a.sub == nil || a.sub.over || a.sub.record == nil || a.nack {
+			continue
+		}
+		if all[a.sub] == nil {
+			all[a.sub] = offsets{}
+		}
+		for d := range a.sub.window.affected(a.offset, a.sub.mode == individual) {
+			all[a.sub][d.offset] = true
+		}
+	}
+	return all
+}
+
+// committed goes on behind a commit. What was acknowledged with it counts for the last
+// word of a record, too, if the connection has ended meanwhile.
+func (c *conn) committed(t *transaction, gone map[*subscription]offsets, receipt *string, err error) {
+	for s, offsets := range gone {
+		for offset := range offsets {
+			if d := s.window.at(offset); d != nil && err == nil {
+				s.settle(d)
+			}
+		}
+		s.window.advance()
+		s.record.saved(err)
+	}
+	for i := range t.acks {
+		if err == nil {
+			t.acks[i].carryOut()
+		}
+	}
+	c.published(receipt, err)
 }
 
 // inside returns the transaction of that name; if there is none, that ends the

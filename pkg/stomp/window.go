@@ -115,19 +115,22 @@ func (w *window) refuse(offset message.Offset) int {
 	return w.refused[offset]
 }
 
+// An offsets is a set of messages.
+type offsets map[message.Offset]bool
+
 // cursor returns what is acknowledged, where everything up to sent was sent; as if
-// dead was, too, unless that is 0.
-func (w *window) cursor(sent message.Position, dead message.Offset) engine.Cursor {
+// gone was, too.
+func (w *window) cursor(sent message.Position, gone offsets) engine.Cursor {
 	c := engine.Cursor{Position: sent}
 	rest := w.open
-	for len(rest) > 0 && (rest[0].done || rest[0].offset == dead) {
+	for len(rest) > 0 && (rest[0].done || gone[rest[0].offset]) {
 		rest = rest[1:]
 	}
 	if len(rest) > 0 {
 		c.Position.Offset = rest[0].before
 	}
 	for i := range rest {
-		if rest[i].done || rest[i].offset == dead {
+		if rest[i].done || gone[rest[i].offset] {
 			c.Above = append(c.Above, rest[i].offset)
 		}
 	}
@@ -135,8 +138,8 @@ func (w *window) cursor(sent message.Position, dead message.Offset) engine.Curso
 	return c
 }
 
-// refusals returns what was refused, by offset, without dead.
-func (w *window) refusals(dead message.Offset) []message.Offset {
+// refusals returns what was refused, by offset, without gone.
+func (w *window) refusals(gone offsets) []message.Offset {
 	all := slices.Sorted(maps.Keys(w.refused))
-	return slices.DeleteFunc(all, func(o message.Offset) bool { return o == dead })
+	return slices.DeleteFunc(all, func(o message.Offset) bool { return gone[o] })
 }

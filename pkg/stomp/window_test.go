@@ -52,7 +52,7 @@ func (l *lives) step(t *testing.T) {
 
 // end ends a life, and begins the next with what is stored.
 func (l *lives) end(t *testing.T) {
-	cursor, options := l.cursor(l.sent, 0), l.appendOptions(nil, l.top, true, 0)
+	cursor, options := l.cursor(l.sent, nil), l.appendOptions(nil, l.top, true, nil)
 	l.window, l.sent = window{early: cursor.Above}, cursor.Position
 	past, known := l.readOptions(options)
 	if past != l.top || !known || !maps.Equal(l.window.refused, l.refused) {
@@ -87,10 +87,10 @@ func TestWindowOverLives(t *testing.T) {
 func TestStoredVector(t *testing.T) {
 	w := window{refused: map[message.Offset]int{300: 2, 305: 1, 310: 9}}
 	const want = "01ad0202ac02020501"
-	if got := hex.EncodeToString(w.appendOptions(nil, 300, true, 310)); got != want {
+	if got := hex.EncodeToString(w.appendOptions(nil, 300, true, offsets{310: true})); got != want {
 		t.Errorf("%s, not %s", got, want)
 	}
-	if got := hex.EncodeToString((&window{}).appendOptions(nil, 0, false, 0)); got != "010000" {
+	if got := hex.EncodeToString((&window{}).appendOptions(nil, 0, false, nil)); got != "010000" {
 		t.Errorf("%s", got)
 	}
 	b, _ := hex.DecodeString(want)

@@ -17,11 +17,13 @@ import (
 const (
 	queue = "/kill/queue"
 	dead  = "/kill/queue/$dead"
+	out   = "/kill/out"
 )
 
 // The daemon is killed in the middle of SENDs with receipts, and the connections of
 // those who acknowledge are cut: what has a receipt is delivered once, in order, to
-// a durable subscription of each ack mode, and to one of the consumers of a group; what one refuses dies once. What comes again is marked, and passed
+// a durable subscription of each ack mode, and to one of the consumers of a group; what one refuses dies once, and what one
+// sends on in a transaction with its ACK is there once. What comes again is marked, and passed
 // over as an application does that knows what it has processed.
 func TestReceiptedMessagesReachDurableSubscriptions(t *testing.T) {
 	total, times := 10_000, 10
@@ -43,7 +45,7 @@ func TestReceiptedMessagesReachDurableSubscriptions(t *testing.T) {
 			&stompConsumer{mode: "client-individual", group: true, processed: group})
 	}
 	refusing := &stompConsumer{mode: "client-individual", refuses: true, processed: newProcessed("refusing")}
-	all = append(all, refusing)
+	all = append(all, refusing, &stompConsumer{mode: "client-individual", pipes: true, processed: newProcessed("pipe")})
 	var actors sync.WaitGroup
 	for _, c := range all {
 		c.address = address
@@ -74,10 +76,11 @@ func TestReceiptedMessagesReachDurableSubscriptions(t *testing.T) {
 	}
 	d.Ready(ctx)
 	h := &checker.History{Accepted: stored(t, d, queue)}
+	await(t, "messages sent on", func() bool { return len(stored(t, d, out)) >= total })
 	await(t, "dead messages", func() bool { return len(stored(t, d, dead)) >= poisoned })
 	cancel()
 	actors.Wait()
-	corpses := stored(t, d, dead)
+	corpses, sentOn := stored(t, d, dead), stored(t, d, out)
 	d.Stop()
 	for _, c := range all {
 		must(t, c.failed)
@@ -90,13 +93,8 @@ func TestReceiptedMessagesReachDurableSubscriptions(t *testing.T) {
 	if n := len(group.deliveries); n != total { // in no order, and each to one of them
 		t.Errorf("the group's consumers have processed %d messages, not %d", n, total)
 	}
-	once := map[int64]int{}
-	for _, m := range corpses {
-		once[m.N]++
-	}
-	if len(once) != poisoned || len(corpses) != poisoned {
-		t.Errorf("%d messages have died, and %d of them are there; want %d", len(once), len(corpses), poisoned)
-	}
+	onceEach(t, "dead", corpses, poisoned)
+	onceEach(t, "sent on", sentOn, total)
 	if n := len(h.Accepted); n != total {
 		t.Errorf("%d messages are stored, not %d", n, total)
 	}
@@ -109,6 +107,18 @@ func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// onceEach checks that there are so many messages, all different.
+func onceEach(t *testing.T, what string, messages []checker.Accepted, want int) {
+	t.Helper()
+	different := map[int64]bool{}
+	for _, m := range messages {
+		different[m.N] = true
+	}
+	if len(messages) != want || len(different) != want {
+		t.Errorf("%d messages are %s, %d different ones; want %d", len(messages), what, len(different), want)
 	}
 }
 

@@ -66,6 +66,7 @@ type stompConsumer struct {
 	address, mode string
 	group         bool
 	refuses       bool // one of poisonEvery messages, each time
+	pipes         bool // sends each on, in one transaction with its ACK
 	lives         int
 	*processed    // consumers of a group share it
 	failed        error
@@ -189,10 +190,16 @@ func (p *processed) take(messages []stompMessage) {
 }
 
 func (c *stompConsumer) acknowledge(conn *stompClient, messages []stompMessage) {
-	switch c.mode {
-	case "client":
+	switch {
+	case c.pipes:
+		_ = conn.say("BEGIN\ntransaction:t\n\n\x00")
+		for _, m := range messages {
+			_ = conn.say("SEND\ndestination:%s\ntransaction:t\n\n%d\x00ACK\nid:%s\ntransaction:t\n\n\x00", out, m.n, m.ack)
+		}
+		_ = conn.say("COMMIT\ntransaction:t\n\n\x00")
+	case c.mode == "client":
 		_ = conn.say("ACK\nid:%s\n\n\x00", messages[len(messages)-1].ack)
-	case "client-individual":
+	case c.mode == "client-individual":
 		for _, i := range rand.Perm(len(messages)) {
 			command := "ACK"
 			if c.poison(&messages[i]) {
