@@ -2,6 +2,7 @@ package stomp_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/orbitd/orbitd/pkg/stomp/frame"
@@ -10,8 +11,13 @@ import (
 // alice connects as the user of that name.
 func (s *site) alice(version, client string) *client {
 	s.t.Helper()
+	return s.login("alice", version, client)
+}
+
+func (s *site) login(user, version, client string) *client {
+	s.t.Helper()
 	c := s.dial()
-	c.say("CONNECT\naccept-version:%s\nhost:x\nlogin:alice\npasscode:demo\nclient-id:%s\n\n\x00", version, client)
+	c.say("CONNECT\naccept-version:%s\nhost:x\nlogin:%s\npasscode:demo\nclient-id:%s\n\n\x00", version, user, client)
 	if got := c.hear(); got.Command != frame.Connected {
 		s.t.Fatalf("not connected: %s %q", got.Command, got.Headers)
 	}
@@ -218,4 +224,32 @@ func TestDurableStartAndWindow(t *testing.T) {
 	c.got(3, true)
 	c.got(4, true) // was sent, too
 	c.nothing()
+}
+
+// Another user's durable subscriptions and groups are others, whatever they are called.
+func TestDurableOfOthers(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.write("users", demoUser+strings.Replace(demoUser, "alice", "bob", 1))
+	must(t, s.Reload(t.Context()))
+	for _, kind := range []string{"durable:true\n", "group:g\n"} {
+		alice, bob := s.login("alice", "1.2", "x"), s.login("bob", "1.2", "x")
+		alice.subscribe("ack:client-individual\n" + kind)
+		alice.publish("secret")
+		alice.got("secret", false)
+		bob.subscribe("ack:client-individual\n" + kind)
+		bob.nothing()
+		bob.publish("both")
+		alice.got("both", false)
+		bob.ack("ACK", bob.got("both", false))
+		bob.say("UNSUBSCRIBE\nid:s\ndurable:true\nreceipt:u\n\n\x00")
+		bob.receipt("u")
+		alice.nothing()
+		alice.bye()
+		alice = s.login("alice", "1.2", "x")
+		alice.subscribe("ack:client-individual\n" + kind)
+		alice.got("secret", true)
+		alice.got("both", true)
+		alice.bye()
+	}
 }
