@@ -41,7 +41,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	missed := 0
-	for _, b := range slices.Concat(bugs, ldapBugs) {
+	for _, b := range slices.Concat(bugs, ldapBugs, stompBugs) {
 		if !strings.Contains(b.name, *run) || ctx.Err() != nil {
 			continue
 		}
