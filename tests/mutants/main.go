@@ -73,8 +73,9 @@ func (b *bug) caught(ctx context.Context) (string, error) {
 	defer cancel()
 	begin := time.Now()
 	wait := cmp.Or(b.wait, patience-10*time.Second)
-	test := exec.CommandContext(ctx, "go", "test", "-overlay", overlay, "-run", b.run, "-failfast", "-timeout", wait.String(), "./"+b.pkg)
-	test.Env = append(os.Environ(), "ENGINETEST_SEEDS="+seeds)
+	test := exec.CommandContext(ctx, "go", "test", "-count=1", "-run", b.run, "-failfast", "-timeout", wait.String(), "./"+b.pkg)
+	// By the environment, so that what a test builds has the bug, too.
+	test.Env = append(os.Environ(), "ENGINETEST_SEEDS="+seeds, "GOFLAGS="+os.Getenv("GOFLAGS")+" -overlay="+overlay)
 	out, err := test.CombinedOutput()
 	took := time.Since(begin).Round(100 * time.Millisecond)
 	if err == nil {

@@ -47,7 +47,7 @@ var stompBugs = []bug{
 		file: stomp + "/transaction.go",
 		old:  "PublishSaving(c.who, t.messages, sessions, func",
 		new:  "PublishSaving(c.who, t.messages, sessions[:0], func",
-		pkg:  "tests/kill", run: "TestReceiptedMessages",
+		pkg:  "tests/kill", run: "TestKilledBehindTheAnswer",
 	},
 	{
 		name: "stomp-07", what: "a user makes room by ending what is not there",
