@@ -22,7 +22,7 @@ const numbers = Array.from({ length: messages }, (_, i) => i + 1);
  * finished; some take longer, and finish behind those that come after them. At the one number it spins in
  * the middle, at the other when the handler's promise is settled.
  */
-async function follow({ url, transport, resume, channel, within, behind }) {
+async function follow({ url, transport, channel, within, behind }) {
   const { Orbit } = await import(url + '/orbit.js');
   const spin = async () => {
     console.log('spinning');
@@ -32,7 +32,7 @@ async function follow({ url, transport, resume, channel, within, behind }) {
   const note = (what, event) => {
     localStorage.log = `${localStorage.log ?? ''}${what} ${event.channel} ${event.offset} ${event.data?.n}\n`;
   };
-  const orbit = window.orbit = new Orbit(undefined, { transports: [transport], resume });
+  const orbit = window.orbit = new Orbit(undefined, { transports: [transport], resume: 'tab' });
   orbit.addEventListener('gap', event => note('gap', event));
   orbit.channel(channel, { after: 0 }).onmessage = async event => {
     note('begun', event);
@@ -46,23 +46,19 @@ async function follow({ url, transport, resume, channel, within, behind }) {
 inEach('a tab that is killed sees again what it was at, and nothing else', { timeout: 300_000 }, async (t, name) => {
   const origin = await emptyPage(t);
   const daemon = await Daemon.start(t, { channels: rules, origins: [origin] });
-  const browser = await openBrowser(t, name);
-  // A tab of Firefox that was killed does not always answer its driver again, so there it is another tab.
-  const [resume, reopen] = name === 'firefox' ? ['browser', () => openPage(browser, origin)]
-    : ['tab', async () => { await page.goto(origin); return page; }];
-  let page = await openPage(browser, origin);
+  const page = await openPage(await openBrowser(t, name), origin);
   const publisher = new Publisher(daemon.url);
   for (const transport of TRANSPORTS) {
     const channel = `/load/${transport}`;
-    const published = publisher.publish(channel, numbers);
     for (const where of [{ within: 40 }, { behind: 80 }]) {
+      const half = numbers.filter(n => n <= 60 === (where.within === 40)); // the first life must not get to 80
+      const published = publisher.publish(channel, half);
       const killed = killTab(page);
-      await page.evaluate(follow, { url: daemon.url, transport, resume, channel, ...where });
-      await killed;
-      page = await reopen();
+      await page.evaluate(follow, { url: daemon.url, transport, channel, ...where });
+      await Promise.all([killed, published]);
+      await page.goto(origin);
     }
-    await page.evaluate(follow, { url: daemon.url, transport, resume, channel });
-    await published;
+    await page.evaluate(follow, { url: daemon.url, transport, channel });
     await until(page, (channel, all) => localStorage.log.split(`finished ${channel} `).length > all, channel, messages);
     await page.evaluate(() => window.orbit.close());
   }
