@@ -138,6 +138,20 @@ test('who starts now, starts where the server is', async () => {
   assert.deepEqual([got, late], [[102, 103, 104], [104]]);
 });
 
+test('all is gone: who starts with the oldest is told nothing, and who stands before it is told the gap', async () => {
+  const world = new World();
+  const [late, oldest] = [world.open(), world.open()];
+  await world.greet();
+  const inOldest = read(oldest.orbit, { after: 0 });
+  await world.answer({ offset: 79, epoch: EPOCH });
+  await world.say({ ch: CH, at: 81 });
+  const inLate = read(late.orbit, { after: 39, epoch: EPOCH });
+  const asked = await world.answer({ offset: 79, epoch: EPOCH });
+  assert.equal(asked.after, 39);
+  await world.say({ ch: CH, gap: { after: 39, to: 79, reason: 'expired' } }, { ch: CH, at: 82 }, message(CH, 90, 79));
+  assert.deepEqual([inOldest, inLate], [[90], ['gap expired 79', 90]]);
+});
+
 test('who takes nothing costs one turn for what it was sent, and holds up nobody', async () => {
   const world = new World();
   const [quick, slow] = [world.open(), world.open({ ack: 'manual' })];

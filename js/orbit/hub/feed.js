@@ -43,8 +43,8 @@ export class Feed {
   #start = {};
   /** Messages of this turn. */
   #count = 0;
-  /** Where the server stood when it was asked last. */
-  #stand = 0;
+  /** Where the server stood when it was asked last; below 0: it has not answered so far. */
+  #stand = -1;
   #epoch;
   /** Ends the wait for readers that have little room. @type {(() => void) | null} */
   #patience = null;
@@ -71,7 +71,7 @@ export class Feed {
   /** @param {import('./reader.js').Reader} reader */
   add(reader) {
     this.#readers.add(reader);
-    if (this.#stand > 0 && reader.position !== undefined) this.#answer(reader);
+    if (this.#stand >= 0 && reader.position !== undefined) this.#answer(reader);
     this.#place();
     this.#serve();
   }

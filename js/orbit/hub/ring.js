@@ -16,8 +16,10 @@ export class Ring {
   /** @type {Step[]} */
   #steps = [];
   #length = 0;
-  /** @type {number | undefined} undefined: nothing has begun */
+  /** @type {number | undefined} undefined: nothing has begun; Infinity: from the oldest, which has not come so far */
   floor;
+  /** Whether the oldest message is here, or there is none. */
+  #oldest = false;
   end = -1;
   #limits;
 
@@ -31,11 +33,14 @@ export class Ring {
     if (this.floor !== undefined && position === this.end) return;
     this.#steps = [];
     this.#length = 0;
-    this.floor = this.end = position;
+    this.#oldest = position === 0;
+    this.floor = this.#oldest ? Infinity : position;
+    this.end = position;
   }
 
   /** @param {Step} step what follows the end */
   push(step) {
+    if (this.floor === Infinity) this.floor = step.from;
     this.#steps.push(step);
     this.#length += step.line.length;
     this.end = step.to;
@@ -43,6 +48,7 @@ export class Ring {
 
   /** There is nothing up to here. @param {number} position */
   reach(position) {
+    if (this.floor === Infinity) this.floor = position;
     this.end = Math.max(this.end, position);
   }
 
@@ -57,19 +63,22 @@ export class Ring {
       const step = /** @type {Step} */ (this.#steps.shift());
       this.#length -= step.line.length;
       this.floor = step.to;
+      this.#oldest = false;
     }
   }
 
   /**
    * Whether what follows a position is here, or will come. What is before the oldest message is gone
-   * only for who wanted to begin with that (position 0); for all others it is a hole to be explained.
+   * only for who wanted to begin with that (position 0); for all others it is a hole, which the server explains
+   * to who asks behind a position and not to who asks from the oldest.
    *
    * @param {number} position
    */
   covers(position) {
+    if (position === 0) return this.#oldest;
     if (this.floor === undefined || position < this.floor || position > this.end) return false;
     const step = this.next(position);
-    return step === undefined || step.from <= position || position === 0;
+    return step === undefined || step.from <= position;
   }
 
   /** The first step that leads beyond a position. @param {number} position */
