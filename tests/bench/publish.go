@@ -18,9 +18,8 @@ const (
 	cpuPublish   = "CPU per publish"
 )
 
-// overWebSocket measures publishers that each have so many publishes without an
-// answer.
-func overWebSocket(publishers, inFlight int, d time.Duration) func(*site) (figures, error) {
+// pipelined measures publishers that each have so many publishes without an answer.
+func pipelined(publishers, inFlight int, d time.Duration) func(*site) (figures, error) {
 	return func(s *site) (figures, error) {
 		clients, err := s.AddPublishers(publishers)
 		if err != nil {

@@ -52,12 +52,12 @@ subscribe = ["*"]
 publish   = ["*"]
 `
 
-// tlsConfig is what a door needs beside config.
-var tlsConfig = map[string]string{"https": `
+// tlsConfig is what a door with TLS needs beside config.
+const tlsConfig = `
 [tls]
 certificate = "cert.pem"
 key         = "key.pem"
-`}
+`
 
 // A server is a process on its own core.
 type server struct {
@@ -72,11 +72,11 @@ type server struct {
 
 // startOrbitd starts orbitd in a folder; "" is a fresh one.
 func (b *bench) startOrbitd(folder string) (*server, error) {
-	return b.startDoor("http", folder)
+	return b.startDoor("http", folder, "")
 }
 
-// startSecure starts orbitd with TLS and a certificate of its own.
-func (b *bench) startSecure() (*server, error) {
+// startSecure starts orbitd with a door with TLS and a certificate of its own.
+func (b *bench) startSecure(door string) (*server, error) {
 	folder, err := b.temp()
 	if err != nil {
 		return nil, err
@@ -91,15 +91,15 @@ func (b *bench) startSecure() (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := b.startDoor("https", folder)
+	s, err := b.startDoor(door, folder, tlsConfig)
 	if s != nil {
 		s.tls = a.Client()
 	}
 	return s, err
 }
 
-// startDoor starts orbitd with one front door.
-func (b *bench) startDoor(door, folder string) (*server, error) {
+// startDoor starts orbitd with one front door, and more in its configuration.
+func (b *bench) startDoor(door, folder, more string) (*server, error) {
 	if folder == "" {
 		var err error
 		if folder, err = b.temp(); err != nil {
@@ -112,7 +112,7 @@ func (b *bench) startDoor(door, folder string) (*server, error) {
 		return nil, err
 	}
 	file := filepath.Join(folder, "orbitd.toml")
-	if err := os.WriteFile(file, fmt.Appendf(nil, config+tlsConfig[door], door, s.address.Port()), 0o600); err != nil {
+	if err := os.WriteFile(file, fmt.Appendf(nil, config+more, door, s.address.Port()), 0o600); err != nil {
 		return nil, err
 	}
 	if b.profile != "" {
@@ -284,13 +284,13 @@ func secureOnly(f func(*site) (figures, error)) measure { return over(load.WebSo
 func over(way load.Way, secure bool, f func(*site) (figures, error)) measure {
 	return func(b *bench) (figures, error) {
 		return on(func() (*server, error) {
-			start := b.startSecure
-			if !secure {
-				start = func() (*server, error) { return b.startOrbitd("") }
+			start := func() (*server, error) { return b.startDoor(way.Door(), "", "") }
+			if secure {
+				start = func() (*server, error) { return b.startSecure(way.Door() + "s") }
 			}
 			s, err := start()
 			if s != nil {
-				s.dialect = load.Orbit{Over: way}
+				s.dialect = way.Dialect()
 			}
 			return s, err
 		}, f)

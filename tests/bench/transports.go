@@ -18,7 +18,7 @@ func transports(b *bench) []scenario {
 	_, bare := both(everyday(n, load.WebSocket, b.seconds(3)))
 	bare = shared(bare, b.passes)
 	for _, secure := range []bool{false, true} {
-		for _, way := range []load.Way{load.WebSocket, load.Deflate, load.Stream, load.SSE, load.EventSource, load.Poll} {
+		for _, way := range []load.Way{load.WebSocket, load.Deflate, load.Stream, load.SSE, load.EventSource, load.Poll, load.StompTCP, load.StompAcked, load.StompSocket} {
 			s := scenario{
 				name: fmt.Sprintf("%s: %d clients", way, n), orbitd: over(way, secure, everyday(n, way, b.seconds(3))), reference: bare,
 				rows: []row{
@@ -27,6 +27,9 @@ func transports(b *bench) []scenario {
 					{What: perDelivery, Unit: "µs"},
 					{What: atFullSpeed, Unit: "µs"},
 				},
+			}
+			if way.IsStomp() {
+				s.rows[3].Ratio = 2
 			}
 			if secure {
 				s.name, s.rows[0].Limit = fmt.Sprintf("%s, TLS: %d clients", way, n), 12_000

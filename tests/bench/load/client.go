@@ -6,7 +6,7 @@ import (
 )
 
 // A Client is one connection, or one poll after the other: a subscriber if it has a
-// channel, a publisher if it has an OnAccept, always over a WebSocket. Its numbers
+// channel, a publisher if it has an OnAccept, over a WebSocket or by STOMP. Its numbers
 // count the messages of its channel from 1.
 type Client struct {
 	fleet   *Fleet
@@ -39,6 +39,17 @@ func (c *Client) Open(conn *Conn) {
 	f := c.fleet
 	f.scratch = f.dialect.Join(f.scratch[:0], c.name, c.start)
 	conn.Write(f.scratch)
+	if c.way().isRaw() {
+		c.begin()
+	}
+}
+
+// begin notes that there is no handshake any more.
+func (c *Client) begin() {
+	c.open = true
+	if c.name == "" {
+		c.join(nil)
+	}
 }
 
 // Closed implements Handler.
@@ -54,10 +65,11 @@ func (c *Client) Close() {
 
 // way returns how the client is connected.
 func (c *Client) way() Way {
-	if c.name == "" {
+	way := c.fleet.dialect.Way()
+	if c.name == "" && !way.IsStomp() {
 		return WebSocket
 	}
-	return c.fleet.dialect.Way()
+	return way
 }
 
 // Data implements Handler.
@@ -79,13 +91,11 @@ func (c *Client) Data(conn *Conn, b []byte) int {
 			c.fleet.fail(fmt.Errorf("the handshake was answered: %.100q", b))
 			return len(b)
 		}
-		c.open, used = true, end+4
-		if c.name == "" {
-			c.join(nil)
-		}
+		c.begin()
+		used = end + 4
 	}
 	r := &c.fleet.reader
-	if c.name == "" {
+	if c.way() != r.way {
 		r = &c.fleet.sockets
 	}
 	for {
@@ -94,6 +104,10 @@ func (c *Client) Data(conn *Conn, b []byte) int {
 			return used
 		}
 		used += n
+		if r.way.IsStomp() {
+			c.message(conn, text)
+			continue
+		}
 		c.messages(conn, text)
 	}
 }
@@ -161,7 +175,7 @@ func (c *Client) message(conn *Conn, m []byte) {
 		c.OnAccept()
 	case c.OnRefused != nil && bytes.HasPrefix(m, []byte(`{"re":`)) && bytes.Contains(m, []byte(`"error":`)):
 		c.OnRefused()
-	case bytes.Contains(m, []byte(`"error":`)) || bytes.Contains(m, []byte(`"gap":`)) || bytes.Contains(m, []byte(`"bye":`)):
+	case bytes.Contains(m, []byte(`"error":`)) || bytes.Contains(m, []byte(`"gap":`)) || bytes.Contains(m, []byte(`"bye":`)) || bytes.HasPrefix(m, []byte("ERROR\n")):
 		f.fail(fmt.Errorf("the server said %s", m))
 	default:
 		if f.scratch = d.Reply(f.scratch[:0], m); len(f.scratch) > 0 {
@@ -200,7 +214,7 @@ func (c *Client) ack(conn *Conn, text string) {
 	switch f := c.fleet; {
 	case text == "":
 	case c.way().isSocket():
-		f.scratch = appendFrame(f.scratch[:0], text)
+		f.scratch = c.way().say(f.scratch[:0], text)
 		conn.Write(f.scratch)
 	default:
 		f.send(c, text)

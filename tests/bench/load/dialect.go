@@ -24,7 +24,7 @@ type Dialect interface {
 	Reply(b, m []byte) []byte
 	// Ack returns what acknowledges a delivered message; "" if nothing does.
 	Ack(channel string, m []byte) string
-	// Way is how clients connect. Publishers do by WebSocket.
+	// Way is how clients connect. Publishers do by WebSocket, or by STOMP as well.
 	Way() Way
 }
 

@@ -7,11 +7,11 @@ import (
 	"strconv"
 )
 
-// A Way is a transport of orbit.v1.
+// A Way is a transport of orbit.v1, or of STOMP.
 type Way int
 
 // The ways. SSE is POST /v1/sse, as our library uses it; EventSource is GET, as a
-// browser does without it.
+// browser does without it. The last three are STOMP's.
 const (
 	WebSocket Way = iota
 	Deflate       // a WebSocket with permessage-deflate
@@ -19,15 +19,48 @@ const (
 	SSE
 	EventSource
 	Poll
+	StompTCP    // without acknowledgements
+	StompAcked  // over TCP, with them
+	StompSocket // over a WebSocket, without
 )
 
 // String returns the name of a way.
 func (w Way) String() string {
-	return [...]string{"websocket", "websocket with deflate", "stream", "sse", "EventSource", "poll"}[w]
+	return [...]string{"websocket", "websocket with deflate", "stream", "sse", "EventSource", "poll", "STOMP", "STOMP with acks", "STOMP over WebSocket"}[w]
 }
 
 // isSocket reports whether commands go up on the connection itself.
-func (w Way) isSocket() bool { return w <= Deflate }
+func (w Way) isSocket() bool { return w <= Deflate || w.IsStomp() }
+
+// IsStomp reports whether a way is one of STOMP's.
+func (w Way) IsStomp() bool { return w >= StompTCP }
+
+// isRaw reports whether there is nothing around what is said.
+func (w Way) isRaw() bool { return w == StompTCP || w == StompAcked }
+
+// Door is the name of the listener for it; an s behind it is that with TLS.
+func (w Way) Door() string {
+	if w.isRaw() {
+		return "stomp"
+	}
+	return "http"
+}
+
+// Dialect returns what orbitd is spoken to in.
+func (w Way) Dialect() Dialect {
+	if w.IsStomp() {
+		return Stomp{w}
+	}
+	return Orbit{w}
+}
+
+// say appends what a client says on a connection that is there.
+func (w Way) say(b []byte, text string) []byte {
+	if w.isRaw() {
+		return append(b, text...)
+	}
+	return appendFrame(b, text)
+}
 
 const (
 	upgrade = "GET /v1/ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
@@ -66,10 +99,16 @@ type reader struct {
 	inflater inflater
 }
 
-// next returns one or more objects, one a line, and how long they were; 0 if there
-// is none that is complete.
+// next returns one or more objects, one a line, or one frame of STOMP, and how long
+// that was; 0 if there is none that is complete.
 func (r *reader) next(b []byte) (text []byte, length int) {
 	switch r.way {
+	case StompTCP, StompAcked:
+		return nextStomp(b)
+	case StompSocket:
+		text, length = nextFrame(b)
+		text, _ = nextStomp(text) // there is one in each
+		return text, length
 	case WebSocket, Deflate:
 		text, length = nextFrame(b)
 		if length > 0 && b[0]&0x40 != 0 {

@@ -28,6 +28,10 @@ func TestWays(t *testing.T) {
 	message := func(n uint64) string {
 		return `{"ch":"/a","o":7,"p":6,"t":1790000000123,"d":"` + string(appendPayload(nil, n, 200)) + `"}` + "\n"
 	}
+	stomp := func(n uint64) string {
+		return "\nMESSAGE\nsubscription:0\nack:0-7\ndestination:/a\nmessage-id:9f86d081884c7d65-7\n\n\"" + string(appendPayload(nil, n, 200)) + "\"\x00"
+	}
+	const connected, subscribed = "CONNECTED\nversion:1.2\n\n\x00", "RECEIPT\nreceipt-id:joined\n\n\x00"
 	event := func(text string) string { return "data: " + text + "id: 9f86d081884c7d65-7\n\n" }
 	for _, test := range []struct {
 		way   Way
@@ -39,9 +43,11 @@ func TestWays(t *testing.T) {
 		{Stream, "HTTP/1.1 200 \r\n\r\n" + joined, message},
 		{SSE, "HTTP/1.1 200 \r\n\r\nretry: 1\n\nevent: reply\n" + event(joined), func(n uint64) string { return event(message(n)) }},
 		{EventSource, "HTTP/1.1 200 \r\n\r\nevent: open\ndata: " + `{"session":"s","secret":"s","subs":{}}` + "\n\n", func(n uint64) string { return event(message(n)) }},
+		{StompTCP, connected + subscribed, stomp},
+		{StompSocket, "HTTP/1.1 101 \r\n\r\n" + frame(0x81, connected) + frame(0x81, subscribed), func(n uint64) string { return frame(0x81, stomp(n)) }},
 	} {
-		f := NewFleet(nil, Orbit{test.way}, netip.AddrPort{})
-		c := &Client{fleet: f, next: 1, name: "/a"}
+		f := NewFleet(nil, test.way.Dialect(), netip.AddrPort{})
+		c := &Client{fleet: f, next: 1, name: "/a", open: test.way.isRaw()}
 		if used := c.Data(nil, []byte(test.first)); used != len(test.first) || !c.joined || f.Err() != nil {
 			t.Errorf("%s: of the beginning %d bytes were used, joined: %v, %v", test.way, used, c.joined, f.Err())
 		}
