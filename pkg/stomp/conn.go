@@ -3,10 +3,8 @@ package stomp
 import (
 	"bytes"
 	"errors"
-	"net/netip"
 	"time"
 
-	"github.com/orbitd/orbitd/pkg/auth"
 	"github.com/orbitd/orbitd/pkg/broker"
 	"github.com/orbitd/orbitd/pkg/message"
 	"github.com/orbitd/orbitd/pkg/reactor"
@@ -23,10 +21,8 @@ type conn struct {
 	rc      *reactor.Conn
 	part    *part
 	decoder frame.Decoder
-	socket  *websocket       // nil over TCP
-	brings  auth.Credentials // of a WebSocket's request
-	page    string           // from which it came
-	from    netip.Addr       // the client
+	socket  *websocket // nil over TCP
+	request *request   // that became a WebSocket; nil over TCP, and behind CONNECT
 	who     *broker.Who
 
 	subs         map[string]*subscription // by id
@@ -62,7 +58,8 @@ func (s *Server) begin(rc *reactor.Conn) *conn {
 	now := s.now()
 	rc.SetUserTimeout(stallTimeout) // a peer that has gone without a word is noticed,
 	rc.SetKeepAlive(keepAlive)      // also where neither side promised a heart-beat
-	c := &conn{rc: rc, part: s.parts[rc.Loop().Index()], from: rc.RemoteAddr().Addr(), began: now, sent: now, reading: now, allowance: s.limits.CommandBurst}
+	c := &conn{rc: rc, part: s.parts[rc.Loop().Index()], began: now, sent: now, reading: now, allowance: s.limits.CommandBurst}
+	c.decoder.Room = &c.part.headers
 	c.decoder.Limits = frame.Limits{Headers: maxHeaders, Line: maxLoginHead, Head: maxLoginHead}
 	if c.part.drained {
 		c.fail(errRestart, nil)

@@ -36,12 +36,16 @@ func (c *conn) connect(f *frame.Frame) {
 	}
 	c.client = f.Text("client-id")
 	brings := auth.Credentials{User: f.Text("login"), Password: f.Text("passcode"), Token: f.Text("token")}
-	if brings.Empty() {
-		brings = c.brings
+	r := c.request
+	if r == nil {
+		r = &request{brings: auth.Credentials{Certificate: c.rc.Certificate()}, from: c.rc.RemoteAddr().Addr()}
 	}
-	brings.From = c.from
+	if brings.Empty() {
+		brings = r.brings
+	}
+	brings.From = r.from
 	c.prove(brings, func(who *broker.Who) {
-		c.who, c.brings = who.On(c.page), auth.Credentials{}
+		c.who, c.request = who.On(r.page), nil
 		c.welcome(version, beat, expects)
 	})
 }
@@ -64,7 +68,7 @@ func (c *conn) prove(brings auth.Credentials, done func(*broker.Who)) {
 				return
 			case err != nil:
 				if message.CodeOf(err) == message.Unauthorized {
-					c.server().log.WithField("client", c.from).Info("a login was refused")
+					c.server().log.WithField("client", brings.From).Info("a login was refused")
 				}
 				c.fail(err, nil)
 			case asOf != c.server().rechecks.Load():
@@ -84,7 +88,7 @@ func (c *conn) welcome(v frame.Version, beat, expects time.Duration) {
 	c.decoder.Version = v
 	c.decoder.Limits = frame.Limits{Headers: maxHeaders, Line: maxLine, Body: c.server().broker.MaxMessage()}
 	c.subs, c.places = map[string]*subscription{}, map[string]int{}
-	c.numbered, c.transactions = map[int]*subscription{}, map[string]*transaction{}
+	c.numbered = map[int]*subscription{}
 	c.beat, c.expects = beat, expects
 	headers := []string{"version", v.String(), "session", rand.Text(), "server", "orbitd/" + c.server().version}
 	if v != frame.V10 {

@@ -15,6 +15,7 @@ import (
 	"github.com/orbitd/orbitd/pkg/hub"
 	"github.com/orbitd/orbitd/pkg/message"
 	"github.com/orbitd/orbitd/pkg/reactor"
+	"github.com/orbitd/orbitd/pkg/stomp/frame"
 )
 
 // Limits bound one connection. Zero fields take the defaults.
@@ -102,6 +103,7 @@ type part struct {
 	woken   []*group        // there is something for them
 	shares  []*subscription // have something to tell their groups
 	arena   []byte          // where small frames are made; only ever appended to
+	headers []frame.Header  // of the frame that is carried out
 	records map[*record]struct{}
 	stale   []*record // have changed in this turn
 	moves   []engine.CursorMove
@@ -130,11 +132,7 @@ func New(o Options) (*Server, error) {
 }
 
 // Accept returns the handler of a connection that has just been made.
-func (s *Server) Accept(rc *reactor.Conn) reactor.Handler {
-	c := s.begin(rc)
-	c.brings.Certificate = rc.Certificate()
-	return c
-}
+func (s *Server) Accept(rc *reactor.Conn) reactor.Handler { return s.begin(rc) }
 
 // Len returns how many connections there are.
 func (s *Server) Len() int { return int(s.open.Load()) }

@@ -32,6 +32,9 @@ func (c *conn) transact(f *frame.Frame) {
 	case len(c.transactions) >= maxTransactions:
 		c.fail(message.Errorf(message.TooLarge, "a connection may have %d transactions at a time", maxTransactions), f)
 	default:
+		if c.transactions == nil {
+			c.transactions = map[string]*transaction{}
+		}
 		c.transactions[string(id)] = &transaction{}
 		c.receipt(f)
 	}

@@ -29,13 +29,20 @@ type websocket struct {
 	status    ws.StatusCode
 }
 
+// A request is what a connection has brought before CONNECT.
+type request struct {
+	brings auth.Credentials
+	page   string
+	from   netip.Addr
+}
+
 // Upgraded returns the handler of a connection that was upgraded to one of
 // Subprotocols. The answer to its handshake is not sent yet; brings is what its
 // request has brought, page what broker.Who.On takes, and from the client's address.
 func (s *Server) Upgraded(rc *reactor.Conn, answer []byte, brings auth.Credentials, page string, from netip.Addr) reactor.Handler {
 	rc.Write(answer)
 	c := s.begin(rc)
-	c.brings, c.page, c.from = brings, page, from
+	c.request = &request{brings, page, from}
 	c.socket = &websocket{status: ws.StatusNormalClosure}
 	return c
 }

@@ -16,6 +16,9 @@ import (
 type Decoder struct {
 	Version Version
 	Limits  Limits
+	// Room is where the headers of a frame stand for as long as it is valid. Decoders
+	// whose frames are used one after the other may share it; nil: it has its own.
+	Room *[]Header
 
 	stage stage
 	head  []byte // begun, or that of a body that is not complete
@@ -162,6 +165,7 @@ func (d *Decoder) begin(b []byte, n int) (f *Frame, took int, err error) {
 	if body, end, ok := d.whole(b[n:]); ok {
 		return d.finish(body, false), n + end, nil
 	}
+	d.frame.Headers = slices.Clone(d.frame.Headers)
 	if !owned { // the body's end comes with other bytes: keep the head
 		d.keep(head)
 	}
@@ -266,8 +270,11 @@ func (d *Decoder) bodyLength() (int, error) {
 // parse reads a complete head, and unescapes it in place.
 func (d *Decoder) parse(head []byte) error {
 	f := &d.frame
-	clear(f.Headers)
-	f.Headers, f.Body = f.Headers[:0], nil
+	if d.Room == nil {
+		d.Room = new([]Header)
+	}
+	clear(*d.Room)
+	f.Headers, f.Body = (*d.Room)[:0], nil
 	line, rest := d.cutLine(head)
 	var ok bool
 	if f.Command, ok = parseCommand(line); !ok {
@@ -283,6 +290,7 @@ func (d *Decoder) parse(head []byte) error {
 		}
 		f.Headers = append(f.Headers, Header{line[:i], line[i+1:]})
 	}
+	*d.Room = f.Headers
 	return d.translate()
 }
 

@@ -169,6 +169,31 @@ func TestBodiesAreNotCopied(t *testing.T) {
 	}
 }
 
+// Decoders that share room for headers take nothing from each other, wherever their
+// frames are cut.
+func TestSharedRoom(t *testing.T) {
+	t.Parallel()
+	const in = "SEND\na:1\nb:2\n\nbody\x00"
+	want := plain{"SEND", `"a"="1" "b"="2"`, "body"}
+	for i := range in {
+		var room []frame.Header
+		one, other := decoder(&room), decoder(&room)
+		if f, n, err := one.Next([]byte(in[:i])); f != nil || n != i || err != nil {
+			t.Fatalf("%d of %d bytes: %v, %v", n, i, f, err)
+		}
+		if f, _, err := other.Next([]byte("SEND\nc:3\n\nother\x00")); err != nil || copied(f) != (plain{"SEND", `"c"="3"`, "other"}) {
+			t.Fatalf("%v, %v", f, err)
+		}
+		if f, _, err := one.Next([]byte(in[i:])); err != nil || f == nil || copied(f) != want {
+			t.Errorf("cut at %d: %v, %v", i, f, err)
+		}
+	}
+}
+
+func decoder(room *[]frame.Header) *frame.Decoder {
+	return &frame.Decoder{Version: frame.V12, Limits: limits, Room: room}
+}
+
 func TestAppend(t *testing.T) {
 	t.Parallel()
 	for v, want := range map[frame.Version]string{
