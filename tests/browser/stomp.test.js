@@ -18,12 +18,12 @@ subscribe = ["@authenticated"]
 publish   = ["@authenticated"]
 `;
 
-inEach('stompjs: receipts, acknowledgements, transactions, a megabyte, a kill', { timeout: 120_000 }, async (t, name) => {
+inEach('stompjs: receipts, acknowledgements, transactions, a megabyte, a durable subscription through a kill', { timeout: 120_000 }, async (t, name) => {
   const origin = await emptyPage(t);
   const daemon = await Daemon.start(t, { channels: rules, origins: [origin] });
   const page = await openPage(await openBrowser(t, name), origin);
   await page.addScriptTag({ path: join(library, 'bundles/stomp.umd.js') });
-  await page.exposeFunction('restart', async () => { await daemon.kill(); await daemon.start(); });
+  await page.exposeFunction('restart', async () => { await daemon.kill(); await daemon.start(); return true; });
   const url = daemon.url.replace('http', 'ws') + '/v1/ws';
   for (const version of name === 'firefox' ? ['1.2'] : ['1.0', '1.1', '1.2']) { // Firefox is slow at it
     await page.evaluate(`(${scenario})(StompJs, '${version}', '${url}', restart)`);

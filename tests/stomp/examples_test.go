@@ -17,23 +17,6 @@ func run(t *testing.T, name string, args ...string) string {
 	return string(out)
 }
 
-// needs skips a test where a program cannot be run, but fails it where all is to be
-// tested: tests/run installs what it needs.
-func needs(t *testing.T, name string, args ...string) {
-	t.Helper()
-	switch err := exec.CommandContext(t.Context(), name, args...).Run(); {
-	case err != nil && testing.Short():
-		t.Skipf("no %s here that runs %q; tests/run installs it", name, args)
-	case err != nil:
-		t.Fatalf("no %s here that runs %q; tests/run installs it", name, args)
-	}
-}
-
-const (
-	python = "/usr/bin/python3" // Debian's, which has python3-stomp
-	ruby   = "/usr/bin/ruby"
-)
-
 // The examples of the README, as they stand there, publish what a subscriber gets.
 func TestExamples(t *testing.T) {
 	t.Parallel()
@@ -64,32 +47,5 @@ func TestExamples(t *testing.T) {
 				t.Errorf("%q %q", f.Headers, f.Body)
 			}
 		})
-	}
-}
-
-// python3-stomp in each version: login, heart-beats, ack modes, transactions, a
-// binary body of a megabyte.
-func TestPython(t *testing.T) {
-	t.Parallel()
-	needs(t, python, "-c", "import stomp")
-	s := newSite(t)
-	host, port, _ := net.SplitHostPort(s.address("stomp"))
-	for _, version := range versions {
-		if out := run(t, python, "testdata/client.py", version, host, port); !strings.HasSuffix(out, "done\n") {
-			t.Errorf("%s: %s", version, out)
-		}
-	}
-}
-
-// ruby-stomp: receipts, acknowledgements, a transaction.
-func TestRuby(t *testing.T) {
-	t.Parallel()
-	needs(t, ruby, "-e", "require 'stomp'")
-	s := newSite(t)
-	host, port, _ := net.SplitHostPort(s.address("stomp"))
-	for _, version := range versions {
-		if out := run(t, ruby, "testdata/client.rb", version, host, port); !strings.HasSuffix(out, "done\n") {
-			t.Errorf("%s: %s", version, out)
-		}
 	}
 }

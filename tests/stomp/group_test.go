@@ -169,11 +169,11 @@ func TestGroupOfMany(t *testing.T) {
 		p.say("SEND\ndestination:/team/a\ncontent-type:text/plain\n\n%d\x00", n)
 	}
 	counts := map[string]int{}
-	for enough := time.After(patience); len(counts) < total; {
+	for len(counts) < total {
 		select {
 		case body := <-processed:
 			counts[body]++
-		case <-enough:
+		case <-time.After(patience):
 			t.Fatalf("%d of %d were processed", len(counts), total)
 		}
 	}

@@ -3,6 +3,7 @@ import queue, sys, stomp
 
 version, host, port = sys.argv[1:]
 got = queue.Queue()
+aside = []  # what came before what was waited for
 
 
 class Listener(stomp.ConnectionListener):
@@ -13,16 +14,18 @@ class Listener(stomp.ConnectionListener):
         got.put(('receipt', frame))
 
     def on_error(self, frame):
-        got.put(('error', frame))
+        if 'restarts' not in frame.headers['message']:
+            got.put(('error', frame))
 
 
 def hear(kind):
-    aside = []
+    for i, (heard, frame) in enumerate(aside):
+        if heard == kind:
+            del aside[i]
+            return frame
     while True:
         heard, frame = got.get(timeout=20)
         if heard == kind:
-            for one in aside:
-                got.put(one)
             return frame
         if heard == 'error':
             sys.exit('ERROR %r' % frame.headers)
@@ -31,13 +34,36 @@ def hear(kind):
 
 make = {'1.0': stomp.Connection10, '1.1': stomp.Connection11, '1.2': stomp.Connection12}[version]
 options = {} if version == '1.0' else {'heartbeats': (4000, 4000)}
-connection = make([(host, int(port))], auto_decode=False, **options)
-connection.set_listener('', Listener())
-connection.connect('alice', 'demo', wait=True)
+
+
+def connect():
+    connection = make([(host, int(port))], auto_decode=False, **options)
+    connection.set_listener('', Listener())
+    connection.connect('alice', 'demo', wait=True, headers={'client-id': version})
+    return connection
+
+
+def subscribe(to, id, headers={}):
+    connection.subscribe(to, id=id, ack=mode, headers=dict(headers, receipt='subscribed'))
+    assert hear('receipt').headers['receipt-id'] == 'subscribed'
+
+
+def send(to, text):
+    connection.send(to, text, 'text/plain', {'receipt': text})
+    assert hear('receipt').headers['receipt-id'] == text
+
+
+def take(body, redelivered=False):
+    frame = hear('message')
+    came = frame.body if isinstance(frame.body, bytes) else frame.body.encode()
+    assert came == body and ('redelivered' in frame.headers) == redelivered, (came, frame.headers)
+    return frame
+
+
+connection = connect()
 name = '/team/python' + version
 mode = 'client' if version == '1.0' else 'client-individual'
-connection.subscribe(name, id='1', ack=mode, headers={'receipt': 'subscribed'})
-assert hear('receipt').headers['receipt-id'] == 'subscribed'
+subscribe(name, '1')
 
 large = bytes(range(256)) * 4096
 connection.send(name, large, 'application/octet-stream', {'receipt': 'large', 'colour': 'blue'})
@@ -51,7 +77,7 @@ def ack(frame):
     if version == '1.0':
         connection.ack(frame.headers['message-id'])
     elif version == '1.1':
-        connection.ack(frame.headers['message-id'], '1')
+        connection.ack(frame.headers['message-id'], frame.headers['subscription'])
     else:
         connection.ack(frame.headers['ack'])
 
@@ -62,13 +88,25 @@ for text in '1', '2':
     connection.send(name, text, 'text/plain', {'transaction': transaction})
 connection.commit(transaction)
 for text in b'1', b'2':
-    frame = hear('message')
-    body = frame.body if isinstance(frame.body, bytes) else frame.body.encode()
-    assert body == text, body
-    ack(frame)
+    ack(take(text))
 if version == '1.0':
     connection.unsubscribe(destination=name, id='1')
 else:
     connection.unsubscribe('1')
+
+kept = name + '/kept'
+subscribe(kept, 'kept', {'durable': 'true'})
+for text in 'acked', 'open':
+    send(kept, text)
+ack(take(b'acked'))
+take(b'open')
+send('/open/x', 'the ACK was received')
+print('restart', flush=True)
+sys.stdin.readline()
+connection = connect()
+send(kept, 'missed')
+subscribe(kept, 'kept', {'durable': 'true'})
+ack(take(b'open', redelivered=True))
+ack(take(b'missed'))
 connection.disconnect(receipt='bye')
 print('done')

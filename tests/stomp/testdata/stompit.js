@@ -11,7 +11,7 @@ const destination = `/team/stompit${version}${ca ? 's' : ''}`;
 const ack = version === '1.0' ? 'client' : 'client-individual';
 const options = {
   host, port: Number(port), ...ca && { ssl: true, ca: readFileSync(ca), servername: 'localhost' },
-  connectHeaders: { host: 'localhost', login: 'alice', passcode: 'demo', 'accept-version': version, 'heart-beat': '10000,2000' },
+  connectHeaders: { host: 'localhost', login: 'alice', passcode: 'demo', 'accept-version': version, 'heart-beat': '10000,2000', 'client-id': destination },
 };
 
 /** Messages in their order, whole. */
@@ -72,16 +72,31 @@ async function channel() {
   const failover = new stompit.ConnectFailover([options], { initialReconnectDelay: 20, maxReconnects: 100 });
   const channel = new stompit.Channel(failover, { alwaysConnected: true, recoverAfterApplicationError: true });
   const send = promisify(channel.send.bind(channel));
-  const inbox = new Inbox();
+  const inbox = new Inbox(), kept = new Inbox();
   channel.subscribe({ destination, ack: 'auto', after: 0 }, inbox.take);
   await inbox.next();
   for (const text of ['1', '2']) await inbox.next(text);
+  const durable = `${destination}/kept`;
+  channel.subscribe({ destination: durable, ack, id: 'kept', durable: true }, kept.take);
+  await send({ destination }, '3'); // by now that is in force
+  await inbox.next('3');
+  for (const text of ['acked', 'open']) await send({ destination: durable }, text);
+  channel.ack((await kept.next('acked')).message);
+  assert.equal((await kept.next('open')).headers.redelivered, undefined);
+  await send({ destination: '/open/x' }, 'the ACK was received');
+
   const lines = createInterface({ input: process.stdin, output: process.stdout });
   await lines.question('restart\n');
   lines.close();
-  await send({ destination }, '3');
+  await send({ destination }, '4');
   await inbox.next(); // its subscription begins again where it began
-  for (const text of ['1', '2', '3']) await inbox.next(text);
+  for (const text of ['1', '2', '3', '4']) await inbox.next(text);
+  await send({ destination: durable }, 'missed');
+  for (const [text, redelivered] of [['open', 'true'], ['missed', undefined]]) {
+    const one = await kept.next(text);
+    assert.equal(one.headers.redelivered, redelivered);
+    channel.ack(one.message);
+  }
   channel.close();
 }
 
