@@ -1,6 +1,5 @@
 // STOMP over WebSocket in pages, by @stomp/stompjs: what its scenario does in Node, and the example's page.
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { scenario } from '../stomp/testdata/stompjs.js';
@@ -38,10 +37,9 @@ test('chromium: the page of examples/ chats across a killed daemon', { timeout: 
     `--host-resolver-rules=MAP localhost 127.0.0.1:${daemon.port}, MAP * ~NOTFOUND`,
     '--disable-features=LocalNetworkAccessChecks', // a page that is handed to it counts as one from afar
   ]);
-  const { version } = JSON.parse(readFileSync(join(library, 'package.json'), 'utf8'));
   const files = {
+    'http://localhost:8000/node_modules/@stomp/stompjs/': library + '/',
     'http://localhost:8000/': join(root, 'examples/'),
-    [`https://cdn.jsdelivr.net/npm/@stomp/stompjs@${version}/`]: library + '/',
   };
   const visitor = async () => openPage(await browser.createBrowserContext(), 'http://localhost:8000/stompjs.html', files);
   const [ann, ben] = [await visitor(), await visitor()];
