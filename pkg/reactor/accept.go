@@ -12,6 +12,11 @@ import (
 // acceptBurst is how many connections a loop accepts from one listener a turn.
 const acceptBurst = 64
 
+// maxUnsent is about how many bytes the kernel keeps of what a connection's peer has no
+// room for (TCP_NOTSENT_LOWAT of tcp(7)). Else it keeps up to tcp_wmem, 4 MB, of each
+// that reads nothing, outside of what we can see or bound.
+const maxUnsent = 128 << 10
+
 // A listener is one listening socket, watched by all loops: EPOLLEXCLUSIVE has
 // the kernel wake one of them for a connection.
 type listener struct {
@@ -76,7 +81,8 @@ func (l *Loop) admit(ln *listener, s int32) {
 	}
 	l.r.accepted.Add(1)
 	if ln.tcp {
-		nodelay(s)
+		setTCP(s, unix.TCP_NODELAY, 1)
+		setTCP(s, unix.TCP_NOTSENT_LOWAT, maxUnsent)
 	}
 	c := &Conn{fd: s, h: opening{}}
 	to := l.r.roomiest(l)
@@ -120,10 +126,11 @@ func (opening) Data(*Conn, []byte) int { return 0 }
 func (opening) Writable(*Conn)         {}
 func (opening) Closed(*Conn, error)    {}
 
-func nodelay(fd int32) {
-	one := int32(1)
-	_, _, _ = syscall.RawSyscall6(syscall.SYS_SETSOCKOPT, uintptr(fd), unix.IPPROTO_TCP, unix.TCP_NODELAY,
-		uintptr(unsafe.Pointer(&one)), unsafe.Sizeof(one), 0)
+// setTCP sets an option of TCP. Not on the listener: one of Go's is for MPTCP, and hands
+// on none of them.
+func setTCP(fd int32, option uintptr, value int32) {
+	_, _, _ = syscall.RawSyscall6(syscall.SYS_SETSOCKOPT, uintptr(fd), unix.IPPROTO_TCP, option,
+		uintptr(unsafe.Pointer(&value)), unsafe.Sizeof(value), 0)
 }
 
 // refuse closes a connection for which there is no room.

@@ -4,8 +4,12 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"net"
 	"strings"
+	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/orbitd/orbitd/pkg/reactor"
 )
@@ -191,5 +195,46 @@ func TestGracefulCloseDeliversTheLastFrame(t *testing.T) {
 	nc.Close()
 	if err := get(t, ended); !errors.Is(err, reactor.ErrClosed) {
 		t.Fatal(err)
+	}
+}
+
+// Of what a peer does not read little is left to the kernel, which would keep megabytes.
+func TestPeerThatDoesNotRead(t *testing.T) {
+	const all, chunk, most = 16 << 20, 16 << 10, 1 << 20
+	r := start(t, reactor.Options{Loops: 1})
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	taken := make(chan int)
+	err = r.Listen(l, func(*reactor.Conn) reactor.Handler {
+		return &handler{data: func(c *reactor.Conn, b []byte) int {
+			part := make([]byte, chunk)
+			for range all / chunk {
+				c.Write(part)
+			}
+			n := all - c.Pending()
+			go func() { taken <- n }()
+			return len(b)
+		}}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dialer := net.Dialer{Control: func(_, _ string, raw syscall.RawConn) error {
+		return raw.Control(func(fd uintptr) { _ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, 64<<10) })
+	}}
+	nc, err := dialer.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	send(t, nc, "x")
+	if n := <-taken; n > most {
+		t.Errorf("the kernel took %d bytes", n)
+	}
+	if _, err := io.ReadFull(nc, make([]byte, all)); err != nil {
+		t.Errorf("then read: %v", err)
 	}
 }
