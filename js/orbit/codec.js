@@ -136,7 +136,7 @@ export function decodePayload(message) {
  * @param {Uint8Array} bytes
  * @returns {string}
  */
-function toBase64(bytes) {
+export function toBase64(bytes) {
   let text = '';
   for (const byte of bytes) text += String.fromCharCode(byte);
   return btoa(text);

@@ -184,6 +184,16 @@ test('a gap closes the one and is told by the other', async () => {
   assert.equal(source.readyState, source.OPEN);
 });
 
+test('an EventSource says bytes of any length in base64', async () => {
+  const { host, orbit } = await live();
+  const said = record(orbit.eventSource(CH), 'message');
+  await settle();
+  const b = Buffer.alloc(1 << 20, 7).toString('base64');
+  host.last.say({ ...message(CH, 101, 100), d: undefined, b });
+  await settle();
+  assert.deepEqual(said.map(({ data }) => data), [b]);
+});
+
 test('that the page could not publish is not their matter', async () => {
   const { host, orbit, lobby } = await live();
   const both = [orbit.webSocket(CH), orbit.eventSource(CH)];

@@ -1,3 +1,4 @@
+import { toBase64 } from '../codec.js';
 import { fire } from '../events.js';
 import { textOf } from './text.js';
 
@@ -78,7 +79,7 @@ export class ChannelSource extends EventTarget {
     this.#open();
     const type = message.headers.event || 'message';
     const text = textOf(message);
-    const data = typeof text === 'string' ? text : btoa(String.fromCharCode(...text));
+    const data = typeof text === 'string' ? text : toBase64(text);
     const { origin, lastEventId } = message;
     const event = new MessageEvent(type, { data, origin, lastEventId });
     message.waitUntil(/** @type {any} */ (fire(this, event, type === 'message' ? this.onmessage : null)));
