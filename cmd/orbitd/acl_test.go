@@ -27,16 +27,7 @@ func TestACLOfADirectory(t *testing.T) {
 type = "file"
 path = "users"
 
-[[auth]]
-type          = "ldap"
-urls          = [%q]
-ca            = %q
-bind_dn       = %q
-bind_password = "file:password"
-user_base     = %q
-group_base    = %q
-nested        = "recursive"
-
+%s
 [[channel]]
 match     = "/desk/**"
 subscribe = ["group:traders"]
@@ -44,7 +35,7 @@ subscribe = ["group:traders"]
 [[channel]]
 match     = "/admin/**"
 subscribe = ["group:cn=admins,%s"]
-`, s.Plain, s.CA, slapd.Service, slapd.People, slapd.Groups, slapd.Groups))
+`, s.Section("password", `nested = "recursive"`), slapd.Groups))
 	s.Set(slapd.Person("dave"), "pwdAccountLockedTime", "000001010000Z")
 	var way strings.Builder
 	for _, args := range []string{

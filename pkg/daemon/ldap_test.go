@@ -20,17 +20,7 @@ func newLDAPSite(t *testing.T, s *slapd.Server, keys string) *site {
 	t.Helper()
 	site := &site{t: t, folder: t.TempDir()}
 	site.write("password", slapd.ServicePassword)
-	site.write("orbitd.toml", server+small+fmt.Sprintf(`
-[[auth]]
-type = "ldap"
-urls = [%q]
-ca = %q
-bind_dn = %q
-bind_password = "file:password"
-user_base = %q
-group_base = %q
-%s
-
+	site.write("orbitd.toml", server+small+s.Section("password", keys)+`
 [[auth]]
 type = "token"
 
@@ -38,7 +28,7 @@ type = "token"
 match = "/desk/**"
 subscribe = ["group:traders"]
 publish = ["*"]
-`, s.Plain, s.CA, slapd.Service, slapd.People, slapd.Groups, keys))
+`)
 	must(t, site.start(nil))
 	t.Cleanup(func() { must(t, site.Stop(t.Context())) })
 	return site

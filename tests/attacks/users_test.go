@@ -20,17 +20,7 @@ func directory(t *testing.T) (*target, *slapd.Server) {
 	d := slapd.Start(t, slapd.Options{Global: []string{"allow bind_anon_cred bind_anon_dn"}})
 	password := filepath.Join(t.TempDir(), "password")
 	must(t, os.WriteFile(password, []byte(slapd.ServicePassword), 0o600))
-	return attack(t, fmt.Sprintf(`
-[[auth]]
-type = "ldap"
-urls = [%q]
-ca = %q
-bind_dn = %q
-bind_password = "file:%s"
-user_base = %q
-group_base = %q
-remember_wrong = "0s"
-`, d.Plain, d.CA, slapd.Service, password, slapd.People, slapd.Groups)), d
+	return attack(t, d.Section(password, `remember_wrong = "0s"`)), d
 }
 
 // A user's name is one segment of a channel, as it stands, or none: whoever gets to

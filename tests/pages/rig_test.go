@@ -1,17 +1,16 @@
 package pages_test
 
 import (
-	"bufio"
 	"context"
-	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
-	"strings"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/orbitd/orbitd/tests/scene"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -29,24 +28,7 @@ func play(ctx context.Context, t *testing.T, home, script string, args []string,
 	if home != "" {
 		cmd.Env = append(os.Environ(), "HOME="+home)
 	}
-	var wrong strings.Builder
-	cmd.Stderr = &wrong
-	in, err := cmd.StdinPipe()
-	must(t, err)
-	out, err := cmd.StdoutPipe()
-	must(t, err)
-	must(t, cmd.Start())
-	last := ""
-	for lines := bufio.NewScanner(out); lines.Scan(); {
-		last = lines.Text()
-		if f := on[last]; f != nil {
-			f()
-			fmt.Fprintln(in, "go on") // who has ended says why below
-		}
-	}
-	if err := cmd.Wait(); err != nil || last != "done" {
-		t.Fatalf("%s: %v, after %q\n%s", script, err, last, &wrong)
-	}
+	scene.Converse(t, cmd, on)
 }
 
 func must(t *testing.T, err error) {

@@ -324,6 +324,21 @@ func (s *Server) Leave(group, member string) {
 	})
 }
 
+// Section is the part of orbitd's configuration that authenticates against s, with
+// further keys as lines of their own. The file password has ServicePassword.
+func (s *Server) Section(password string, keys ...string) string {
+	return fmt.Sprintf(`[[auth]]
+type = "ldap"
+urls = [%q]
+ca = %q
+bind_dn = %q
+bind_password = "file:%s"
+user_base = %q
+group_base = %q
+%s
+`, s.Plain, s.CA, Service, password, People, Groups, strings.Join(keys, "\n"))
+}
+
 // Binds returns how often somebody has tried to bind as dn by now.
 func (s *Server) Binds(dn string) int {
 	s.t.Helper()

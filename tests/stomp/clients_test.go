@@ -1,15 +1,14 @@
 package stomp_test
 
 import (
-	"bufio"
 	"context"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"os/exec"
-	"strings"
 	"testing"
+
+	"github.com/orbitd/orbitd/tests/scene"
 )
 
 // needs skips a test where a program cannot be run, but fails it where all is to be
@@ -29,31 +28,14 @@ const (
 	ruby   = "/usr/bin/ruby"
 )
 
-// converse runs a program until it has said "done". When it says "restart", the daemon
-// does, and the program is told with a line.
+// converse runs a program at whose word "restart" the daemon does.
 func converse(t *testing.T, s *site, name string, args ...string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 3*patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Env = append(os.Environ(), "NODE_EXTRA_CA_CERTS="+s.file("ca.pem"))
-	var wrong strings.Builder
-	cmd.Stderr = &wrong
-	in, err := cmd.StdinPipe()
-	must(t, err)
-	out, err := cmd.StdoutPipe()
-	must(t, err)
-	must(t, cmd.Start())
-	last := ""
-	for lines := bufio.NewScanner(out); lines.Scan(); {
-		if last = lines.Text(); last == "restart" {
-			s.restart()
-			_, _ = io.WriteString(in, "restarted\n") // who has ended says why below
-		}
-	}
-	if err := cmd.Wait(); err != nil || last != "done" {
-		t.Errorf("%s %s: %v, %s\n%s", name, args, err, last, &wrong)
-	}
+	scene.Converse(t, cmd, map[string]func(){"restart": s.restart})
 }
 
 // What each of the clients below does: it logs in, and sends with receipts, in
