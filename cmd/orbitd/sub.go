@@ -44,7 +44,7 @@ Exit status: 1 if a channel was refused or the server turned the client away.`,
   orbitd sub --user alice --client backup /inbox/alice >> inbox.jsonl`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			if err := s.check(args); err != nil {
+			if err := s.check(args, c.Flags().Changed("after")); err != nil {
 				return err
 			}
 			if s.client != "" && !server.named() {
@@ -58,12 +58,11 @@ Exit status: 1 if a channel was refused or the server turned the client away.`,
 		},
 	}
 	server.flags(c)
-	c.Flags().Uint64Var(&s.after, "after", 0, "start behind this `OFFSET` instead of now; needs --epoch")
+	c.Flags().Uint64Var(&s.after, "after", 0, "start behind this `OFFSET`, which needs --epoch, instead of now; 0 is --from-start")
 	c.Flags().StringVar(&s.epoch, "epoch", "", "`EPOCH` of the offset")
 	c.Flags().BoolVar(&s.fromStart, "from-start", false, "start at the oldest message that is retained")
 	c.Flags().StringVar(&s.client, "client", "", "`NAME` of a durable session, one a consumer; needs --user or --token")
 	c.Flags().IntVar(&s.count, "count", 0, "exit after `N` messages")
-	c.MarkFlagsRequiredTogether("after", "epoch")
 	c.MarkFlagsMutuallyExclusive("after", "from-start")
 	return c
 }
@@ -90,8 +89,8 @@ type subscriber struct {
 	failure error
 }
 
-// check reads what the command line says.
-func (s *subscriber) check(args []string) error {
+// check reads what the command line says; placed: it has --after.
+func (s *subscriber) check(args []string, placed bool) error {
 	for _, arg := range args {
 		name, err := channel.Parse(arg)
 		if err != nil {
@@ -104,8 +103,12 @@ func (s *subscriber) check(args []string) error {
 	switch {
 	case s.count < 0:
 		return fmt.Errorf("--count %d: want a number of messages; 0 is all", s.count)
-	case s.fromStart:
+	case s.fromStart, placed && s.after == 0 && s.epoch == "":
 		s.from = &message.Position{}
+	case placed && s.epoch == "":
+		return fmt.Errorf("--after %d: an offset says nothing without its --epoch", s.after)
+	case s.epoch != "" && !placed:
+		return fmt.Errorf("--epoch %s: say the offset, too, by --after", s.epoch)
 	case s.epoch != "":
 		epoch, err := message.ParseEpoch(s.epoch)
 		if err != nil {
