@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -20,6 +19,7 @@ import (
 	"github.com/orbitd/orbitd/pkg/auth/fileauth"
 	"github.com/orbitd/orbitd/pkg/config"
 	"github.com/orbitd/orbitd/pkg/daemon"
+	"github.com/orbitd/orbitd/tests/loopback"
 )
 
 const testConfig = `
@@ -63,12 +63,11 @@ type site struct {
 func newSite(t *testing.T) *site {
 	t.Helper()
 	t.Cleanup(func() { goleak.VerifyNone(t) }) // the last one to run
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := loopback.Free()
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.Close()
-	s := &site{t: t, folder: t.TempDir(), address: l.Addr().String()}
+	s := &site{t: t, folder: t.TempDir(), address: address}
 	if err := os.WriteFile(s.file("orbitd.toml"), fmt.Appendf(nil, testConfig, s.address), 0o600); err != nil {
 		t.Fatal(err)
 	}

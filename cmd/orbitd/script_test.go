@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -20,6 +19,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/orbitd/orbitd/pkg/tlsconf/tlstest"
+	"github.com/orbitd/orbitd/tests/loopback"
 )
 
 // TestMain makes the test binary the orbitd that the scripts run, too.
@@ -54,9 +54,12 @@ func TestScripts(t *testing.T) {
 }
 
 func setUp(e *testscript.Env) error {
-	addresses, err := freeAddresses(3)
-	if err != nil {
-		return err
+	var addresses [3]string
+	for i := range addresses {
+		var err error
+		if addresses[i], err = loopback.Free(); err != nil {
+			return err
+		}
 	}
 	e.Setenv("HTTP", addresses[0])
 	e.Setenv("OPS", addresses[1])
@@ -90,18 +93,6 @@ func writeCertificates(folder string) error {
 		}
 	}
 	return nil
-}
-
-func freeAddresses(n int) (addresses []string, err error) {
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		defer l.Close()
-		addresses = append(addresses, l.Addr().String())
-	}
-	return addresses, nil
 }
 
 func exits(ts *testscript.TestScript, neg bool, args []string) {

@@ -19,6 +19,7 @@ import (
 
 	"github.com/orbitd/orbitd/pkg/tlsconf/tlstest"
 	"github.com/orbitd/orbitd/tests/bench/load"
+	"github.com/orbitd/orbitd/tests/loopback"
 )
 
 const config = `
@@ -134,12 +135,11 @@ func (b *bench) startBareLoop() (*server, error) {
 }
 
 func freeAddress() (netip.AddrPort, error) {
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	address, err := loopback.Free()
 	if err != nil {
 		return netip.AddrPort{}, err
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).AddrPort(), nil
+	return netip.ParseAddrPort(address)
 }
 
 // start runs a command on the servers' core and waits until it listens.

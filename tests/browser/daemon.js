@@ -27,13 +27,24 @@ export function binary() {
   return bin;
 }
 
+/**
+ * A port on which nobody listens, from below those that Linux gives to whoever asks for none (from
+ * 32768), so that nothing else gets it while its server is away.
+ */
 export async function freePort() {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address();
-  server.close();
-  await once(server, 'close');
-  return port;
+  for (let tries = 0; tries < 100; tries++) {
+    const port = 20_000 + Math.floor(Math.random() * 12_000);
+    const server = createServer().listen(port, '127.0.0.1');
+    try {
+      await once(server, 'listening');
+    } catch {
+      continue;
+    }
+    server.close();
+    await once(server, 'close');
+    return port;
+  }
+  throw new Error('no free port is found');
 }
 
 export class Daemon {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -16,6 +15,7 @@ import (
 	"time"
 
 	"github.com/orbitd/orbitd/pkg/tlsconf/tlstest"
+	"github.com/orbitd/orbitd/tests/loopback"
 )
 
 const config = `
@@ -124,12 +124,11 @@ func (d *Daemon) addUser() {
 // FreeAddress returns an address of the loopback on which nobody listens.
 func FreeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := loopback.Free()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return address
 }
 
 // File returns the path of one of its files.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"net"
 	"net/url"
 	"os"
 	"os/exec"
@@ -19,6 +18,8 @@ import (
 	"time"
 
 	ldap "github.com/go-ldap/ldap/v3"
+
+	"github.com/orbitd/orbitd/tests/loopback"
 )
 
 // The names of the directory and of those who administer and search it.
@@ -107,12 +108,10 @@ func Start(t testing.TB, o Options) *Server {
 func (s *Server) choosePorts() {
 	ports := make([]string, 2)
 	for i := range ports {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
+		var err error
+		if ports[i], err = loopback.Free(); err != nil {
 			s.t.Fatal(err)
 		}
-		defer func() { _ = l.Close() }()
-		ports[i] = l.Addr().String()
 	}
 	s.Plain, s.Secure = "ldap://"+ports[0], "ldaps://"+ports[1]
 	s.Socket = "ldapi://" + url.QueryEscape(filepath.Join(s.dir, "ldapi"))

@@ -12,6 +12,7 @@ import (
 	"github.com/jimlambrt/gldap"
 
 	"github.com/orbitd/orbitd/pkg/auth/ldapauth"
+	"github.com/orbitd/orbitd/tests/loopback"
 )
 
 // A fake is a directory in this process that does as it is told: what a real one
@@ -94,12 +95,11 @@ const (
 
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := loopback.Free()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
+	return address
 }
 
 // waitFor waits until somebody listens; whoever waits for ever is stopped with
