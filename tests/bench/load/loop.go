@@ -214,6 +214,17 @@ func (c *Conn) send(b []byte) {
 		c.out = append(c.out, b[n:]...)
 		_ = c.watch(unix.EPOLL_CTL_MOD) // fails for a closed descriptor only
 	}
+	c.acknowledgeAtOnce()
+}
+
+// acknowledgeAtOnce has the kernel acknowledge what is read when it is read, as it does
+// for a peer that only reads. After a write it takes the connection for a dialogue
+// (TCP_QUICKACK of tcp(7)) and waits for the next one; of two messages the second is then
+// acknowledged as it arrives. Over loopback it arrives within the server's own send, which
+// has to take that acknowledgement before it returns: a third of its time for 1 KiB to
+// 100 subscribers. Over a network there is none of it.
+func (c *Conn) acknowledgeAtOnce() {
+	_ = unix.SetsockoptInt(c.fd, unix.IPPROTO_TCP, unix.TCP_QUICKACK, 1) // fails for a closed descriptor only
 }
 
 func (c *Conn) writable() {
