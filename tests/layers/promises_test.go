@@ -25,6 +25,37 @@ func TestEveryPromiseHasItsTest(t *testing.T) {
 	}
 }
 
+// TestReadmeSaysTheSame: README's table is rows of the one in TRANSPORTS.md, without the
+// tests: a cell that has nothing else is a yes.
+func TestReadmeSaysTheSame(t *testing.T) {
+	text, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for _, cells := range rowsOf(t, "../../TRANSPORTS.md") {
+		for i, cell := range cells[1:] {
+			said := strings.Trim(named.ReplaceAllString(cell, ""), " :")
+			if said == "" {
+				said = "yes"
+			}
+			cells[i+1] = said
+		}
+		_, rest, _ := strings.Cut(string(text), "\n| "+cells[0]+" |")
+		line, _, _ := strings.Cut(rest, "\n")
+		if line == "" {
+			continue
+		}
+		if want := " " + strings.Join(cells[1:], " | ") + " |"; line != want {
+			t.Errorf("README says of %q%s, want%s", cells[0], line, want)
+		}
+		found++
+	}
+	if found < 10 {
+		t.Errorf("README has %d of the rows", found)
+	}
+}
+
 // TestEveryRequirementHasItsTest: what STOMP asks for is numbered, names its versions,
 // and has tests that exist.
 func TestEveryRequirementHasItsTest(t *testing.T) {
