@@ -1,6 +1,7 @@
 package memory
 
 import (
+	"context"
 	"slices"
 
 	"github.com/orbitd/orbitd/pkg/engine"
@@ -66,4 +67,78 @@ func clone(s engine.Session) engine.Session {
 func cloneCursor(c engine.Cursor) engine.Cursor {
 	c.Above = slices.Clone(c.Above)
 	return c
+}
+
+// SaveSession is engine.SessionStore's.
+func (e *Engine) SaveSession(s engine.Session, done func(error)) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	err := e.refusing()
+	if err == nil {
+		e.state.Sessions.Save(s, e.now())
+	}
+	e.outbox.add(func() { done(err) })
+}
+
+// DropSession is engine.SessionStore's.
+func (e *Engine) DropSession(key engine.SessionKey, done func(error)) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	err := e.refusing()
+	if err == nil {
+		delete(e.state.Sessions, key)
+	}
+	e.outbox.add(func() { done(err) })
+}
+
+// MoveCursors is engine.SessionStore's.
+func (e *Engine) MoveCursors(moves []engine.CursorMove) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return
+	}
+	for _, move := range moves {
+		e.state.Sessions.Move(move, e.now(), e.state.Known)
+	}
+}
+
+// Session is engine.SessionStore's.
+func (e *Engine) Session(ctx context.Context, key engine.SessionKey) (engine.Session, bool, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err := e.readable(ctx); err != nil {
+		return engine.Session{}, false, err
+	}
+	s, ok := e.state.Sessions.Get(key, e.now())
+	return s, ok, nil
+}
+
+// Sessions is engine.SessionStore's. yield may call the engine.
+func (e *Engine) Sessions(ctx context.Context, yield func(engine.Session) bool) error {
+	sessions, err := e.liveSessions(ctx)
+	if err != nil {
+		return err
+	}
+	for _, s := range sessions {
+		if !yield(s) {
+			return nil
+		}
+	}
+	return nil
+}
+
+func (e *Engine) liveSessions(ctx context.Context) ([]engine.Session, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err := e.readable(ctx); err != nil {
+		return nil, err
+	}
+	var live []engine.Session
+	for key := range e.state.Sessions {
+		if s, ok := e.state.Sessions.Get(key, e.now()); ok {
+			live = append(live, s)
+		}
+	}
+	return live, nil
 }
