@@ -49,7 +49,7 @@ var bugs = []bug{
 	},
 	{
 		name: "bug-06", what: "off by one at a resume",
-		file: seglog + "/stream.go",
+		file: seglog + "/lookup.go",
 		old:  "	from, err := p.search(after)\n",
 		new:  "	from, err := p.search(after + 1)\n",
 		pkg:  local, run: "TestConformance",
