@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -296,32 +295,4 @@ func TestManyGroups(t *testing.T) {
 	alice := s.read("alice")
 	s.tell("1")
 	alice.until("live, 1")
-}
-
-// README's lines for a directory do what it says.
-func TestReadme(t *testing.T) {
-	d := slapd.Start(t, slapd.Options{})
-	text, err := os.ReadFile("../../README.md")
-	must(t, err)
-	_, block, _ := strings.Cut(string(text), "```toml\n")
-	block, _, _ = strings.Cut(block, "```")
-	if n := strings.Count(block, "\n"); n > 10 {
-		t.Errorf("it has %d lines", n)
-	}
-	s := &site{t: t, folder: t.TempDir()}
-	s.write("password", slapd.ServicePassword)
-	here := strings.NewReplacer(
-		"ldaps://ldap.example.org", d.Secure, "/etc/orbitd/ldap-password", s.folder+"/password",
-		`type          = "ldap"`, fmt.Sprintf("type = \"ldap\"\nrefresh = \"1s\"\nca = %q", d.CA))
-	s.write("orbitd.toml", here.Replace(block)+server+small)
-	must(t, s.start(nil))
-	t.Cleanup(func() { must(t, s.Stop(t.Context())) })
-	alice := s.read("alice")
-	answer, body := s.do("POST", "http", "/v1/publish/desk/1", "1", "Authorization", "Bearer "+token(t, s, "bob"))
-	if answer.StatusCode != http.StatusOK {
-		t.Fatalf("%d %s", answer.StatusCode, body)
-	}
-	alice.until("live, 1")
-	d.Leave(slapd.Group("traders"), slapd.Person("alice"))
-	alice.until("live, 1, end forbidden")
 }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -15,8 +16,9 @@ import (
 )
 
 // A new administrator follows README, from a directory to a page that the group traders
-// alone can read: the lines are those that stand there, and where they must differ is
-// said here. Who leaves the group sees the page cut off within refresh.
+// alone can read: the lines are those that stand there, those for a directory with an
+// authority of its own included. Only where the directory is differs. Who leaves the
+// group sees the page cut off within refresh.
 func TestDesk(t *testing.T) {
 	installed(t)
 	directory := slapd.Start(t, slapd.Options{})
@@ -31,13 +33,11 @@ control = %q
 path     = "engine"
 min_free = "16MiB"
 `
-	text := strings.NewReplacer(
-		"ldaps://ldap.example.org", directory.Secure,
-		"/etc/orbitd/ldap-password", d.File("password"),
-		`type          = "ldap"`, fmt.Sprintf("type = \"ldap\"\nrefresh = \"1s\"\nca = %q", directory.CA),
-	).Replace(block(t, "```toml\n"))
-	must(t, os.WriteFile(d.File("orbitd.toml"), []byte(text+fmt.Sprintf(server, d.Address, d.File("control.sock"))), 0o600))
-	must(t, os.WriteFile(d.File("password"), []byte(slapd.ServicePassword), 0o600))
+	must(t, os.WriteFile(d.File("orbitd.toml"), []byte(lines(t, directory.Secure)+fmt.Sprintf(server, d.Address, d.File("control.sock"))), 0o600))
+	must(t, os.WriteFile(d.File("ldap-password"), []byte(slapd.ServicePassword), 0o600))
+	ca, err := os.ReadFile(directory.CA)
+	must(t, err)
+	must(t, os.WriteFile(d.File("ldap-ca.pem"), ca, 0o600))
 	d.Start()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
@@ -72,7 +72,7 @@ min_free = "16MiB"
 			left = time.Now()
 		},
 		"cut off": func() {
-			t.Logf("the page is cut off %.2f s after bob has left the group, with a refresh of 1 s", time.Since(left).Seconds())
+			t.Logf("the page is cut off %.2f s after bob has left the group, with README's refresh", time.Since(left).Seconds())
 			say("later")
 		},
 	})
@@ -81,10 +81,31 @@ min_free = "16MiB"
 	acl("FORBIDDEN: subscribe /desk/1 for alice (groups admins,")
 }
 
-// block returns the first block of README that begins so.
-func block(t *testing.T, begin string) string {
+// lines returns README's configuration for a directory at url. Each line is one of README,
+// and but for that of the URL none is changed.
+func lines(t *testing.T, url string) string {
 	t.Helper()
-	text, _, _ := strings.Cut(section(t, begin)[len(begin):], "```")
+	const example = `"ldaps://ldap.example.org"`
+	text, typed := block(t, "for the group", "```toml\n"), "\ntype          = \"ldap\"\n"
+	if n := strings.Count(strings.TrimSpace(text), "\n") + 1; n != 10 {
+		t.Errorf("README has %d lines for it; ten are enough", n)
+	}
+	before, behind, found := strings.Cut(text, typed)
+	if !found || strings.Count(text, example) != 1 {
+		t.Fatalf("README's lines are for another directory:\n%s", text)
+	}
+	more := block(t, "below the first `type`", "```toml\n")
+	return before + typed + more + strings.Replace(behind, example, strconv.Quote(url), 1)
+}
+
+// block returns the first block of README that begins so, from a text on.
+func block(t *testing.T, from, begin string) string {
+	t.Helper()
+	_, rest, found := strings.Cut(section(t, from), begin)
+	text, _, ended := strings.Cut(rest, "```")
+	if !found || !ended {
+		t.Fatalf("README has no block %q behind %q", begin, from)
+	}
 	return text
 }
 
