@@ -88,7 +88,9 @@ func judge(t *testing.T, checks []string, wanted ...string) {
 	for _, f := range findings {
 		looked[f.ID] = true
 		switch f.Severity {
-		case "OK", "INFO", "LOW":
+		case "OK", "INFO":
+		case "LOW":
+			t.Logf("LOW %s: %s", f.ID, f.Finding)
 		default:
 			if f.ID != "engine_problem" { // of the openssl beside it
 				t.Errorf("%s %s: %s", f.Severity, f.ID, f.Finding)
