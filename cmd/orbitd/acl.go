@@ -23,8 +23,9 @@ func aclCommand() *cobra.Command {
 		Short: "explain who may do what on a channel, and by which rule",
 		Long: `acl decides as the daemon would, and tells which rule of which file and line made
 the decision, and why the rules before it did not. Without --user the question
-is about somebody who has not logged in. The user's groups are looked up where
-the configuration says, unless --group gives them.
+is about somebody who has not logged in. The user and the groups are looked up
+where the configuration says, as at a login by that name, unless --group gives
+them; then the name is the canonical one.
 
 Exit status: 0 if it is allowed, 1 if not.`,
 		Example: "  orbitd acl --user alice publish /news/board",
@@ -74,7 +75,7 @@ func explain(ctx context.Context, file, user string, groups []string, action acl
 		if err != nil {
 			return acl.Explanation{}, err
 		}
-		groups, by = found.Groups, fmt.Sprintf("auth %q, %s:%d", found.Auth.Name, file, found.Auth.Line)
+		user, groups, by = found.User, found.Groups, fmt.Sprintf("auth %q, %s:%d", found.Auth.Name, file, found.Auth.Line)
 	}
 	e := c.Policy.Explain(acl.Subject{User: user, Groups: groups}, action, name)
 	e.Auth = by

@@ -92,6 +92,14 @@ type Refresher interface {
 	Refresh(ctx context.Context, user string) (*Identity, error)
 }
 
+// A Finder is an authenticator that can tell, without credentials, whom a name means to
+// it that was typed at a login.
+type Finder interface {
+	// Find returns what is true of that user now, by the canonical name. The errors are
+	// those of Authenticate.
+	Find(ctx context.Context, typed string) (*Identity, error)
+}
+
 // A Renewer is a Refresher that looks many users up again at a time, and remembers
 // for Refresh what it finds.
 type Renewer interface {

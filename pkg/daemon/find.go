@@ -12,15 +12,16 @@ import (
 	"github.com/orbitd/orbitd/pkg/config"
 )
 
-// A Found is a user with who has told of the groups.
+// A Found is a user, by the canonical name, with who has told of the groups.
 type Found struct {
 	Auth   config.Auth
+	User   string
 	Groups []string
 }
 
 // FindUser returns what the first of an application's authenticators that knows a
-// user says, as it would of one who is connected. One that cannot tell ends the
-// search with its error: its answer might have been another.
+// user says, as at a login by that name, which is typed as it would be there. One that
+// refuses the user, or cannot tell, ends the search, as it does there.
 func FindUser(ctx context.Context, c *config.Config, app, user string) (Found, error) {
 	var asked strings.Builder
 	for _, a := range c.Auth {
@@ -29,12 +30,14 @@ func FindUser(ctx context.Context, c *config.Config, app, user string) (Found, e
 		}
 		id, err := findUser(ctx, a, user)
 		switch {
-		case errors.Is(err, auth.ErrDenied) || errors.Is(err, auth.ErrPass):
+		case errors.Is(err, auth.ErrPass):
 			fmt.Fprintf(&asked, "\nauth %q, %s:%d: %v", a.Name, c.File, a.Line, err)
+		case errors.Is(err, auth.ErrDenied):
+			return Found{}, fmt.Errorf("%s cannot log in: auth %q, %s:%d: %w; to ask what rules say all the same, give the groups with --group", user, a.Name, c.File, a.Line, err)
 		case err != nil:
 			return Found{}, fmt.Errorf("auth %q: %w", a.Name, err)
 		default:
-			return Found{a, id.Groups}, nil
+			return Found{a, id.User, id.Groups}, nil
 		}
 	}
 	return Found{}, fmt.Errorf("no authenticator of application %q knows %s; give the groups with --group%s", app, user, &asked)
@@ -47,7 +50,7 @@ func findUser(ctx context.Context, a config.Auth, user string) (*auth.Identity, 
 		if err != nil {
 			return nil, err
 		}
-		return users.Refresh(ctx, user)
+		return users.Find(ctx, user)
 	case config.LDAPAuth:
 		key, err := newDirectoryKey(a)
 		if err != nil {
@@ -58,7 +61,7 @@ func findUser(ctx context.Context, a config.Auth, user string) (*auth.Identity, 
 			return nil, err
 		}
 		defer d.Close()
-		return d.Refresh(ctx, user)
+		return d.Find(ctx, user)
 	}
 	return nil, fmt.Errorf("%w: it knows who brings a %s, and no list of users", auth.ErrPass, a.Type)
 }

@@ -37,6 +37,7 @@ type Authenticator struct {
 var (
 	_ auth.Authenticator = (*Authenticator)(nil)
 	_ auth.Refresher     = (*Authenticator)(nil)
+	_ auth.Finder        = (*Authenticator)(nil)
 )
 
 // A state is what one reading of the file gave; it is never changed.
@@ -127,6 +128,16 @@ func (a *Authenticator) Refresh(_ context.Context, name string) (*auth.Identity,
 	u, known := a.state.Load().users[name]
 	if !known {
 		return nil, fmt.Errorf("%w: no user %q any more", auth.ErrDenied, name)
+	}
+	return &auth.Identity{User: u.name, Groups: u.groups}, nil
+}
+
+// Find returns what the file says about a user, whose name is typed as it stands there.
+// Who is not in it is auth.ErrPass.
+func (a *Authenticator) Find(_ context.Context, typed string) (*auth.Identity, error) {
+	u, known := a.state.Load().users[typed]
+	if !known {
+		return nil, fmt.Errorf("%w: no user %q", auth.ErrPass, typed)
 	}
 	return &auth.Identity{User: u.name, Groups: u.groups}, nil
 }

@@ -48,6 +48,7 @@ var (
 	_ auth.Authenticator = (*Authenticator)(nil)
 	_ auth.Refresher     = (*Authenticator)(nil)
 	_ auth.Renewer       = (*Authenticator)(nil)
+	_ auth.Finder        = (*Authenticator)(nil)
 )
 
 // New returns an authenticator. It asks the directory nothing yet: one that is
@@ -134,15 +135,42 @@ func (a *Authenticator) Authenticate(ctx context.Context, c auth.Credentials) (*
 	if err != nil {
 		return nil, err
 	}
+	id, err := a.admit(ctx, p, asked)
+	if err == nil {
+		a.passwords.wasRight(d, p.user)
+	}
+	return id, err
+}
+
+// Find returns what the directory says now about who is meant by a name that was typed
+// at a login. Nobody is auth.ErrPass; who may not log in is auth.ErrDenied.
+func (a *Authenticator) Find(ctx context.Context, typed string) (*auth.Identity, error) {
+	if err := checkName(typed); err != nil {
+		return nil, fmt.Errorf("%w: the user's name: %w", auth.ErrDenied, err)
+	}
+	ctx, end := a.within(ctx)
+	defer end()
+	asked := a.o.Now()
+	find := a.find
+	if a.o.UserDN != "" {
+		find = func(ctx context.Context, typed string) (*person, error) {
+			return a.read(ctx, fillDN(a.o.UserDN, typed), typed)
+		}
+	}
+	p, err := find(ctx, typed)
+	if err != nil {
+		return nil, err
+	}
+	return a.admit(ctx, p, asked)
+}
+
+// admit returns who a person is, if their account is open.
+func (a *Authenticator) admit(ctx context.Context, p *person, asked time.Time) (*auth.Identity, error) {
 	if p.closed != "" {
 		return nil, fmt.Errorf("%w: the account of %q is closed (%s)", auth.ErrDenied, p.user, p.closed)
 	}
 	r, err := a.complete(ctx, p, asked)
-	if err != nil {
-		return nil, err
-	}
-	a.passwords.wasRight(d, p.user)
-	return r.identity, nil
+	return r.identity, err
 }
 
 // check refuses what must not reach a directory. An empty password would not be

@@ -1,6 +1,8 @@
 package ldapauth_test
 
 import (
+	"errors"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -219,6 +221,28 @@ func TestOptions(t *testing.T) {
 		spoil(&o)
 		if _, err := ldapauth.New(o); err == nil {
 			t.Errorf("%s is taken", name)
+		}
+	}
+}
+
+// A name means to Find whom it means at a login, and is refused where that is, with any
+// password.
+func TestFind(t *testing.T) {
+	s := slapd.Start(t, slapd.Options{})
+	s.Set(slapd.Person("dave"), "pwdAccountLockedTime", "000001010000Z")
+	for _, dn := range []string{"", "uid={user}," + slapd.People} {
+		a := open(t, options(s), func(o *ldapauth.Options) { o.UserDN = dn })
+		for typed, password := range map[string]string{
+			"bob": "bob-secret", "BOB": "bob-secret", " Bob ": "bob-secret", "eve": "eve-secret", "eva": "eve-secret",
+			"twin": "twin-secret", "dave": "dave-secret", "nobody": "x", "*": "x", "b\x00ob": "bob-secret", "bob,ou=people": "bob-secret",
+		} {
+			found, err := a.Find(t.Context(), typed)
+			proven, want := login(t, a, typed, password)
+			if errors.Is(err, auth.ErrPass) != errors.Is(want, auth.ErrPass) || errors.Is(err, auth.ErrDenied) != errors.Is(want, auth.ErrDenied) {
+				t.Errorf("%q, %q: found %v, logged in %v", dn, typed, err, want)
+			} else if !reflect.DeepEqual(found, proven) {
+				t.Errorf("%q, %q: found %v, logged in as %v", dn, typed, found, proven)
+			}
 		}
 	}
 }
