@@ -54,6 +54,9 @@ func printStatus(out io.Writer, s *admin.Status) error {
 	line("orbitd", "%s, process %d, since %s", s.Version, s.PID, moment(s.Started))
 	line("clients", "%s", s.Summary)
 	line("sessions", "%d", s.Sessions)
+	if k := s.STOMP; k.Durable+k.Groups > 0 {
+		line("durable", "%d STOMP subscriptions, %d connected; %d groups, %d connected, with %d consumers", k.Durable, k.DurableConnected, k.Groups, k.GroupsConnected, k.Consumers)
+	}
 	for _, name := range slices.Sorted(maps.Keys(s.Listeners)) {
 		line(name, "%s", strings.Join(s.Listeners[name], " "))
 	}

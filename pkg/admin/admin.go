@@ -45,15 +45,25 @@ type Status struct {
 	Summary string    `json:"summary"` // what `systemctl status` shows
 	Clients int       `json:"clients"` // connections of orbit.v1
 	// Connections are all, also those that have not said yet what they want.
-	Connections int `json:"connections"`
-	Sessions    int `json:"sessions"` // also those whose client is away
-	Apps        int `json:"apps"`     // that rules or tables name
-	Lagging     int `json:"lagging"`  // subscriptions that catch up, or take no more
+	Connections int   `json:"connections"`
+	Sessions    int   `json:"sessions"` // also those whose client is away
+	Apps        int   `json:"apps"`     // that rules or tables name
+	Lagging     int   `json:"lagging"`  // subscriptions that catch up, or take no more
+	STOMP       STOMP `json:"stomp"`
 
 	Listeners map[string][]string `json:"listeners"` // addresses by front door
 	Engine    Engine              `json:"engine"`
 	Config    Config              `json:"config"`
 	Reload    *Verdict            `json:"reload,omitempty"` // the last one
+}
+
+// STOMP is what is stored for STOMP clients, and who has it at the moment.
+type STOMP struct {
+	Durable          int `json:"durable"` // subscriptions
+	DurableConnected int `json:"durable_connected"`
+	Groups           int `json:"groups"`
+	GroupsConnected  int `json:"groups_connected"`
+	Consumers        int `json:"consumers"` // of groups
 }
 
 // Engine is how what stores messages is.

@@ -36,7 +36,7 @@ func (d *Daemon) Status() admin.Status {
 	s := admin.Status{
 		Version: d.version, PID: os.Getpid(), Started: d.started, Summary: d.summary(),
 		Clients: d.Clients(), Connections: d.reactor.Len(), Sessions: d.sessions.Count(),
-		Apps: countApps(c), Lagging: d.hub.Lagging(),
+		Apps: countApps(c), Lagging: d.hub.Lagging(), STOMP: admin.STOMP(d.stomp.Kept()),
 		Listeners: map[string][]string{},
 		Engine:    admin.Engine{Type: c.Engine.Type, Epoch: e.Epoch.String(), Offset: uint64(e.Visible)},
 		Config:    admin.Config{File: c.File, Authenticators: len(c.Auth), Rules: len(c.Rules)},

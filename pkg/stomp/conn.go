@@ -252,3 +252,15 @@ func (c *conn) tick(now time.Time) {
 		c.write(func(dst []byte) []byte { return append(dst, '\n') })
 	}
 }
+
+// owes enters that a message of a size was sent that is to be acknowledged.
+func (c *conn) owes(size int) {
+	c.unacked += size
+	c.part.count.unacked++
+}
+
+// paid enters that it need not be any more.
+func (c *conn) paid(size int) {
+	c.unacked -= size
+	c.part.count.unacked--
+}

@@ -112,7 +112,12 @@ func (u *undertaker) next() {
 
 // move stores the copy; where there is a record, together with the acknowledgement.
 func (u *undertaker) move(g grave, dead message.Message) {
-	done := func(err error) { u.done(g, err) }
+	done := func(err error) {
+		if err == nil {
+			u.part.count.dead++
+		}
+		u.done(g, err)
+	}
 	if u.record != nil {
 		exclusively([]*record{u.record}, func() { u.record.save([]message.Message{dead}, offsets{g.offset: true}, done) })
 		return

@@ -33,9 +33,9 @@ func (c *conn) newRecord(owner recordOwner, name string, ch channel.Name) (*reco
 		return nil, message.Errorf(message.BadRequest, "client-id and the name of a durable subscription have at most %d bytes", maxName)
 	}
 	return &record{
-		part: c.part, owner: owner, channel: ch, name: name,
+		part: c.part, owner: owner, kind: durableKind, channel: ch, name: name,
 		session: engine.Session{
-			Key: recordKey("durable", realm, user, c.client, name), Realm: realm, User: user,
+			Key: recordKey(durableKind, realm, user, c.client, name), Realm: realm, User: user,
 			Name: c.client + "/" + name, TTL: c.server().limits.DurableTTL,
 		},
 	}, nil

@@ -55,9 +55,8 @@ func (f format) Append(dst []byte, m *message.Message, _ bool) []byte {
 
 // one sends one message: its shared part behind the headers that are s's own.
 func (s *subscription) one(offset message.Offset, shared []byte, again bool) {
-	s.conn.part.delivered++
-	s.conn.part.bytes += uint64(len(shared))
 	c := s.conn
+	c.part.count.message(len(shared), again)
 	if s.prefix != nil && s.gap == nil && !again {
 		c.queue(s.prefix, shared)
 		return

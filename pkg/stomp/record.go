@@ -3,6 +3,7 @@ package stomp
 import (
 	"context"
 	"crypto/sha256"
+	"strings"
 	"time"
 
 	"github.com/orbitd/orbitd/pkg/channel"
@@ -19,6 +20,7 @@ import (
 type record struct {
 	part    *part
 	owner   recordOwner
+	kind    kind
 	session engine.Session // without its subscription
 	channel channel.Name
 	name    string // Subscription.ID
@@ -52,11 +54,33 @@ type nobody struct{}
 func (nobody) stored(offsets, bool) (none engine.Subscription) { return none }
 func (nobody) displaced()                                      {}
 
+// A kind is what a record is of.
+type kind uint8
+
+const (
+	durableKind kind = iota
+	groupKind
+	kinds
+)
+
+func (k kind) String() string { return [kinds]string{"durable", "group"}[k] }
+
 // recordKey derives the key of a record; no part contains NUL. Other sessions' keys
 // begin otherwise: see session.keyOf.
-func recordKey(kind, realm, user, client, name string) engine.SessionKey {
-	sum := sha256.Sum256([]byte("stomp " + kind + "\x00" + realm + "\x00" + user + "\x00" + client + "\x00" + name))
+func recordKey(k kind, realm, user, client, name string) engine.SessionKey {
+	sum := sha256.Sum256([]byte("stomp " + k.String() + "\x00" + realm + "\x00" + user + "\x00" + client + "\x00" + name))
 	return engine.SessionKey(sum[:16])
+}
+
+// kindOf returns the kind of the record that a stored session is, if it is one. Those
+// of orbit.v1 have no slash in their names; a durable subscription's begins with the
+// client-id, which may be "group".
+func kindOf(s *engine.Session) (k kind, ok bool) {
+	client, name, ok := strings.Cut(s.Name, "/")
+	if ok && client == "group" && len(s.Subscriptions) == 1 && s.Key == recordKey(groupKind, s.Realm, s.User, string(s.Subscriptions[0].Channel), name) {
+		return groupKind, true
+	}
+	return durableKind, ok
 }
 
 // claim makes r the one that has its key, and calls then on r's loop when whoever
@@ -101,7 +125,7 @@ func (r *record) load(done func(stored engine.Session, found bool, err error)) {
 	b.Go(func() {
 		stored, found, err := b.Engine().Session(context.Background(), r.session.Key)
 		if err == nil && !found {
-			err = r.part.server.census.admit(context.Background(), &r.session)
+			err = r.part.server.census.admit(context.Background(), &r.session, r.kind)
 		}
 		loop.Post(func() { done(stored, found, err) })
 	})
@@ -251,7 +275,7 @@ func (r *record) vacate() {
 // drop removes what is stored, gives the record up, and calls done when that is durable.
 func (r *record) drop(done func(error)) {
 	if r.loaded { // else it is not known whether there is anything
-		r.part.server.census.dropped(&r.session)
+		r.part.server.census.dropped(&r.session, r.kind)
 	}
 	r.loaded = false
 	loop := r.part.loop

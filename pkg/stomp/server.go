@@ -108,10 +108,8 @@ type part struct {
 	stale   []*record // have changed in this turn
 	moves   []engine.CursorMove
 	drained bool
-	// delivered are messages, and their bytes, ever; tally has them as of the last
-	// tick, for anybody.
-	delivered, bytes uint64
-	tally            struct{ delivered, bytes atomic.Uint64 }
+	count   counts
+	tally   tally
 }
 
 // New returns a server whose connections live on the loops. It is made after the
@@ -203,8 +201,10 @@ func (p *part) tick(now time.Time) {
 	for c := range p.conns {
 		c.tick(now)
 	}
-	p.tally.delivered.Store(p.delivered)
-	p.tally.bytes.Store(p.bytes)
+	p.publish()
+	if s := p.server; p == s.parts[0] {
+		s.census.recount(s.broker.Go)
+	}
 }
 
 // arenaSize is how large a piece of memory is from which small frames are cut.

@@ -34,9 +34,9 @@ func (c *conn) newShare(name string, ch channel.Name, m mode) (*share, error) {
 		return nil, message.Errorf(message.BadRequest, "a consumer of a group acknowledges each message: ack:client-individual (STOMP 1.1 or 1.2)")
 	}
 	return &share{record: record{
-		part: c.part, channel: ch, name: name,
+		part: c.part, kind: groupKind, channel: ch, name: name,
 		session: engine.Session{
-			Key: recordKey("group", realm, user, string(ch), name), Realm: realm, User: user,
+			Key: recordKey(groupKind, realm, user, string(ch), name), Realm: realm, User: user,
 			Name: "group/" + name, TTL: c.server().limits.DurableTTL,
 		},
 	}}, nil
@@ -82,7 +82,7 @@ func (s *subscription) handed(all []handed) {
 		s.share.got.bytes += m.Size()
 		shared := s.conn.part.cut(func(dst []byte) []byte { return format.Append(dst, m, false) })
 		s.window.insert(delivery{offset: m.Offset, size: len(shared)})
-		s.conn.unacked += len(shared)
+		s.conn.owes(len(shared))
 		s.Sent = max(s.Sent, m.Offset)
 		if h.gap != "" {
 			s.gap = frame.AppendHeader(nil, s.conn.version(), "gap", h.gap)
@@ -95,7 +95,7 @@ func (s *subscription) handed(all []handed) {
 func (s *subscription) handBack(offset message.Offset, reason string) {
 	for d := range s.window.affected(offset, true) {
 		d.done = true
-		s.conn.unacked -= d.size
+		s.conn.paid(d.size)
 		s.share.refused = append(s.share.refused, refusal{offset, reason})
 	}
 	s.advance()

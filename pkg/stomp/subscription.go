@@ -90,7 +90,7 @@ func (s *subscription) stop() {
 		s.undertaker.stop()
 	}
 	for d := range s.window.affected(message.MaxOffset, false) {
-		s.conn.unacked -= d.size
+		s.conn.paid(d.size)
 	}
 	s.again = nil
 	s.conn.part.shard.Leave(&s.Subscription)
@@ -99,7 +99,9 @@ func (s *subscription) stop() {
 // settle takes a delivery out of what is unacknowledged.
 func (s *subscription) settle(d *delivery) {
 	s.window.settle(d)
-	s.conn.unacked -= d.size
+	if !s.over { // else stop has let go of it
+		s.conn.paid(d.size)
+	}
 	if s.share != nil {
 		s.share.acked = append(s.share.acked, d.offset)
 	}
@@ -252,7 +254,7 @@ func (s *subscription) send(run hub.Run) {
 				before = s.gapFrom
 			}
 			s.window.add(delivery{offset: e.Offset, before: before, size: len(shared)})
-			s.conn.unacked += len(shared)
+			s.conn.owes(len(shared))
 		}
 		s.one(e.Offset, shared, e.Offset <= s.window.past)
 	}
