@@ -42,31 +42,50 @@ func (c *conn) newRecord(owner recordOwner, name string, ch channel.Name) (*reco
 }
 
 // takeUp begins a durable subscription: where it stands, or, if it is new, at start.
-// All other frames wait until that is stored.
+// All other frames wait until that is stored. What s may not have is refused before
+// whoever has it is displaced.
 func (c *conn) takeUp(s *subscription, start message.Position, given bool, receipt *string) {
 	c.busy = true
-	s.record.claim(func() {
-		s.record.load(func(stored engine.Session, found bool, err error) {
+	r := s.record
+	// fits calls then with what is stored, if s may have it.
+	fits := func(then func(stored *engine.Session)) lookedUp {
+		return func(stored engine.Session, found bool, err error) {
+			if r.released {
+				return
+			}
+			if err == nil {
+				err = s.mayHave(&stored, found)
+			}
 			switch {
-			case s.record.released:
-				return
-			case err == nil && found && stored.Subscriptions[0].Channel != s.name:
-				err = message.Errorf(message.Conflict, "the durable subscription %.40q is one of %s; end it by UNSUBSCRIBE with durable:true first", s.record.name, stored.Subscriptions[0].Channel)
-			case err == nil: // rights may have changed since
-				err = c.server().broker.May(c.who, acl.Subscribe, s.name)
-			}
-			if err != nil {
+			case err != nil:
 				c.failTo(err, receipt)
-				return
+			case found:
+				then(&stored)
+			default:
+				then(nil)
 			}
-			if found {
-				start, given = s.window.restore(&stored.Subscriptions[0], c.server().broker.Engine().Status().Visible), true
-			}
-			s.join(start, given)
-			s.record.loaded = true
-			s.record.save(nil, nil, func(err error) { c.begun(s, receipt, err) })
+		}
+	}
+	r.lookUp(fits(func(*engine.Session) {
+		r.claim(func() {
+			r.load(fits(func(stored *engine.Session) {
+				if stored != nil {
+					start, given = s.window.restore(&stored.Subscriptions[0], c.server().broker.Engine().Status().Visible), true
+				}
+				s.join(start, given)
+				r.loaded = true
+				r.save(nil, nil, func(err error) { c.begun(s, receipt, err) })
+			}))
 		})
-	})
+	}))
+}
+
+// mayHave returns why s may not be what is stored, if anything is.
+func (s *subscription) mayHave(stored *engine.Session, found bool) error {
+	if found && stored.Subscriptions[0].Channel != s.name {
+		return message.Errorf(message.Conflict, "the durable subscription %.40q is one of %s; end it by UNSUBSCRIBE with durable:true first", s.record.name, stored.Subscriptions[0].Channel)
+	}
+	return s.conn.server().broker.May(s.conn.who, acl.Subscribe, s.name) // rights may have changed since SUBSCRIBE
 }
 
 // begun begins to send on a subscription whose beginning is stored, or could not be.
@@ -128,7 +147,17 @@ func (c *conn) forget(r *record, receipt *string) {
 		r.drop(dropped)
 		return
 	}
-	r.claim(func() { r.drop(dropped) })
+	r.claim(func() {
+		r.lookUp(func(_ engine.Session, found bool, err error) {
+			if err != nil {
+				r.release()
+				dropped(err)
+				return
+			}
+			r.loaded = found
+			r.drop(dropped)
+		})
+	})
 }
 
 // dropping has all other frames wait, and returns what goes on when something stored

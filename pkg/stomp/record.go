@@ -118,14 +118,25 @@ func (r *record) yield(then func()) {
 	}
 }
 
+// A lookedUp is told what is stored.
+type lookedUp func(stored engine.Session, found bool, err error)
+
+// lookUp calls done with what is stored, whoever has it.
+func (r *record) lookUp(done lookedUp) { r.lookUpOr(nil, done) }
+
 // load calls done with what is stored; where that is nothing, one more is counted for
 // its user, or refused.
-func (r *record) load(done func(stored engine.Session, found bool, err error)) {
+func (r *record) load(done lookedUp) {
+	r.lookUpOr(func() error { return r.part.server.census.admit(context.Background(), &r.session, r.kind) }, done)
+}
+
+// lookUpOr is lookUp, and carries absent out where nothing is stored, unless nil.
+func (r *record) lookUpOr(absent func() error, done lookedUp) {
 	b, loop := r.part.server.broker, r.part.loop
 	b.Go(func() {
 		stored, found, err := b.Engine().Session(context.Background(), r.session.Key)
-		if err == nil && !found {
-			err = r.part.server.census.admit(context.Background(), &r.session, r.kind)
+		if err == nil && !found && absent != nil {
+			err = absent()
 		}
 		loop.Post(func() { done(stored, found, err) })
 	})

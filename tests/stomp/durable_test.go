@@ -197,11 +197,17 @@ func TestDurableOwner(t *testing.T) {
 		z.bye()
 		y.bye()
 	}
-	c = s.alice("1.2", "x")
-	c.say("SUBSCRIBE\nid:s\ndestination:/team/b\ndurable:true\nreceipt:r\n\n\x00")
-	if f := c.refused("one of /team/a"); f.Text("receipt-id") != "r" {
-		t.Errorf("%q", f.Headers)
+	x = s.alice("1.2", "x")
+	x.subscribe("durable:true\n")
+	for range 6 { // on whichever loop
+		c = s.alice("1.2", "x")
+		c.say("SUBSCRIBE\nid:s\ndestination:/team/b\ndurable:true\nreceipt:r\n\n\x00")
+		if f := c.refused("one of /team/a"); f.Text("receipt-id") != "r" || f.Text("code") != "conflict" {
+			t.Errorf("%q", f.Headers)
+		}
 	}
+	x.publish("here") // and who has it was not disturbed
+	x.got("here", false)
 }
 
 // A new durable subscription begins behind "after"; one that is there, where it

@@ -101,11 +101,11 @@ func TestMetrics(t *testing.T) {
 
 	again()
 	s.held(0, 2, 0, 1, 0)
-	c = s.alice("1.2", "x")
-	for _, end := range []string{"SUBSCRIBE\nid:s\ndestination:/team/a\ndurable:true\n\n\x00", ""} { // here, and not
+	for left, end := range []string{"SUBSCRIBE\nid:s\ndestination:/team/a\ndurable:true\n\n\x00", ""} { // on the connection, and not
+		c = s.alice("1.2", []string{"x", "group"}[left])
 		c.say(end + "UNSUBSCRIBE\nid:s\ndurable:true\nreceipt:u\n\n\x00")
 		c.the(frame.Receipt)
-		s.held(0, 1, 0, 1, 0)
+		s.held(0, 1-left, 0, 1, 0)
 	}
 	s.advance(31 * 24 * time.Hour)
 	s.held(0, 0, 0, 0, 0)
