@@ -19,7 +19,8 @@ const (
 // checkpointBody returns everything that is derived from the log but for what its
 // indexes hold.
 func (e *Engine) checkpointBody() []byte {
-	b := []byte{checkpointVersion}
+	b := make([]byte, 0, e.seq.savedSize+e.seq.savedSize/8)
+	b = append(b, checkpointVersion)
 	b = appendInt(b, e.latest.Load())
 	e.mu.RLock()
 	b = binary.AppendUvarint(b, uint64(e.forgotten))
@@ -31,8 +32,8 @@ func (e *Engine) checkpointBody() []byte {
 	}
 	e.mu.RUnlock()
 	b = e.seq.keys.appendTo(b)
-	b = binary.AppendUvarint(b, uint64(len(e.seq.sessions.all)))
-	for _, s := range e.seq.sessions.all {
+	b = binary.AppendUvarint(b, uint64(len(e.seq.sessions.list)))
+	for _, s := range e.seq.sessions.list {
 		b = appendSession(b, &s.Session)
 	}
 	e.seq.savedSize = int64(len(b))

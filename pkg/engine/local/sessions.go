@@ -14,13 +14,16 @@ import (
 type session struct {
 	engine.Session
 	moved []bool // subscriptions whose cursors are not on disk
-	dirty bool   // something of it is not on disk; then it is in the table's list
+	dirty bool   // something of it is not on disk; then it is in the table's list of these
 	dead  bool   // replaced or dropped
+	place int    // in the table's list of all
 }
 
 // sessionTable holds all named sessions. The sequencer owns it.
 type sessionTable struct {
 	all   map[engine.SessionKey]*session
+	list  []*session // all of them, in no order
+	next  int        // place in list at which expire goes on
 	moved []*session // dirty ones, and such as were
 	armed bool       // the timer that forces a commit runs
 }
@@ -52,14 +55,23 @@ func expired(s *engine.Session, now int64) bool {
 
 func (t *sessionTable) put(s engine.Session) {
 	t.remove(s.Key)
-	t.all[s.Key] = &session{Session: s, moved: make([]bool, len(s.Subscriptions))}
+	own := &session{Session: s, moved: make([]bool, len(s.Subscriptions)), place: len(t.list)}
+	t.all[s.Key] = own
+	t.list = append(t.list, own)
 }
 
 func (t *sessionTable) remove(key engine.SessionKey) {
-	if old := t.all[key]; old != nil {
-		old.dead = true
-		delete(t.all, key)
+	old := t.all[key]
+	if old == nil {
+		return
 	}
+	old.dead = true
+	delete(t.all, key)
+	end := len(t.list) - 1
+	last := t.list[end]
+	t.list[old.place], last.place = last, old.place
+	t.list[end] = nil
+	t.list = t.list[:end]
 }
 
 // stageSave adds a session to the batch, and who is to be told.
@@ -296,11 +308,25 @@ func (e *Engine) Sessions(ctx context.Context, yield func(engine.Session) bool) 
 	return nil
 }
 
-// expire forgets the sessions that were not seen for their TTL.
+// expireAtLeast and expireShare say at how many sessions a tick looks: at so many, and
+// at one in so many of the rest. Nobody commits meanwhile, and who asks for a session is
+// not told of an expired one anyway.
+const (
+	expireAtLeast = 1000
+	expireShare   = 32
+)
+
+// expire forgets some of the sessions that were not seen for their TTL, and goes on with
+// others the next time.
 func (t *sessionTable) expire(now int64) {
-	for key, s := range t.all {
-		if expired(&s.Session, now) {
-			t.remove(key)
+	for range min(expireAtLeast+len(t.list)/expireShare, len(t.list)) {
+		if t.next >= len(t.list) {
+			t.next = 0
+		}
+		if s := t.list[t.next]; expired(&s.Session, now) {
+			t.remove(s.Key) // another takes its place
+		} else {
+			t.next++
 		}
 	}
 }

@@ -110,3 +110,37 @@ func TestSessionTTLAcrossRestarts(t *testing.T) {
 		t.Error("a session outlives its TTL")
 	}
 }
+
+// Sessions that expire all are forgotten in the end, however many there are, a part at a
+// time; those that do not stay.
+func TestSessionsExpireByParts(t *testing.T) {
+	table := newSessionTable()
+	const n = 10 * expireAtLeast
+	key := func(i int) engine.SessionKey { return engine.SessionKey{byte(i), byte(i >> 8)} }
+	for i := range n {
+		ttl := time.Minute
+		if i%10 == 0 {
+			ttl = 0
+		}
+		table.put(oneSubscription(key(i), ttl))
+		table.put(oneSubscription(key(i), ttl)) // it takes its own place
+	}
+	later := time.Hour.Milliseconds()
+	table.expire(later)
+	if left := len(table.all); left < n-expireAtLeast-n/expireShare || left == n {
+		t.Fatalf("%d of %d are left after one tick", left, n)
+	}
+	for range 2 * expireShare {
+		table.expire(later)
+	}
+	if len(table.all) != n/10 || len(table.list) != n/10 {
+		t.Fatalf("%d and %d are left, want %d", len(table.all), len(table.list), n/10)
+	}
+	for i := 0; i < n; i += 10 {
+		if s := table.all[key(i)]; s == nil || table.list[s.place] != s {
+			t.Fatalf("%d is not in its place: %v", i, s)
+		}
+		table.remove(key(i))
+	}
+	table.expire(later)
+}
