@@ -216,6 +216,7 @@ func (c *Client) ack(conn *Conn, text string) {
 	case c.way().isSocket():
 		f.scratch = c.way().say(f.scratch[:0], text)
 		conn.Write(f.scratch)
+		conn.readsOn()
 	default:
 		f.send(c, text)
 	}
