@@ -19,9 +19,9 @@ type Credentials struct {
 	Token    string // if set, User and Password are not looked at
 	// Renewing says that Token is one that renews a login, and no other is good.
 	Renewing bool
-	// Certificate is one that the peer has shown in a handshake, where it was found
-	// good. It is looked at only where there is nothing else.
-	Certificate *x509.Certificate
+	// Certificates are those that the peer has shown in a handshake, where they were
+	// found good, its own first. They are looked at only where there is nothing else.
+	Certificates []*x509.Certificate
 	// App is the application that the login is for; only its realm may vouch.
 	// Empty: any authenticator may.
 	App string
@@ -31,12 +31,12 @@ type Credentials struct {
 
 // Empty reports whether nothing is offered at all.
 func (c Credentials) Empty() bool {
-	return c.User == "" && c.Password == "" && c.Token == "" && c.Certificate == nil
+	return c.User == "" && c.Password == "" && c.Token == "" && len(c.Certificates) == 0
 }
 
 // OnlyCertificate reports whether a certificate is all that is offered.
 func (c Credentials) OnlyCertificate() bool {
-	return c.Certificate != nil && c.User == "" && c.Password == "" && c.Token == ""
+	return len(c.Certificates) > 0 && c.User == "" && c.Password == "" && c.Token == ""
 }
 
 // An Identity is who somebody is, proven. It is never changed once made.

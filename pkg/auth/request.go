@@ -32,18 +32,18 @@ func FromRequest(r *http.Request, tokenOf func(*http.Request) string) (Credentia
 			return Credentials{Token: token}, nil
 		}
 	}
-	return Credentials{Certificate: certificate(r)}, nil
+	return Credentials{Certificates: certificates(r)}, nil
 }
 
-// certificate returns the one of the request's connection. A browser shows it to whatever
-// page asks, as it does with a cookie, so it counts as that does; who is no browser
-// says nothing of a page, and means it.
-func certificate(r *http.Request) *x509.Certificate {
+// certificates returns those of the request's connection. A browser shows its own to
+// whatever page asks, as it does with a cookie, so it counts as that does; who is no
+// browser says nothing of a page, and means it.
+func certificates(r *http.Request) []*x509.Certificate {
 	browser := r.Header.Get("Origin") != "" || r.Header.Get("Sec-Fetch-Site") != ""
-	if r.TLS == nil || len(r.TLS.PeerCertificates) == 0 || browser && !Vouched(r) {
+	if r.TLS == nil || browser && !Vouched(r) {
 		return nil
 	}
-	return r.TLS.PeerCertificates[0]
+	return r.TLS.PeerCertificates
 }
 
 // Vouched reports whether a browser vouches that a cookie comes from a page that may

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"slices"
@@ -18,7 +19,6 @@ import (
 	"github.com/orbitd/orbitd/pkg/config"
 	"github.com/orbitd/orbitd/pkg/engine"
 	"github.com/orbitd/orbitd/pkg/httpapi"
-	"github.com/orbitd/orbitd/pkg/tlsconf"
 )
 
 // rights are who may do what, as a configuration says, and who signs tokens.
@@ -36,13 +36,14 @@ type surroundings struct {
 	before  []kept // parts of the rights in force until now
 	guard   *auth.Guard
 	logins  *auth.Metrics
-	revoked func(certificate string) bool
+	believe func(shown []*x509.Certificate) (auth.Login, error)
+	ended   func(login string) bool // by a certificate
 	log     logrus.FieldLogger
 	now     func() time.Time
 }
 
 func (d *Daemon) surroundings(before []kept) surroundings {
-	return surroundings{before: before, guard: d.guard, logins: d.logins, revoked: d.revoked, log: d.log, now: d.now}
+	return surroundings{before: before, guard: d.guard, logins: d.logins, believe: d.believe, ended: d.certificateEnded, log: d.log, now: d.now}
 }
 
 // newRights makes authenticators and rules of a configuration. It reads users'
@@ -92,7 +93,7 @@ func (r *rights) authenticator(c *config.Config, a config.Auth, s surroundings) 
 		return r.tokens(c, a, s.log, s.now)
 	case config.CertificateAuth:
 		return certauth.New(certauth.Options{
-			User: a.Certificate.User, Units: a.Certificate.Units, ID: tlsconf.ClientID, Revoked: s.revoked,
+			User: a.Certificate.User, Units: a.Certificate.Units, Believe: s.believe, Ended: s.ended,
 		})
 	}
 	return nil, fmt.Errorf("type %q is unknown", a.Type)

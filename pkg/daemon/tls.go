@@ -2,6 +2,8 @@ package daemon
 
 import (
 	"context"
+	"crypto/x509"
+	"errors"
 	"net/http"
 	"strconv"
 	"strings"
@@ -10,6 +12,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"github.com/orbitd/orbitd/pkg/auth"
 	"github.com/orbitd/orbitd/pkg/broker"
 	"github.com/orbitd/orbitd/pkg/config"
 	"github.com/orbitd/orbitd/pkg/tlsconf"
@@ -66,7 +69,7 @@ func (d *Daemon) clientsChanged(ctx context.Context) {
 	defer cancel()
 	err := d.everybody().RecheckWhere(ctx, func(w *broker.Who) bool {
 		for id := range w.Identities() {
-			if id.Login != nil && d.revoked(id.Login.ID) {
+			if id.Login != nil && d.certificateEnded(id.Login.ID) {
 				return true
 			}
 		}
@@ -77,13 +80,29 @@ func (d *Daemon) clientsChanged(ctx context.Context) {
 	}
 }
 
-// revoked reports whether a client's certificate was.
-func (d *Daemon) revoked(id string) bool {
-	if d.tls == nil {
-		return false
+// believe returns the login that a client's certificates stand for.
+func (d *Daemon) believe(shown []*x509.Certificate) (auth.Login, error) {
+	clients := d.believed()
+	if clients == nil {
+		return auth.Login{}, errors.New("no client's certificate is believed any more (tls.client_ca)")
 	}
-	clients := d.tls.Clients()
-	return clients != nil && clients.Revoked(id)
+	proof, err := clients.Believe(shown, d.now())
+	return auth.Login{ID: proof.ID, Ends: proof.Ends}, err
+}
+
+// certificateEnded reports whether a login was one by a certificate that is not believed
+// any more.
+func (d *Daemon) certificateEnded(login string) bool {
+	clients := d.believed()
+	return tlsconf.IsProof(login) && (clients == nil || !clients.Holds(login))
+}
+
+// believed returns whose clients' certificates are; nil: nobody's.
+func (d *Daemon) believed() *tlsconf.Clients {
+	if d.tls == nil {
+		return nil
+	}
+	return d.tls.Clients()
 }
 
 // strict has browsers that came by TLS come by it alone from then on (RFC 6797).

@@ -182,17 +182,14 @@ func (c *Conn) Protocol() string {
 	return c.tls.tls.ConnectionState().NegotiatedProtocol
 }
 
-// Certificate returns the one that the peer has shown in its handshake; nil without
-// TLS, and if it has shown none. That it is good is what the listener's configuration
-// sees to.
-func (c *Conn) Certificate() *x509.Certificate {
+// Certificates returns those that the peer has shown in its handshake, its own first;
+// none without TLS, and if it has shown none. That they are good is what the listener's
+// configuration sees to.
+func (c *Conn) Certificates() []*x509.Certificate {
 	if c.tls == nil {
 		return nil
 	}
-	if shown := c.tls.tls.ConnectionState().PeerCertificates; len(shown) > 0 {
-		return shown[0]
-	}
-	return nil
+	return c.tls.tls.ConnectionState().PeerCertificates
 }
 
 // SetUserTimeout has the kernel end the connection when what was sent has not

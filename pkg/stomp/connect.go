@@ -38,7 +38,7 @@ func (c *conn) connect(f *frame.Frame) {
 	brings := auth.Credentials{User: f.Text("login"), Password: f.Text("passcode"), Token: f.Text("token")}
 	r := c.request
 	if r == nil {
-		r = &request{brings: auth.Credentials{Certificate: c.rc.Certificate()}, from: c.rc.RemoteAddr().Addr()}
+		r = &request{brings: auth.Credentials{Certificates: c.rc.Certificates()}, from: c.rc.RemoteAddr().Addr()}
 	}
 	if brings.Empty() {
 		brings = r.brings

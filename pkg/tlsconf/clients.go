@@ -1,13 +1,10 @@
 package tlsconf
 
 import (
-	"crypto/sha256"
 	"crypto/x509"
-	"encoding/hex"
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"math/big"
 	"os"
 	"time"
 )
@@ -17,8 +14,9 @@ import (
 // connections.
 type Clients struct {
 	roots    *x509.CertPool
+	names    map[string]bool // of the roots, by authorityName
 	required bool
-	revoked  map[string]bool      // by ClientID
+	revoked  map[string]bool      // by certificateName
 	until    map[string]time.Time // up to when it is known what an authority has revoked, by its name
 	files    []file
 }
@@ -27,7 +25,7 @@ type Clients struct {
 // PEM form; without a file of lists nothing is. required says that a client without a
 // certificate is refused.
 func LoadClients(authorities, lists string, required bool) (*Clients, error) {
-	c := &Clients{roots: x509.NewCertPool(), required: required, revoked: map[string]bool{}, until: map[string]time.Time{}}
+	c := &Clients{roots: x509.NewCertPool(), names: map[string]bool{}, required: required, revoked: map[string]bool{}, until: map[string]time.Time{}}
 	c.files = append(c.files, look(authorities))
 	signers, err := readAuthorities(authorities)
 	if err != nil {
@@ -35,6 +33,7 @@ func LoadClients(authorities, lists string, required bool) (*Clients, error) {
 	}
 	for _, a := range signers {
 		c.roots.AddCert(a)
+		c.names[authorityName(a)] = true
 	}
 	if lists == "" {
 		return c, nil
@@ -78,7 +77,7 @@ func (c *Clients) readLists(path string, signers []*x509.Certificate) error {
 	for issuer, l := range newest {
 		c.until[issuer] = l.NextUpdate
 		for _, entry := range l.RevokedCertificateEntries {
-			c.revoked[clientID(l.RawIssuer, entry.SerialNumber)] = true
+			c.revoked[certificateName(l.RawIssuer, entry.SerialNumber)] = true
 		}
 	}
 	return err
@@ -119,18 +118,6 @@ func blocks(path, kind string, each func(der []byte) error) error {
 	return nil
 }
 
-// ClientID names a certificate among all of all authorities: its issuer and the number
-// that this gave it.
-func ClientID(c *x509.Certificate) string { return clientID(c.RawIssuer, c.SerialNumber) }
-
-func clientID(issuer []byte, serial *big.Int) string {
-	sum := sha256.Sum256(issuer)
-	return "certificate:" + hex.EncodeToString(sum[:16]) + ":" + serial.Text(16)
-}
-
-// Revoked reports whether the certificate of that ClientID was revoked.
-func (c *Clients) Revoked(id string) bool { return c.revoked[id] }
-
 // Outdated returns an error if it is not known any more what an authority has revoked:
 // its clients are refused until there is a new list.
 func (c *Clients) Outdated(now time.Time) error {
@@ -154,6 +141,12 @@ func (c *Clients) verify(shown []*x509.Certificate, now time.Time) error {
 	case len(shown) == 0:
 		return nil
 	}
+	_, err := c.chain(shown, now)
+	return err
+}
+
+// chain returns the way from a client's own certificate to an authority that is believed.
+func (c *Clients) chain(shown []*x509.Certificate, now time.Time) ([]*x509.Certificate, error) {
 	between := x509.NewCertPool()
 	for _, one := range shown[1:] {
 		between.AddCert(one)
@@ -162,14 +155,14 @@ func (c *Clients) verify(shown []*x509.Certificate, now time.Time) error {
 		Roots: c.roots, Intermediates: between, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	})
 	if err != nil {
-		return fmt.Errorf("the client's certificate: %w", err)
+		return nil, fmt.Errorf("the client's certificate: %w", err)
 	}
 	for _, chain := range chains {
 		if err = c.standing(chain, now); err == nil {
-			return nil
+			return chain, nil
 		}
 	}
-	return err
+	return nil, err
 }
 
 // standing returns an error if one of a chain was revoked, or nobody knows.
@@ -177,7 +170,7 @@ func (c *Clients) standing(chain []*x509.Certificate, now time.Time) error {
 	for _, one := range chain[:len(chain)-1] { // the last is the authority itself
 		until, listed := c.until[string(one.RawIssuer)]
 		switch {
-		case c.Revoked(ClientID(one)):
+		case c.revoked[certificateName(one.RawIssuer, one.SerialNumber)]:
 			return fmt.Errorf("the certificate of %s was revoked", one.Subject)
 		case listed && !until.IsZero() && now.After(until):
 			return fmt.Errorf("what %s has revoked since %s is not known", one.Issuer, until.Format(time.RFC3339))

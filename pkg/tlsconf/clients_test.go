@@ -16,13 +16,18 @@ import (
 // believing returns whom a server believes that trusts an authority and its list.
 func believing(t *testing.T, a *tlstest.Authority, list []byte, required bool) *tlsconf.Clients {
 	t.Helper()
+	return believingAll(t, a.PEM(), list, required)
+}
+
+func believingAll(t *testing.T, authorities, list []byte, required bool) *tlsconf.Clients {
+	t.Helper()
 	ca, crl := filepath.Join(t.TempDir(), "ca.pem"), ""
 	write := func(path string, data []byte) {
 		if err := os.WriteFile(path, data, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	write(ca, a.PEM())
+	write(ca, authorities)
 	if list != nil {
 		crl = filepath.Join(t.TempDir(), "ca.crl")
 		write(crl, list)

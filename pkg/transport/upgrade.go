@@ -77,7 +77,7 @@ func (s *Server) Upgrade(conn *reactor.Conn, head []byte) (next reactor.Handler,
 	page := s.gate.Page(h.origin, h.host, h.source.Secure)
 	brings := auth.Credentials{Token: h.token()}
 	if brings.Token == "" {
-		brings.Certificate = conn.Certificate()
+		brings.Certificates = conn.Certificates()
 	}
 	if other := s.others[h.agreed]; other != nil {
 		return other(conn, Handshake{answer.Bytes(), brings, page, h.source.Client}), true

@@ -35,10 +35,13 @@ type Options struct {
 	User string
 	// Units says that the subject's organizational units are the user's groups.
 	Units bool
-	// ID names a certificate, and Revoked reports whether that of a name was revoked
-	// since: of a client that is connected.
-	ID      func(*x509.Certificate) string
-	Revoked func(id string) bool
+	// Believe returns the login that certificates stand for, which a client has shown, its
+	// own first: until when they are good at most, and by what name Ended knows them. The
+	// error says why they are not good any more.
+	Believe func(shown []*x509.Certificate) (auth.Login, error)
+	// Ended reports whether the certificates of a login are not good any more: of a
+	// client that is connected. It is also asked about logins of other kinds.
+	Ended func(login string) bool
 }
 
 // An Authenticator is immutable and may be used concurrently.
@@ -56,37 +59,36 @@ func New(o Options) (*Authenticator, error) {
 	default:
 		return nil, fmt.Errorf("certauth: no certificate has a user's name at %q", o.User)
 	}
-	if o.ID == nil || o.Revoked == nil {
-		return nil, fmt.Errorf("certauth: ID and Revoked are required")
+	if o.Believe == nil || o.Ended == nil {
+		return nil, fmt.Errorf("certauth: Believe and Ended are required")
 	}
 	return &Authenticator{o}, nil
 }
 
-// Authenticate returns the identity in a certificate. It ends with the certificate, and
-// when that is revoked.
+// Authenticate returns the identity in a certificate. It ends with the certificate and
+// those that have signed it, and when one is revoked or believed no more.
 func (a *Authenticator) Authenticate(_ context.Context, c auth.Credentials) (*auth.Identity, error) {
 	if !c.OnlyCertificate() {
 		return nil, fmt.Errorf("%w: no certificate, or something that goes before it", auth.ErrPass)
 	}
-	user, err := a.user(c.Certificate)
+	own := c.Certificates[0]
+	user, err := a.user(own)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", auth.ErrDenied, err)
 	}
-	id := &auth.Identity{
-		User: user, Expires: c.Certificate.NotAfter,
-		Login: &auth.Login{ID: a.o.ID(c.Certificate), Ends: c.Certificate.NotAfter},
+	login, err := a.o.Believe(c.Certificates)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", auth.ErrDenied, err)
 	}
-	if a.Ended(id.Login.ID) {
-		return nil, fmt.Errorf("%w: the certificate was revoked", auth.ErrDenied)
-	}
+	id := &auth.Identity{User: user, Expires: login.Ends, Login: &login}
 	if a.o.Units {
-		id.Groups = c.Certificate.Subject.OrganizationalUnit
+		id.Groups = own.Subject.OrganizationalUnit
 	}
 	return id, nil
 }
 
-// Ended reports whether a certificate was revoked.
-func (a *Authenticator) Ended(login string) bool { return a.o.Revoked(login) }
+// Ended reports whether the certificates of a login are not good any more.
+func (a *Authenticator) Ended(login string) bool { return a.o.Ended(login) }
 
 // user returns the name, exactly as it stands there: case, spaces and Unicode included,
 // but for the case of a DNS name, which has none.

@@ -13,7 +13,6 @@ import (
 
 	"github.com/orbitd/orbitd/pkg/auth"
 	"github.com/orbitd/orbitd/pkg/auth/certauth"
-	"github.com/orbitd/orbitd/pkg/tlsconf"
 	"github.com/orbitd/orbitd/pkg/tlsconf/tlstest"
 )
 
@@ -21,8 +20,14 @@ var authority = tlstest.NewAuthority()
 
 func at(t *testing.T, where string, revoked string) *certauth.Authenticator {
 	t.Helper()
+	believe := func(shown []*x509.Certificate) (auth.Login, error) {
+		if id := shown[0].SerialNumber.String(); id != revoked {
+			return auth.Login{ID: id, Ends: shown[0].NotAfter}, nil
+		}
+		return auth.Login{}, errors.New("it was revoked")
+	}
 	a, err := certauth.New(certauth.Options{
-		User: where, Units: true, ID: tlsconf.ClientID, Revoked: func(id string) bool { return id == revoked },
+		User: where, Units: true, Believe: believe, Ended: func(id string) bool { return id == revoked },
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -66,7 +71,7 @@ func TestNames(t *testing.T) {
 		}},
 	} {
 		certificate := authority.ClientCertificate("robot", c.change).Leaf
-		id, err := at(t, c.where, "").Authenticate(t.Context(), auth.Credentials{Certificate: certificate})
+		id, err := at(t, c.where, "").Authenticate(t.Context(), auth.Credentials{Certificates: []*x509.Certificate{certificate}})
 		switch {
 		case c.want == "" && !errors.Is(err, auth.ErrDenied):
 			t.Errorf("%s: %+v, %v", c.name, id, err)
@@ -78,16 +83,16 @@ func TestNames(t *testing.T) {
 
 func TestUnitsAndRevocation(t *testing.T) {
 	robot := authority.ClientCertificate("robot", func(c *x509.Certificate) { c.Subject.OrganizationalUnit = []string{"desk", "floor"} }).Leaf
-	id, err := at(t, "cn", "").Authenticate(t.Context(), auth.Credentials{Certificate: robot})
+	id, err := at(t, "cn", "").Authenticate(t.Context(), auth.Credentials{Certificates: []*x509.Certificate{robot}})
 	if err != nil || !slices.Equal(id.Groups, []string{"desk", "floor"}) {
 		t.Fatalf("%+v, %v", id, err)
 	}
 	after := at(t, "cn", id.Login.ID)
-	if _, err := after.Authenticate(t.Context(), auth.Credentials{Certificate: robot}); !errors.Is(err, auth.ErrDenied) || !after.Ended(id.Login.ID) {
+	if _, err := after.Authenticate(t.Context(), auth.Credentials{Certificates: []*x509.Certificate{robot}}); !errors.Is(err, auth.ErrDenied) || !after.Ended(id.Login.ID) {
 		t.Errorf("revoked, and %v", err)
 	}
 	another := authority.ClientCertificate("robot").Leaf
-	if _, err := after.Authenticate(t.Context(), auth.Credentials{Certificate: another}); err != nil {
+	if _, err := after.Authenticate(t.Context(), auth.Credentials{Certificates: []*x509.Certificate{another}}); err != nil {
 		t.Errorf("another one of the same name: %v", err)
 	}
 }
@@ -97,16 +102,16 @@ func TestUnitsAndRevocation(t *testing.T) {
 func TestGoesBehind(t *testing.T) {
 	robot := authority.ClientCertificate("robot").Leaf
 	a := at(t, "cn", "")
-	for _, c := range []auth.Credentials{{}, {Certificate: robot, Token: "t"}, {Certificate: robot, User: "alice", Password: "p"}} {
+	for _, c := range []auth.Credentials{{}, {Certificates: []*x509.Certificate{robot}, Token: "t"}, {Certificates: []*x509.Certificate{robot}, User: "alice", Password: "p"}} {
 		if _, err := a.Authenticate(t.Context(), c); !errors.Is(err, auth.ErrPass) {
 			t.Errorf("%+v: %v", c, err)
 		}
 	}
 	nobody := auth.NewChain([]auth.Named{{Name: "passes", Authenticator: passes{}}}, nil)
-	if id, err := nobody.Authenticate(t.Context(), auth.Credentials{Certificate: robot}); id != nil || err != nil {
+	if id, err := nobody.Authenticate(t.Context(), auth.Credentials{Certificates: []*x509.Certificate{robot}}); id != nil || err != nil {
 		t.Errorf("%+v, %v", id, err)
 	}
-	if _, err := nobody.Authenticate(t.Context(), auth.Credentials{Certificate: robot, Token: "t"}); err == nil {
+	if _, err := nobody.Authenticate(t.Context(), auth.Credentials{Certificates: []*x509.Certificate{robot}, Token: "t"}); err == nil {
 		t.Error("a token that is no good is made up for by a certificate")
 	}
 }

@@ -22,6 +22,7 @@ import (
 // then.
 type Authority struct {
 	certificate *x509.Certificate
+	above       [][]byte // those that have signed it, but for the one that is trusted
 	key         *ecdsa.PrivateKey
 	serial      int64
 }
@@ -30,11 +31,32 @@ type Authority struct {
 func NewAuthority() *Authority {
 	a := &Authority{key: newKey(), serial: 1}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "an authority for tests"}, NotAfter: time.Now().AddDate(1, 0, 0), IsCA: true, BasicConstraintsValid: true,
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "an authority for tests, " + rand.Text()}, NotAfter: time.Now().AddDate(1, 0, 0), IsCA: true, BasicConstraintsValid: true,
 		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
 	}
 	a.certificate = a.sign(template, template, &a.key.PublicKey)
 	return a
+}
+
+// Below returns an authority that a has signed, and its certificate. What it signs for
+// clients comes with that.
+func (a *Authority) Below() (*Authority, tls.Certificate) {
+	a.serial++
+	b := &Authority{key: newKey(), serial: 1}
+	b.certificate = a.sign(&x509.Certificate{
+		SerialNumber: big.NewInt(a.serial), Subject: pkix.Name{CommonName: fmt.Sprintf("number %d", a.serial)},
+		NotAfter: time.Now().Add(30 * time.Minute), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	}, a.certificate, &b.key.PublicKey)
+	b.above = append([][]byte{b.certificate.Raw}, a.above...)
+	return b, tls.Certificate{Certificate: [][]byte{b.certificate.Raw}, Leaf: b.certificate}
+}
+
+// Renew gives the authority another certificate, for the same name and key.
+func (a *Authority) Renew() {
+	a.certificate = a.sign(&x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: a.certificate.Subject, NotAfter: time.Now().AddDate(2, 0, 0), IsCA: true, BasicConstraintsValid: true,
+		KeyUsage: a.certificate.KeyUsage,
+	}, a.certificate, &a.key.PublicKey)
 }
 
 func newKey() *ecdsa.PrivateKey {
@@ -98,7 +120,7 @@ func (a *Authority) ClientCertificate(name string, more ...func(*x509.Certificat
 	}
 	key := newKey()
 	c := a.sign(template, a.certificate, &key.PublicKey)
-	return tls.Certificate{Certificate: [][]byte{c.Raw}, PrivateKey: key, Leaf: c}
+	return tls.Certificate{Certificate: append([][]byte{c.Raw}, a.above...), PrivateKey: key, Leaf: c}
 }
 
 // Revoked returns the list, in PEM form, of the certificates that the authority has
