@@ -103,6 +103,7 @@ type Session struct {
 	MaxDeliveries int
 	CommandRate   int // of a connection, a second
 	CommandBurst  int // of a connection, at once
+	BackendRate   int // as CommandRate, of who has logged in by STOMP over TCP; 0: no bound
 	LoginTimeout  time.Duration
 	Ping          time.Duration
 }

@@ -55,6 +55,7 @@ func readSession(t *table) Session {
 		MaxDeliveries: t.number("max_deliveries", 10, 1, 1_000),
 		CommandRate:   t.number("command_rate", 1_000, 1, 1_000_000),
 		CommandBurst:  t.number("command_burst", 10_000, 1, 10_000_000),
+		BackendRate:   t.number("backend_rate", 0, 0, 10_000_000),
 		LoginTimeout:  t.duration("login_timeout", 10*time.Second, 100*time.Millisecond, 5*time.Minute),
 		Ping:          t.duration("ping", 25*time.Second, time.Second, 10*time.Minute),
 	}

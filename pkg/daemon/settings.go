@@ -48,6 +48,7 @@ func stompLimits(s config.Session) stomp.Limits {
 	return stomp.Limits{
 		LoginTimeout: s.LoginTimeout, Window: s.Window, WindowBytes: int(s.WindowBytes), Subscriptions: s.MaxChannels,
 		Deliveries: s.MaxDeliveries, DurableTTL: s.DurableTTL, CommandRate: s.CommandRate, CommandBurst: s.CommandBurst,
+		BackendRate: s.BackendRate,
 	}
 }
 

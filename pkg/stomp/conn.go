@@ -38,7 +38,8 @@ type conn struct {
 	out        [][]byte
 	held       *frame.Frame // waits for what is before it
 	publishing int
-	allowance  int  // frames that may come before the next tick
+	rate       int  // frames in a second; 0: no bound
+	allowance  int  // frames that may come before the next tick, if there is one
 	busy       bool // a frame is being carried out elsewhere
 	connected  bool
 	closed     bool
@@ -58,7 +59,7 @@ func (s *Server) begin(rc *reactor.Conn) *conn {
 	now := s.now()
 	rc.SetUserTimeout(stallTimeout) // a peer that has gone without a word is noticed,
 	rc.SetKeepAlive(keepAlive)      // also where neither side promised a heart-beat
-	c := &conn{rc: rc, part: s.parts[rc.Loop().Index()], began: now, sent: now, reading: now, allowance: s.limits.CommandBurst}
+	c := &conn{rc: rc, part: s.parts[rc.Loop().Index()], began: now, sent: now, reading: now, rate: s.limits.CommandRate, allowance: s.limits.CommandBurst}
 	c.decoder.Room = &c.part.headers
 	c.decoder.Limits = frame.Limits{Headers: maxHeaders, Line: maxLoginHead, Head: maxLoginHead}
 	if c.part.drained {
@@ -71,7 +72,7 @@ func (c *conn) server() *Server { return c.part.server }
 
 // waits reports whether no frames are taken at the moment.
 func (c *conn) waits() bool {
-	return c.busy || c.held != nil || c.blocked || c.publishing >= maxPublishing || c.allowance <= 0
+	return c.busy || c.held != nil || c.blocked || c.publishing >= maxPublishing || c.rate > 0 && c.allowance <= 0
 }
 
 // Data reads frames for as long as they are taken.
@@ -220,8 +221,8 @@ func (c *conn) flush() {
 // allow lets more frames come: those beyond the rate wait for it, and the peer's TCP
 // slows it down meanwhile.
 func (c *conn) allow() {
-	waited, limits := c.allowance <= 0, &c.server().limits
-	c.allowance = min(c.allowance+limits.CommandRate, limits.CommandBurst)
+	waited := c.allowance <= 0
+	c.allowance = min(c.allowance+c.rate, max(c.server().limits.CommandBurst, c.rate))
 	if waited {
 		c.proceed()
 	}

@@ -90,6 +90,9 @@ func (c *conn) welcome(v frame.Version, beat, expects time.Duration) {
 	c.subs, c.places = map[string]*subscription{}, map[string]int{}
 	c.numbered = map[int]*subscription{}
 	c.beat, c.expects = beat, expects
+	if _, user := c.who.Owner(); user != "" && c.socket == nil { // no browser gets here
+		c.rate = c.server().limits.BackendRate
+	}
 	headers := []string{"version", v.String(), "session", rand.Text(), "server", "orbitd/" + c.server().version}
 	if v != frame.V10 {
 		headers = append(headers, "heart-beat", fmt.Sprintf("%d,%d", leastBeat.Milliseconds(), wantedBeat.Milliseconds()))

@@ -28,6 +28,7 @@ type Limits struct {
 	DurableTTL    time.Duration // of a durable subscription without a connection: 30 days
 	CommandRate   int           // frames in a second: 1,000
 	CommandBurst  int           // and at once: 10,000
+	BackendRate   int           // as CommandRate, of who has logged in over TCP: no bound
 }
 
 func (l Limits) withDefaults() Limits {

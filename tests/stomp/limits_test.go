@@ -18,31 +18,65 @@ import (
 )
 
 // Who sends more frames than session.command_rate is slowed down, and goes on; nobody
-// else is.
+// else is. So is a back end beyond session.backend_rate.
 func TestCommandRate(t *testing.T) {
 	t.Parallel()
-	s := newSite(t)
-	s.write("orbitd.toml", strings.Replace(configuration, "[session]\n", "[session]\ncommand_rate = 10\ncommand_burst = 20\n", 1))
+	for name, test := range map[string]struct {
+		limits  string
+		connect func(*site) *client
+	}{
+		"nobody":         {"command_rate = 10", func(s *site) *client { return s.dial().connected("1.2") }},
+		"over WebSocket": {"command_rate = 10", (*site).socketOfAlice},
+		"a back end":     {"backend_rate = 10", func(s *site) *client { return s.alice("1.2", "x") }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t)
+			s.limited(test.limits + "\ncommand_burst = 20")
+			const burst, all = 19, 400 // with CONNECT
+			c := test.connect(s)
+			for i := range all {
+				c.say("SEND\ndestination:/open/rate\nreceipt:%d\n\n1\x00", i)
+			}
+			for i := range 10 { // another's are answered while those wait
+				other := s.dial().connected("1.2")
+				other.say("SEND\ndestination:/open/rate\nreceipt:other%d\n\n1\x00", i)
+				other.receipt(fmt.Sprint("other", i))
+			}
+			for range burst + 20 {
+				if f := c.hear(); f.Command != frame.Receipt {
+					t.Fatalf("%s %q", f.Command, f.Headers)
+				}
+			}
+			if n := bytes.Count(c.unread, []byte("RECEIPT")); n > all/2 {
+				t.Errorf("%d of %d frames were answered at once", burst+20+n, all)
+			}
+		})
+	}
+}
+
+// A back end, who has logged in and cannot be a browser, has no bound but what is said,
+// also where that is more than command_burst.
+func TestBackendRate(t *testing.T) {
+	t.Parallel()
+	for _, limits := range []string{"", "\nbackend_rate = 1_000_000"} {
+		s := newSite(t)
+		s.limited("command_rate = 1\ncommand_burst = 1" + limits)
+		c := s.alice("1.2", "x")
+		for range 5000 {
+			c.say("SEND\ndestination:/open/rate\n\n1\x00")
+		}
+		c.say("DISCONNECT\nreceipt:all\n\n\x00")
+		c.receipt("all") // in an hour, at the others' rate
+	}
+}
+
+// limited starts the daemon again with more in the section session.
+func (s *site) limited(more string) {
+	s.t.Helper()
+	s.write("orbitd.toml", strings.Replace(configuration, "[session]\n", "[session]\n"+more+"\n", 1))
 	s.stop()
 	s.start()
-	const burst, all = 19, 400 // with CONNECT
-	c := s.dial().connected("1.2")
-	for i := range all {
-		c.say("SEND\ndestination:/open/rate\nreceipt:%d\n\n1\x00", i)
-	}
-	for i := range 10 { // another's are answered while those wait
-		other := s.dial().connected("1.2")
-		other.say("SEND\ndestination:/open/rate\nreceipt:other%d\n\n1\x00", i)
-		other.receipt(fmt.Sprint("other", i))
-	}
-	for range burst + 20 {
-		if f := c.hear(); f.Command != frame.Receipt {
-			t.Fatalf("%s %q", f.Command, f.Headers)
-		}
-	}
-	if n := bytes.Count(c.unread, []byte("RECEIPT")); n > all/2 {
-		t.Errorf("%d of %d frames were answered at once", burst+20+n, all)
-	}
 }
 
 // A peer without heart-beats is asked by TCP whether it is still there.
