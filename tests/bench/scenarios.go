@@ -3,8 +3,6 @@ package main
 import (
 	"fmt"
 	"time"
-
-	"github.com/orbitd/orbitd/tests/bench/load"
 )
 
 // scenarios returns what is measured, in the order of the table.
@@ -103,9 +101,9 @@ func publishing(b *bench) []scenario {
 		{name: "publish over WebSocket, 1 publisher", orbitd: orbitdOnly(pipelined(1, 1, d)), rows: rows(0)},
 		{name: "publish over WebSocket, 64 publishers", orbitd: orbitdOnly(pipelined(64, 1, d)), rows: rows(10)},
 		{name: "publish over WebSocket, 1 publisher, 256 in flight", orbitd: orbitdOnly(pipelined(1, 256, d)), rows: rows(0)},
-		{name: "publish over STOMP, 1 publisher", orbitd: over(load.StompTCP, false, pipelined(1, 1, d)), rows: rows(0)},
-		{name: "publish over STOMP, 64 publishers", orbitd: over(load.StompTCP, false, pipelined(64, 1, d)), rows: rows(5)},
-		{name: "publish over STOMP, 1 publisher, 256 in flight", orbitd: over(load.StompTCP, false, pipelined(1, 256, d)), rows: rows(0)},
+		{name: "publish over STOMP, 1 publisher", orbitd: backEnds(pipelined(1, 1, d)), rows: rows(0)},
+		{name: "publish over STOMP, 64 publishers", orbitd: backEnds(pipelined(64, 1, d)), rows: rows(5)},
+		{name: "publish over STOMP, 1 publisher, 256 in flight", orbitd: backEnds(pipelined(1, 256, d)), rows: rows(0)},
 		{name: "publish over HTTP, 1 publisher", orbitd: orbitdOnly(overHTTP(1, 1, d)), rows: rows(0)},
 		{name: "publish over HTTP, 64 publishers", orbitd: orbitdOnly(overHTTP(64, 1, d)), rows: rows(0)},
 		{name: "publish over HTTP, 1 publisher, batches of 256", orbitd: orbitdOnly(overHTTP(1, 256, d)), rows: rows(0)},

@@ -32,11 +32,6 @@ control = ""
 path     = "engine"
 min_free = "1MiB"
 
-[session]
-command_rate  = 1_000_000
-command_burst = 1_000_000
-max_sessions  = 100_000
-
 [log]
 level = "warning"
 
@@ -51,7 +46,25 @@ retain    = { messages = 1000 }
 match     = "/*/**"
 subscribe = ["*"]
 publish   = ["*"]
+
+[session]
+max_sessions  = 100_000
 `
+
+// rate is behind config where clients that have not logged in go as fast as they can.
+const rate = `command_rate  = 1_000_000
+command_burst = 1_000_000
+`
+
+// backEnd is behind config where back ends log in instead.
+const (
+	backEnd = `
+[[auth]]
+type = "file"
+path = "users"
+`
+	users = "bench:$argon2id$v=19$m=19456,t=2,p=1$UqWKjNiOHU/C3nwPeidgJw$yRwKn/M9beeHsPirkQ+PgNM130BDIwFT2r1Gl70epiU:\n"
+)
 
 // tlsConfig is what a door with TLS needs beside config.
 const tlsConfig = `
@@ -73,7 +86,7 @@ type server struct {
 
 // startOrbitd starts orbitd in a folder; "" is a fresh one.
 func (b *bench) startOrbitd(folder string) (*server, error) {
-	return b.startDoor("http", folder, "")
+	return b.startDoor("http", folder, rate)
 }
 
 // startSecure starts orbitd with a door with TLS and a certificate of its own.
@@ -92,7 +105,7 @@ func (b *bench) startSecure(door string) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := b.startDoor(door, folder, tlsConfig)
+	s, err := b.startDoor(door, folder, rate+tlsConfig)
 	if s != nil {
 		s.tls = a.Client()
 	}
@@ -246,53 +259,4 @@ func (s *server) resident() float64 {
 	_, rest, _ := bytes.Cut(text, []byte("Rss:"))
 	kilobytes, _ := strconv.Atoi(string(bytes.Fields(rest)[0]))
 	return float64(kilobytes) * 1024
-}
-
-// A site is a server, its clients, and the loop that plays them.
-type site struct {
-	*server
-	*load.Fleet
-	loop *load.Loop
-}
-
-// on runs f with a fresh server and a fleet.
-func on(start func() (*server, error), f func(*site) (figures, error)) (result figures, err error) {
-	s, err := start()
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, s.stop()) }()
-	loop, err := load.NewLoop()
-	if err != nil {
-		return nil, err
-	}
-	defer loop.Close()
-	loop.TLS = s.tls
-	return f(&site{s, load.NewFleet(loop, s.dialect, s.address), loop})
-}
-
-// both returns a scenario's measures for orbitd and the bare loop.
-func both(f func(*site) (figures, error)) (orbitd, bare measure) {
-	return orbitdOnly(f), func(b *bench) (figures, error) { return on(b.startBareLoop, f) }
-}
-
-func orbitdOnly(f func(*site) (figures, error)) measure { return over(load.WebSocket, false, f) }
-
-func secureOnly(f func(*site) (figures, error)) measure { return over(load.WebSocket, true, f) }
-
-// over measures orbitd with clients that connect that way, with TLS or without.
-func over(way load.Way, secure bool, f func(*site) (figures, error)) measure {
-	return func(b *bench) (figures, error) {
-		return on(func() (*server, error) {
-			start := func() (*server, error) { return b.startDoor(way.Door(), "", "") }
-			if secure {
-				start = func() (*server, error) { return b.startSecure(way.Door() + "s") }
-			}
-			s, err := start()
-			if s != nil {
-				s.dialect = way.Dialect()
-			}
-			return s, err
-		}, f)
-	}
 }

@@ -6,14 +6,17 @@ import (
 )
 
 // Stomp is STOMP 1.2, over TCP or a WebSocket.
-type Stomp struct{ Over Way }
+type Stomp struct {
+	Over  Way
+	Login string // headers of CONNECT, each with its line's end
+}
 
 // Way implements Dialect.
 func (s Stomp) Way() Way { return s.Over }
 
 // Join implements Dialect. Of a start that is a position, only the oldest is known.
 func (s Stomp) Join(b []byte, channel string, from Start) []byte {
-	said := "CONNECT\naccept-version:1.2\nhost:localhost\n\n\x00"
+	said := "CONNECT\naccept-version:1.2\nhost:localhost\n" + s.Login + "\n\x00"
 	if channel != "" {
 		mode, after := "auto", ""
 		if s.Over == StompAcked {

@@ -49,7 +49,7 @@ func (w Way) Door() string {
 // Dialect returns what orbitd is spoken to in.
 func (w Way) Dialect() Dialect {
 	if w.IsStomp() {
-		return Stomp{w}
+		return Stomp{Over: w}
 	}
 	return Orbit{w}
 }
