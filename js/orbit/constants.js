@@ -112,7 +112,8 @@ export const TIME = Object.freeze({
   quick: 50, // and the shortest
   cap: 30_000, // the longest wait of all
   portCall: 10, // until a port may send one more command other than a publish
-  stalled: 5_000, // until who does not even open a connection within the browser counts as stuck; up to twice as long
+  beat: 5_000, // of silence, until who has the hubs, a worker or another tab, is asked whether it is still at work
+  stalled: 5_000, // until who does not answer that counts as stuck; up to twice as long
   recheck: 500, // and once more, for it may be we who were
   forever: 2 ** 31 - 1, // the longest that a timer can be
   rate: 1_000, // after rate_limited

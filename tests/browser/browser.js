@@ -46,6 +46,20 @@ export function inEach(what, options, body) {
 }
 
 /**
+ * Several of them at once, for they wait most of the time: by what each is.
+ *
+ * @param {string} what
+ * @param {import('node:test').TestOptions} options
+ * @param {Record<string, (t: import('node:test').TestContext, name: string) => Promise<void>>} scenes
+ */
+export function inEachAtOnce(what, options, scenes) {
+  test(what, { ...options, concurrency: 4 }, async t => {
+    const all = Object.entries(scenes).flatMap(([what, scene]) => browsers.map(name => t.test(`${name}: ${what}`, t => scene(t, name))));
+    await Promise.all(all);
+  });
+}
+
+/**
  * @param {import('node:test').TestContext} t
  * @param {string} name
  * @param {string[]} more arguments of its command line

@@ -137,6 +137,11 @@ ${channels}`;
     }
   }
 
+  /** Lets it do nothing, and go on. @param {'SIGSTOP' | 'SIGCONT'} signal */
+  signal(signal) {
+    this.#child?.kill(signal);
+  }
+
   /** How many clients are connected, as `orbitd status` has it. */
   clients() {
     const { stdout, stderr } = spawnSync(this.#bin, ['status', '--json', '--socket', join(this.#folder, 'control.sock')], { encoding: 'utf8' });

@@ -1,14 +1,14 @@
 // { shared: true }: all tabs over one connection, in a SharedWorker where the library is of the page's own
 // origin, and in a leading tab where it is not. QUICK=1 makes it short.
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
-import { createServer } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { emptyPage, inEach, openBrowser, openPage, until } from './browser.js';
+import { emptyPage, inEach, inEachAtOnce, openBrowser, openPage, until } from './browser.js';
 import { chaos } from './chaos.js';
 import { Daemon } from './daemon.js';
 import { check } from './history.js';
 import { Publisher } from './publisher.js';
+import { openSite, tellWorker, work, workerThatListens } from './site.js';
+import { kept, killSpinning } from './tab.js';
 
 const quick = Boolean(process.env.QUICK);
 const TABS = 20;
@@ -26,15 +26,34 @@ subscribe = ["user:alice"]
 publish   = ["user:alice"]
 `;
 
-const numbers = count => Array.from({ length: count }, (_, i) => i + 1);
+const LEADER = 'orbit:tabs:2:leader';
 
-/** A daemon, and a page from which the library puts the hubs there. */
+const numbers = (to, from = 1) => Array.from({ length: to - from + 1 }, (_, i) => from + i);
+
+/**
+ * A daemon, and pages from which the library puts the hubs there: in a worker of the daemon's, or of a site
+ * (which tellWorker can tell what to do); or in one of the tabs, as the library is from elsewhere or a policy
+ * of the site forbids workers.
+ */
 async function world(t, name, where) {
+  let daemon;
   const elsewhere = await emptyPage(t);
-  const daemon = await Daemon.start(t, { channels: rules, origins: [elsewhere] });
+  const policy = where === 'forbidden' ? "worker-src 'none'" : undefined;
+  const site = await openSite(t, () => daemon, { policy, more: workerThatListens });
+  daemon = await Daemon.start(t, { channels: rules, origins: [site.origin, elsewhere] });
   const browser = await openBrowser(t, name);
-  const address = where === 'worker' ? `${daemon.url}/orbit.js` : elsewhere; // which is a page as any other
-  return { daemon, open: () => openPage(browser, address) };
+  const [address, library] = {
+    worker: [`${daemon.url}/orbit.js`, daemon.url], // which is a page as any other
+    leader: [elsewhere, daemon.url],
+  }[where] ?? [site.origin, site.origin];
+  return {
+    site, daemon, browser,
+    tab: async options => {
+      const page = await openPage(browser, address);
+      await page.evaluate(subscribe, { url: daemon.url, library, ...options });
+      return Object.assign(page, { who: options.who });
+    },
+  };
 }
 
 /** Waits until the daemon has so many clients. */
@@ -45,13 +64,14 @@ async function clients(daemon, count) {
 
 /**
  * Runs in the page: takes channels, and notes every call. One that is stuck never ends a handler, and one that
- * is abrupt is not told that it ends.
+ * is abrupt is not told that it ends. It lives as long as it holds the lock of its name.
  */
-async function subscribe({ url, library = url, channels, who, stuck, abrupt, token }) {
+async function subscribe({ url, library, channels, who, stuck, abrupt, token }) {
   if (abrupt) addEventListener('pagehide', event => event.stopImmediatePropagation(), true);
+  navigator.locks.request(who, () => new Promise(() => {}));
   const { Orbit } = await import(library + '/orbit.js');
-  const orbit = new Orbit(url, { shared: true, token: token && (() => token) });
-  const seen = window.seen = { deliveries: [], events: [], orbit };
+  const orbit = new Orbit(url, { shared: true, resume: 'tab', token: token && (() => token) });
+  const seen = window.seen = { deliveries: [], events: [], published: [], orbit };
   for (const type of ['open', 'close', 'gap', 'revoked', 'error']) {
     orbit.addEventListener(type, ({ channel, code, message, user }) => channel || seen.events.push({ type, code, message, user }));
   }
@@ -62,6 +82,9 @@ async function subscribe({ url, library = url, channels, who, stuck, abrupt, tok
       if (event.data.n % 50 === 0) return new Promise(resolve => setTimeout(resolve, Math.random() * 20));
     };
   }
+  window.publish = (channel, numbers) => {
+    for (const n of numbers) seen.published.push(orbit.channel(channel).publish({ n }));
+  };
 }
 
 /** Runs in the page: whether it is the one that holds the lock. */
@@ -72,15 +95,50 @@ async function holds(lock) {
   return client(lock) === client(mine);
 }
 
+/** Which of the tabs holds it, if any. */
+async function holder(tabs, lock) {
+  const all = await Promise.all(tabs.map(page => page.evaluate(holds, lock)));
+  assert.ok(all.filter(Boolean).length <= 1);
+  return tabs[all.indexOf(true)];
+}
+
+/** Those of the tabs whose process is there. */
+async function living(tabs) {
+  const locks = async () => (await navigator.locks.query()).held.map(({ name }) => name);
+  const held = await Promise.any(tabs.map(page => page.evaluate(locks)));
+  return tabs.filter(({ who }) => held.includes(who));
+}
+
+/** Runs in the page. */
+function spin() {
+  setTimeout(() => { for (;;); }, 100); // when this call is answered
+}
+
 const opened = page => until(page, () => window.seen.events.some(({ type }) => type === 'open'));
 
-for (const where of ['worker', 'leader']) {
+/** What is stored of a channel: its numbers. */
+async function stored(daemon, channel) {
+  const { messages } = await (await fetch(`${daemon.url}/v1/history${channel}?limit=256`)).json();
+  return messages.map(({ d: { n } }) => n);
+}
+
+/** The channels on which a tab publishes, both: more at a time than a hub has on their way of one Orbit. */
+const own = ({ who }) => ['one', 'two'].map(name => `/load/${who}/${name}`);
+const first = 5, last = 40;
+
+/** Publishes on a tab's own channels. */
+const publish = (page, numbers) => page.evaluate((channels, numbers) => {
+  for (const channel of channels) window.publish(channel, numbers);
+}, own(page), numbers);
+
+const answered = page => page.evaluate(async () => { await Promise.all(window.seen.published); });
+
+for (const where of ['listening worker', 'leader']) {
   inEach(`${TABS} tabs, hubs in a ${where}: one connection, once and in order for each`, { timeout: 600_000 }, async (t, name) => {
-    const { daemon, open } = await world(t, name, where);
-    const tabs = [];
+    const { daemon, browser, tab } = await world(t, name, where);
+    let tabs = [];
     for (const i of numbers(TABS)) {
-      const page = await open();
-      await page.evaluate(subscribe, { url: daemon.url, channels, who: `tab ${i}`, stuck: i === STUCK, abrupt: i === 1 });
+      const page = await tab({ channels, who: `tab${i}`, stuck: i === STUCK, abrupt: i === 1 });
       await opened(page);
       tabs.push(page);
     }
@@ -88,34 +146,56 @@ for (const where of ['worker', 'leader']) {
 
     const publisher = new Publisher(daemon.url);
     const all = channels.length * count;
-    const progress = () => publisher.accepted.length / all;
-    const kill = async () => {
+    const publishAll = numbers => channels.map(channel => publisher.publish(channel, numbers));
+    const progress = () => publisher.accepted.length / all / 0.75;
+    const close = async () => {
       while (progress() < 0.4) await sleep(5);
-      const leads = await Promise.all(tabs.map(page => page.evaluate(holds, 'orbit:tabs:1:leader')));
-      assert.equal(leads.filter(Boolean).length, where === 'leader' ? 1 : 0);
-      const [killed] = tabs.splice(Math.max(leads.indexOf(true), 0), 1);
+      const leader = await holder(tabs, LEADER);
+      assert.equal(leader !== undefined, where === 'leader');
+      const [killed] = tabs.splice(leader ? tabs.indexOf(leader) : 0, 1);
       await killed.close();
     };
-    await Promise.all([
-      chaos(daemon, { kills: 2, progress }), kill(),
-      ...channels.map(channel => publisher.publish(channel, numbers(count))),
-    ]);
-    const stuck = tabs[1]; // of those that are left
-    tabs.splice(1, 1);
+    await Promise.all([chaos(daemon, { kills: 2, progress }), close(), ...publishAll(numbers(count * 0.75))]);
+    const publishers = tabs.slice(0, 6); // the one that leads now has waited longest
+    await Promise.all(publishers.map(page => publish(page, numbers(first))));
+    await Promise.all(publishers.map(answered));
+
+    // Whoever has the hubs is killed with publishes of tabs that it has sent, and some that it has not.
+    daemon.signal('SIGSTOP');
+    const rest = publishAll(numbers(count, count * 0.75 + 1));
+    await Promise.all(publishers.map(page => publish(page, numbers(last, first + 1))));
+    await sleep(500);
+    const leader = await holder(tabs, LEADER);
+    assert.ok(leader ? publishers.includes(leader) : where !== 'leader');
+    if (leader) await leader.evaluate(spin);
+    else await tabs[0].evaluate(tellWorker, 'spin');
+    await killSpinning(browser);
+    daemon.signal('SIGCONT');
+    const before = tabs;
+    tabs = await living(tabs);
+    t.diagnostic(`${before.length - tabs.length} of ${before.length} tabs were killed with it`);
+    assert.ok(tabs.length > 1);
+    const late = await tab({ channels: [], who: 'late' });
+    await Promise.all([...rest, ...tabs.map(answered)]);
+    await kept(late, 0);
+    for (const channel of publishers.flatMap(own)) assert.deepEqual(await stored(daemon, channel), numbers(last), channel);
+
+    const stuck = tabs.find(({ who }) => who === `tab${STUCK}`);
+    const read = tabs.filter(page => page !== stuck);
     const deliveries = [];
-    for (const page of tabs) {
+    for (const page of read) {
       await page.waitForFunction(all => window.seen.deliveries.length >= all, { polling: 50, timeout: 120_000 }, all);
-      const seen = await page.evaluate(() => ({ ...window.seen, orbit: null }));
+      const seen = await page.evaluate(() => ({ ...window.seen, published: null, orbit: null }));
       deliveries.push(...seen.deliveries);
       assert.deepEqual(seen.events.filter(({ type }) => !['open', 'close'].includes(type)), []);
       assert.ok(seen.events.some(({ type }) => type === 'close'), 'a tab noticed no kill');
       assert.deepEqual(page.mistakes, []);
     }
-    const verdict = check(`shared-${where}-${name}`, { accepted: publisher.accepted, deliveries });
+    const verdict = check(`shared-${where.split(' ').at(-1)}-${name}`, { accepted: publisher.accepted, deliveries });
     t.diagnostic(verdict);
-    assert.equal(verdict, `accepted=${all} delivered=${all * tabs.length} lost=0 repeated=0 reordered=0`);
+    assert.equal(verdict, `accepted=${all} delivered=${all * read.length} lost=0 repeated=0 reordered=0`);
     await clients(daemon, 1);
-    for (const page of [...tabs, stuck]) await page.close();
+    for (const page of [...tabs, late]) await page.close();
     await clients(daemon, 0);
   });
 }
@@ -128,74 +208,67 @@ async function tokens(daemon, user, count) {
   return all.map(({ token }) => token);
 }
 
-for (const where of ['worker', 'leader']) {
-  inEach(`each tab has a token of its own, hubs in a ${where}: users do not meet`, { timeout: 120_000 }, async (t, name) => {
-    const { daemon, open } = await world(t, name, where);
-    const tab = async (who, token) => {
-      const page = await open();
-      await page.evaluate(subscribe, { url: daemon.url, channels: ['/private/one'], who, token });
-      return page;
-    };
-    const hers = await tokens(daemon, 'alice', 3);
-    const alices = [];
-    for (const [i, token] of hers.entries()) alices.push(await tab(`alice ${i}`, token));
-    const [token] = await tokens(daemon, 'bob', 1);
-    const bob = await tab('bob', token);
-    const [head, payload] = hers[0].split('.');
-    const forged = await tab('mallory', `${head}.${payload}.c2ln`);
-    await Promise.all([...alices, bob].map(opened));
-    await until(forged, () => window.seen.events.some(({ type }) => type === 'error'));
-    await clients(daemon, 2);
-    const headers = { Authorization: `Bearer ${hers[1]}`, 'Content-Type': 'application/json' };
-    await fetch(`${daemon.url}/v1/publish/private/one`, { method: 'POST', headers, body: '{"n":1}' });
-    for (const page of alices) await until(page, () => window.seen.deliveries.length === 1);
-    const told = page => page.evaluate(() => ({ n: window.seen.deliveries.length, user: window.seen.orbit.user ?? 'nobody', state: window.seen.orbit.state }));
-    assert.deepEqual(await Promise.all([alices[2], bob, forged].map(told)), [
-      { n: 1, user: 'alice', state: 'open' }, { n: 0, user: 'bob', state: 'open' }, { n: 0, user: 'nobody', state: 'closed' }]);
-  });
-}
+/** Each tab has a token of its own, with the hubs there. */
+const eachItsOwn = where => async (t, name) => {
+  const { daemon, tab: open } = await world(t, name, where);
+  const tab = (who, token) => open({ channels: ['/private/one'], who, token });
+  const hers = await tokens(daemon, 'alice', 3);
+  const alices = [];
+  for (const [i, token] of hers.entries()) alices.push(await tab(`alice ${i}`, token));
+  const [token] = await tokens(daemon, 'bob', 1);
+  const bob = await tab('bob', token);
+  const [head, payload] = hers[0].split('.');
+  const forged = await tab('mallory', `${head}.${payload}.c2ln`);
+  await Promise.all([...alices, bob].map(opened));
+  await until(forged, () => window.seen.events.some(({ type }) => type === 'error'));
+  await clients(daemon, 2);
+  const headers = { Authorization: `Bearer ${hers[1]}`, 'Content-Type': 'application/json' };
+  await fetch(`${daemon.url}/v1/publish/private/one`, { method: 'POST', headers, body: '{"n":1}' });
+  for (const page of alices) await until(page, () => window.seen.deliveries.length === 1);
+  const told = page => page.evaluate(() => ({ n: window.seen.deliveries.length, user: window.seen.orbit.user ?? 'nobody', state: window.seen.orbit.state }));
+  assert.deepEqual(await Promise.all([alices[2], bob, forged].map(told)), [
+    { n: 1, user: 'alice', state: 'open' }, { n: 0, user: 'bob', state: 'open' }, { n: 0, user: 'nobody', state: 'closed' }]);
+};
 
-/** A page and the library, from an origin of their own, with a policy that forbids workers. */
-async function strictPage(t, daemon) {
-  const state = { busy: true };
-  const server = createServer(async (request, response) => {
-    response.setHeader('Content-Security-Policy', "worker-src 'none'");
-    if (request.url === '/busy') {
-      response.end(String(state.busy));
-    } else if (request.url !== '/') {
-      const file = await fetch(daemon().url + request.url);
-      response.setHeader('Content-Type', file.headers.get('Content-Type'));
-      response.end(Buffer.from(await file.arrayBuffer()));
-    } else {
-      response.setHeader('Content-Type', 'text/html');
-      response.end('<!DOCTYPE html><title>test</title><link rel="icon" href="data:,">');
-    }
-  }).listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  t.after(() => { server.close(); server.closeAllConnections(); });
-  return Object.assign(state, { origin: `http://localhost:${server.address().port}` });
-}
-
-/** Runs in the page, and lets nothing else run there, for as long as its server says. */
-function work() {
-  for (let busy = 'true'; busy === 'true';) {
-    const request = new XMLHttpRequest();
-    request.open('GET', '/busy', false);
-    request.send();
-    busy = request.responseText;
-  }
-}
-
-inEach('a policy forbids workers, and tabs are left, frozen or busy: the others go on', { timeout: 120_000 }, async (t, name) => {
-  let daemon;
-  const strict = await strictPage(t, () => daemon);
-  const { origin } = strict;
-  daemon = await Daemon.start(t, { channels: rules, origins: [origin] });
-  const browser = await openBrowser(t, name);
+/** The worker hangs, with publishes that it has not taken, and goes on later. */
+async function hangs(t, name) {
+  const { site, daemon, tab } = await world(t, name, 'listening worker');
   const tabs = [];
   for (const i of numbers(3)) {
-    const page = await openPage(browser, origin);
-    await page.evaluate(subscribe, { url: daemon.url, library: origin, channels, who: `tab ${i}` });
+    const page = await tab({ channels, who: `tab${i}` });
+    await opened(page);
+    tabs.push(page);
+  }
+  const publisher = new Publisher(daemon.url);
+  let sent = 0;
+  const all = async () => {
+    await publisher.publish(channels[0], [++sent]);
+    for (const page of tabs) await until(page, count => window.seen.deliveries.length === count, sent);
+  };
+  await all();
+  await tabs[0].evaluate(tellWorker, 'work');
+  await Promise.all(tabs.map(page => publish(page, numbers(first))));
+  await all();
+  await Promise.all(tabs.map(answered));
+  const late = await tab({ channels, who: 'late' }); // which need not find out by itself
+  await opened(late);
+  assert.notEqual(await holder(tabs, LEADER), undefined);
+  tabs.push(late);
+  site.busy = false;
+  await all();
+  await clients(daemon, 1); // the worker had one, too
+  for (const channel of tabs.slice(0, 3).flatMap(own)) assert.deepEqual(await stored(daemon, channel), numbers(first), channel);
+  const deliveries = (await Promise.all(tabs.map(page => page.evaluate(() => window.seen.deliveries)))).flat();
+  assert.equal(check(`hangs-${name}`, { accepted: publisher.accepted, deliveries }),
+    `accepted=${sent} delivered=${tabs.length * sent} lost=0 repeated=0 reordered=0`);
+}
+
+/** Workers are forbidden, and tabs that lead are left, frozen or busy. */
+async function leads(t, name) {
+  const { site, daemon, tab } = await world(t, name, 'forbidden');
+  const tabs = [];
+  for (const i of numbers(3)) {
+    const page = await tab({ channels, who: `tab${i}` });
     await opened(page);
     tabs.push(page);
   }
@@ -204,21 +277,21 @@ inEach('a policy forbids workers, and tabs are left, frozen or busy: the others 
   let sent = 0;
   const publish = () => publisher.publish(channels[0], [++sent]);
   const got = (page, count) => until(page, count => window.seen.deliveries.length === count, count);
-  const leads = page => page.evaluate(holds, 'orbit:tabs:1:leader');
+  const leading = page => page.evaluate(holds, LEADER);
 
   // What a browser does to a page that it keeps for a return.
   const [first, second, third] = tabs;
-  assert.equal(await leads(first), true);
+  assert.equal(await leading(first), true);
   await first.evaluate(() => dispatchEvent(new PageTransitionEvent('pagehide', { persisted: true })));
   await publish();
   for (const page of [second, third]) await got(page, 1);
-  assert.deepEqual([await leads(first), await first.evaluate(() => window.seen.deliveries.length)], [false, 0]);
+  assert.deepEqual([await leading(first), await first.evaluate(() => window.seen.deliveries.length)], [false, 0]);
   await first.evaluate(() => dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true })));
   await got(first, 1);
 
   if (name === 'chromium') { // which alone has a way to be told so
     const session = await second.createCDPSession();
-    assert.equal(await leads(second), true);
+    assert.equal(await leading(second), true);
     await session.send('Page.setWebLifecycleState', { state: 'frozen' });
     await publish();
     for (const page of [first, third]) await got(page, 2);
@@ -227,15 +300,14 @@ inEach('a policy forbids workers, and tabs are left, frozen or busy: the others 
   }
 
   // A leader whose script does not end; who comes now cannot wait for it.
-  const busy = tabs[(await Promise.all(tabs.map(leads))).indexOf(true)];
+  const busy = await holder(tabs, LEADER);
   const done = busy.evaluate(work);
-  const late = await openPage(browser, origin);
-  await late.evaluate(subscribe, { url: daemon.url, library: origin, channels, who: 'late' });
+  const late = await tab({ channels, who: 'late' });
   await publish();
   for (const page of [late, ...tabs].filter(page => page !== busy)) await got(page, sent);
-  strict.busy = false;
+  site.busy = false;
   await done;
-  assert.deepEqual([await leads(late), await leads(busy)], [true, false]);
+  assert.deepEqual([await leading(late), await leading(busy)], [true, false]);
   tabs.push(late);
   await got(busy, sent);
 
@@ -243,4 +315,11 @@ inEach('a policy forbids workers, and tabs are left, frozen or busy: the others 
   const deliveries = (await Promise.all(tabs.map(page => page.evaluate(() => window.seen.deliveries)))).flat();
   assert.equal(check(`left-${name}`, { accepted: publisher.accepted, deliveries }),
     `accepted=${sent} delivered=${4 * sent} lost=0 repeated=0 reordered=0`);
+}
+
+inEachAtOnce('shared', { timeout: 240_000 }, {
+  'a worker that hangs is given up, and does no harm when it goes on': hangs,
+  'a policy forbids workers, and tabs are left, frozen or busy: the others go on': leads,
+  'each tab has a token of its own, hubs in a worker: users do not meet': eachItsOwn('worker'),
+  'each tab has a token of its own, hubs in a leader: users do not meet': eachItsOwn('leader'),
 });

@@ -1,6 +1,8 @@
-// The end of a tab, as by the kernel: its process is killed, and with it all that the page had in mind.
+// The end of a tab, as by the kernel: its process is killed, and with it all that the page had in mind. And
+// what it leaves.
 import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { until } from './browser.js';
 
 /** The fields of /proc/PID/stat behind the command's name (proc(5)): state, parent, … */
 const fields = pid => {
@@ -59,6 +61,28 @@ async function spinning(pid) {
  */
 export async function killTab(page) {
   await new Promise(resolve => page.on('console', message => message.text() === 'spinning' && resolve()));
-  process.kill(await spinning(page.browser().process().pid), 'SIGKILL');
+  await killSpinning(page.browser());
+}
+
+/**
+ * Kills the process of a browser in which a page or a worker spins, with all pages there.
+ *
+ * @param {import('puppeteer-core').Browser} browser
+ */
+export async function killSpinning(browser) {
+  process.kill(await spinning(browser.process().pid), 'SIGKILL');
   await sleep(1_000); // Firefox tells nobody, and Chromium has yet to make up the tab's mind
 }
+
+/** Waits until what the pages of a browser keep without an answer is so much. */
+export const kept = (page, count) => until(page, want => new Promise(resolve => {
+  const opening = indexedDB.open('orbit');
+  opening.onerror = () => resolve(false);
+  opening.onsuccess = () => {
+    const all = opening.result.transaction('unsent').objectStore('unsent').count();
+    all.onsuccess = () => {
+      opening.result.close();
+      resolve(all.result === want);
+    };
+  };
+}), count);

@@ -5,10 +5,10 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { TRANSPORTS } from '../../js/orbit/constants.js';
-import { emptyPage, inEach, openBrowser, openPage, until } from './browser.js';
+import { emptyPage, inEach, openBrowser, openPage } from './browser.js';
 import { Daemon } from './daemon.js';
 import { check } from './history.js';
-import { below, killTab } from './tab.js';
+import { below, kept, killTab } from './tab.js';
 
 const rules = `
 [[channel]]
@@ -34,19 +34,6 @@ async function begin({ url, transports }) {
     return Promise.all(published);
   };
 }
-
-/** Waits until what is kept in the page's browser is so much. */
-const kept = (page, count) => until(page, want => new Promise(resolve => {
-  const opening = indexedDB.open('orbit');
-  opening.onerror = () => resolve(false);
-  opening.onsuccess = () => {
-    const all = opening.result.transaction('unsent').objectStore('unsent').count();
-    all.onsuccess = () => {
-      opening.result.close();
-      resolve(all.result === want);
-    };
-  };
-}), count);
 
 /** All that is stored of a channel, and what a page that comes late gets of it. */
 async function stored(daemon, page, channel) {

@@ -3,15 +3,16 @@ import { locks } from './alive.js';
 import { pipes } from './pipe.js';
 import { Registry } from './registry.js';
 import { near } from './remote.js';
-import { Tabs } from './tabs.js';
+import { Tabs, tabsLead } from './tabs.js';
 
 /** Of the worker: pages that speak another version have one of their own. */
-const NAME = 'orbit:1';
+const NAME = 'orbit:2';
 
 /**
  * Where the Orbits of this page find hubs: those of the page, and those of the browser, which are in a
  * SharedWorker, or else in one of its tabs. A worker there can be where the library comes from the
- * page's own origin. One for a page, so that scripts that know nothing of each other find each other by it.
+ * page's own origin. From one that is stuck pages go to the tabs, and so does who comes while tabs have hubs.
+ * One for a page, so that scripts that know nothing of each other find each other by it.
  */
 class Page {
   #registry = new Registry(host);
@@ -26,11 +27,13 @@ class Page {
 
   #dialWorker() {
     const worker = new SharedWorker(new URL('./worker.js', import.meta.url), { type: 'module', name: NAME });
-    const pipe = near(worker.port, { held: alive => worker.port.postMessage({ alive }) });
-    worker.onerror = () => {
-      this.#worker = false; // a policy of the page forbids it, or this browser has none with modules
+    const leave = () => {
+      this.#worker = false;
       pipe.sever();
     };
+    const pipe = near(worker.port, { held: alive => worker.port.postMessage({ alive }), stalled: leave });
+    worker.onerror = leave; // a policy of the page forbids it, or this browser has none with modules
+    tabsLead().then(lead => lead && leave());
     return pipe;
   }
 }

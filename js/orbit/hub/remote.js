@@ -1,5 +1,5 @@
 // Pipes to another page or to a worker. Each end tells the other which lock it holds, and so notices at
-// once when there is nobody any more.
+// once when there is nobody any more. One that lives and is at work answers each `{beat: true}`.
 import { TIME } from '../constants.js';
 import { host, randomKey } from '../host.js';
 import { hold, whenGone } from './alive.js';
@@ -16,7 +16,8 @@ import { hold, whenGone } from './alive.js';
  *
  * @param {Wire} wire
  * @param {{held: (lock: string) => void, taken?: () => void, closed?: () => void, stalled?: () => void}} on held: the
- *   other end may be told of the lock; taken: it has answered; stalled: it lives, and answers nothing
+ *   other end may be told of the lock; taken: it has answered; stalled: it lives, and has answered nothing for
+ *   a while (TIME.beat and TIME.stalled)
  * @returns {import('./pipe.js').Pipe & {sever: () => void}} sever ends it as if the other end had
  */
 export function near(wire, { held, taken = () => {}, closed = () => {}, stalled = () => {} }) {
@@ -28,15 +29,21 @@ export function near(wire, { held, taken = () => {}, closed = () => {}, stalled 
   const left = new AbortController();
   /** @type {any} */
   let timer = null;
-  const expect = () => {
-    timer = host.setTimeout(() => { timer = host.setTimeout(stalled, TIME.recheck); }, TIME.stalled * (1 + host.random()));
+  /** @param {number} ms @param {() => void} then unless something is heard before, or asked for later */
+  const wait = (ms, then) => {
+    host.clearTimeout(timer);
+    timer = host.setTimeout(then, ms);
+  };
+  const expect = () => wait(TIME.stalled * (1 + host.random()), () => wait(TIME.recheck, stalled));
+  const ask = () => {
+    wire.postMessage({ beat: true });
+    expect();
   };
   const pipe = {
     /** @type {((message: any) => void) | null} */ onmessage: null,
     /** @param {any} message */
     post(message) {
       if (left.signal.aborted) return; // a closed BroadcastChannel would throw
-      if (message.open !== undefined && timer === null) expect();
       if (waiting) waiting.push(message);
       else wire.postMessage(message);
     },
@@ -57,8 +64,8 @@ export function near(wire, { held, taken = () => {}, closed = () => {}, stalled 
     },
   };
   wire.onmessage = ({ data }) => {
-    host.clearTimeout(timer);
-    timer = null;
+    wait(TIME.beat, ask);
+    if (data.beat) return;
     if (data.alive === undefined) {
       pipe.onmessage?.(data);
     } else if (waiting !== null) {
@@ -69,6 +76,7 @@ export function near(wire, { held, taken = () => {}, closed = () => {}, stalled 
     }
   };
   globalThis.addEventListener('pagehide', pipe.sever, { signal: left.signal });
+  expect();
   return pipe;
 }
 
@@ -108,7 +116,10 @@ export class Far {
     };
     const port = this.#registry.attach(pipe);
     stop = whenGone(lock, () => port.leave());
-    wire.onmessage = ({ data }) => pipe.onmessage?.(data);
+    wire.onmessage = ({ data }) => {
+      if (data.beat) wire.postMessage(data);
+      else pipe.onmessage?.(data);
+    };
     wire.postMessage({ alive: this.#lock });
   }
 

@@ -4,7 +4,14 @@ import { Registry } from './registry.js';
 import { Far, near } from './remote.js';
 
 /** Where tabs find each other. Those that speak another version have a name of their own. */
-const NAME = 'orbit:tabs:1';
+const NAME = 'orbit:tabs:2';
+const LEADER = `${NAME}:leader`;
+
+/** Whether one of the tabs has hubs. */
+export async function tabsLead() {
+  const all = await locks()?.query().catch(() => null); // the page is not there any more
+  return all?.held?.some(({ name }) => name === LEADER) ?? false;
+}
 
 /**
  * The tabs of a browser where no worker can have the hubs: the one that holds the leader's lock has them. All
@@ -80,7 +87,7 @@ export class Tabs {
   /** @param {LockOptions} how */
   #elect(how) {
     const { signal } = this.#left;
-    locks()?.request(`${NAME}:leader`, how, () => {
+    locks()?.request(LEADER, how, () => {
       if (signal.aborted || this.#far) return undefined;
       this.#lead();
       return new Promise(resolve => signal.addEventListener('abort', resolve));
