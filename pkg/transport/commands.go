@@ -51,13 +51,14 @@ func (x *exchange) unsubscribe(c *protocol.Command) {
 	})
 }
 
-func (x *exchange) publish(c *protocol.Command) {
+func (x *exchange) publish(id uint64, m message.Message) {
 	x.publishing++
-	loop := x.carrier.home().loop
-	id := c.ID
-	x.server().broker.Publish(x.session.Who(), []message.Message{c.Message()}, func(receipts []engine.Receipt, err error) {
-		loop.Post(func() { x.published(id, receipts, err) })
+	p := x.carrier.home()
+	p.one[0] = m
+	p.server.broker.Publish(x.session.Who(), p.one[:], func(receipts []engine.Receipt, err error) {
+		p.loop.Post(func() { x.published(id, receipts, err) })
 	})
+	p.one[0] = message.Message{} // or what was published would be kept alive
 }
 
 func (x *exchange) published(id uint64, receipts []engine.Receipt, err error) {

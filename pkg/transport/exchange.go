@@ -189,8 +189,13 @@ func (x *exchange) command(line []byte) {
 		x.fail(c.ID, wrong)
 	case x.session == nil && c.Op != protocol.OpConnect && c.Op.Answered():
 		x.fail(c.ID, message.Errorf(message.BadRequest, "send connect first"))
+	case c.Op == protocol.OpPublish:
+		x.publish(c.ID, c.Message())
+	case c.Op == protocol.OpAck:
+		x.ack(&c)
 	default:
-		x.carryOut(&c)
+		kept := c // for what is done elsewhere; those before need no copy
+		x.carryOut(&kept)
 	}
 }
 
@@ -250,15 +255,12 @@ func (x *exchange) tooFast(id uint64) {
 	x.fail(id, message.Errorf(message.RateLimited, "more than %d commands a second, after %d at once (session.command_rate, command_burst)", limits.CommandRate, limits.CommandBurst))
 }
 
+// carryOut carries out a command that there are few of.
 func (x *exchange) carryOut(c *protocol.Command) {
 	switch c.Op {
 	case protocol.OpPing:
 		x.carrier.object(eventPong, protocol.AppendPong)
 	case protocol.OpPong:
-	case protocol.OpAck:
-		x.ack(c)
-	case protocol.OpPublish:
-		x.publish(c)
 	case protocol.OpConnect:
 		x.connect(c)
 	case protocol.OpSubscribe:

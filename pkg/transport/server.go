@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"bytes"
 	"errors"
 	"math/rand/v2"
 	"net/netip"
@@ -100,6 +101,8 @@ type part struct {
 	dirty    []client           // have something to send at the end of the turn
 	arena    []byte             // where objects are framed; only ever appended to
 	spare    [][][]byte         // slices for what a client is to be sent
+	header   bytes.Reader       // over a frame whose header is being read
+	one      [1]message.Message // that is being published
 	inflater inflater
 	drained  func(client) // set by Drain, for those that come later
 	tally    [transports]atomic.Int64

@@ -1,7 +1,6 @@
 package transport
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -100,15 +99,17 @@ func (w *websocket) read(b []byte) (n int, wrong *violation) {
 	if w.partial != nil && w.partial.missing > 0 {
 		return w.more(b)
 	}
-	src := bytes.NewReader(b)
+	src := &w.part.header
+	src.Reset(b)
 	h, err := ws.ReadHeader(src)
+	start := len(b) - src.Len()
+	src.Reset(nil)
 	switch {
 	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
 		return 0, nil
 	case err != nil:
 		return 0, &violation{ws.StatusProtocolError, "malformed frame header"}
 	}
-	start := len(b) - src.Len()
 	if wrong := w.check(h); wrong != nil {
 		return 0, wrong
 	}
