@@ -12,6 +12,7 @@ import (
 	"github.com/orbitd/orbitd/pkg/auth"
 	"github.com/orbitd/orbitd/pkg/auth/tokenauth"
 	"github.com/orbitd/orbitd/pkg/config"
+	"github.com/orbitd/orbitd/pkg/seglog/vfs"
 )
 
 // tokens returns an authenticator of type token. The first that can sign is the
@@ -42,17 +43,19 @@ func (r *rights) tokens(c *config.Config, a config.Auth, log logrus.FieldLogger,
 	return t, nil
 }
 
-// loginsFile is where it is kept which logins were ended.
-func loginsFile(c *config.Config) string { return filepath.Join(c.StateDirectory, "logins") }
+// loginsIn is a folder in which it is kept which logins were ended.
+type loginsIn string
 
 // logins returns what is known of them: one for all authenticators, which lives on over
 // reloads.
 func (r *rights) logins(c *config.Config, now func() time.Time) (*tokenauth.Logins, error) {
-	if err := makeState(c); err != nil {
-		return nil, err
-	}
-	path := loginsFile(c)
-	return keep(r, path, func() (*tokenauth.Logins, error) { return tokenauth.OpenLogins(path, now) })
+	return keep(r, loginsIn(c.StateDirectory), func() (*tokenauth.Logins, error) {
+		folder, err := vfs.OpenDir(c.StateDirectory)
+		if err != nil {
+			return nil, fmt.Errorf("make the state directory: %w", err)
+		}
+		return tokenauth.OpenLogins(folder, now)
+	})
 }
 
 // tokenOptions reads the keys of an authenticator, but for those of a URL.

@@ -6,13 +6,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
-	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
 	"github.com/orbitd/orbitd/pkg/auth"
+	"github.com/orbitd/orbitd/pkg/seglog/vfs"
 )
 
 const (
@@ -39,14 +39,15 @@ var ErrDamaged = errors.New("the line is damaged, and with it may be who was log
 // nothing is stored. What is, is on the disk before anybody acts on it, and is
 // forgotten when no token of the login is good any more.
 //
-// The file has a JSON object a line; the last one of a login counts. It may be used
-// concurrently, by one process.
+// The file, "logins", has a JSON object a line; the last one of a login counts. It may be
+// used concurrently, by one process.
 type Logins struct {
-	path string
-	now  func() time.Time
+	folder vfs.FS
+	now    func() time.Time
 
 	writing sync.Mutex
-	file    *os.File // nil after a failure: the next one to write makes it anew
+	file    vfs.File // nil after a failure: the next one to write makes it anew
+	size    int64    // of file
 	lines   int
 	closed  bool
 
@@ -63,20 +64,42 @@ type login struct {
 	Ended   bool   `json:"ended,omitempty"`
 }
 
-// OpenLogins reads a file, or makes an empty one.
-func OpenLogins(path string, now func() time.Time) (*Logins, error) {
-	l := &Logins{path: path, now: now, known: make(map[string]login)}
-	text, err := os.ReadFile(path)
+// The names of the file, and of one that is to take its place.
+const (
+	loginsName = "logins"
+	loginsNext = "logins.new"
+)
+
+// OpenLogins reads the file of a folder, or makes an empty one.
+func OpenLogins(folder vfs.FS, now func() time.Time) (*Logins, error) {
+	l := &Logins{folder: folder, now: now, known: make(map[string]login)}
+	text, err := readAll(folder, loginsName)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("read what logins were ended: %w", err)
 	}
 	if err := l.read(text); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, fmt.Errorf("%s: %w", folder.Path(loginsName), err)
 	}
 	if err := l.rewrite(); err != nil {
 		return nil, fmt.Errorf("write what logins were ended: %w", err)
 	}
 	return l, nil
+}
+
+func readAll(folder vfs.FS, name string) ([]byte, error) {
+	f, err := folder.Open(name, false)
+	if err != nil {
+		return nil, err
+	}
+	size, err := f.Size()
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	text := make([]byte, size)
+	if _, err = f.ReadAt(text, 0); errors.Is(err, io.EOF) { // with all of it
+		err = nil
+	}
+	return text, errors.Join(err, f.Close())
 }
 
 // read takes the lines in. What is no line at the end of the file was being written
@@ -137,7 +160,10 @@ func (l *Logins) Renew(id string, n uint32, until time.Time) (next uint32, err e
 		return one.Renewed, nil
 	case n < one.Renewed:
 		one.Ended = true
-		return 0, errors.Join(ErrReused, l.store(one))
+		if err := l.store(one); err != nil {
+			return 0, err // it goes on: whoever comes next ends it
+		}
+		return 0, ErrReused
 	case len(l.known) >= maxLogins && one.ID == "":
 		return 0, fmt.Errorf("%d logins are remembered already", maxLogins)
 	}
@@ -161,11 +187,15 @@ func (l *Logins) store(one login) error {
 	if err != nil {
 		return err
 	}
-	_, err = l.file.Write(append(line, '\n'))
-	if err = errors.Join(err, l.file.Sync()); err != nil {
+	line = append(line, '\n')
+	if _, err = l.file.WriteAt(line, l.size); err == nil {
+		err = l.file.Sync()
+	}
+	if err != nil {
 		l.release()
 		return fmt.Errorf("store the end of a login: %w", err)
 	}
+	l.size += int64(len(line))
 	l.lines++
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -178,25 +208,41 @@ func (l *Logins) store(one login) error {
 func (l *Logins) rewrite() error {
 	l.release()
 	l.forget()
-	folder := filepath.Dir(l.path)
-	f, err := os.CreateTemp(folder, ".logins-*") // mode 0600
+	f, err := l.folder.Create(loginsNext)
 	if err != nil {
 		return err
 	}
-	w := bufio.NewWriter(f)
-	encoder := json.NewEncoder(w)
-	for _, one := range l.known {
-		err = errors.Join(err, encoder.Encode(one))
-	}
-	err = errors.Join(err, w.Flush(), f.Sync())
-	if err == nil {
-		err = errors.Join(os.Rename(f.Name(), l.path), syncFolder(folder))
-	}
-	if err != nil {
-		return errors.Join(err, f.Close(), os.Remove(f.Name()))
+	if l.size, err = l.replace(f); err != nil {
+		return errors.Join(err, f.Close()) // what is left of it the next one empties
 	}
 	l.file, l.lines = f, len(l.known)
 	return nil
+}
+
+// replace writes what is known into a file, puts it in the place of the one before, and
+// returns its size.
+func (l *Logins) replace(f vfs.File) (int64, error) {
+	out := io.NewOffsetWriter(f, 0)
+	w := bufio.NewWriter(out)
+	encoder := json.NewEncoder(w)
+	for _, one := range l.known {
+		if err := encoder.Encode(one); err != nil {
+			return 0, err
+		}
+	}
+	if err := w.Flush(); err != nil {
+		return 0, err
+	}
+	if err := f.Sync(); err != nil {
+		return 0, err
+	}
+	if err := l.folder.Rename(loginsNext, loginsName); err != nil {
+		return 0, err
+	}
+	if err := l.folder.SyncDir(); err != nil {
+		return 0, err
+	}
+	return out.Seek(0, io.SeekCurrent)
 }
 
 // forget removes the logins of which no token is good any more.

@@ -16,6 +16,7 @@ import (
 	"github.com/orbitd/orbitd/pkg/auth"
 	"github.com/orbitd/orbitd/pkg/auth/tokenauth"
 	"github.com/orbitd/orbitd/pkg/channel"
+	"github.com/orbitd/orbitd/pkg/seglog/vfs"
 )
 
 // A desk is a server's own tokens, at a time that the test moves.
@@ -39,13 +40,21 @@ func (d *desk) open() {
 	d.t.Helper()
 	clock := func() time.Time { return d.now }
 	var err error
-	if d.logins, err = tokenauth.OpenLogins(d.file(), clock); err != nil {
+	if d.logins, err = openLogins(d.folder, clock); err != nil {
 		d.t.Fatal(err)
 	}
 	d.t.Cleanup(d.logins.Close)
 	if d.Authenticator, err = tokenauth.New(tokenauth.Options{Key: d.key, Clock: clock, Logins: d.logins}); err != nil {
 		d.t.Fatal(err)
 	}
+}
+
+func openLogins(folder string, clock func() time.Time) (*tokenauth.Logins, error) {
+	dir, err := vfs.OpenDir(folder)
+	if err != nil {
+		return nil, err
+	}
+	return tokenauth.OpenLogins(dir, clock)
 }
 
 func (d *desk) file() string { return filepath.Join(d.folder, "logins") }
@@ -200,7 +209,7 @@ func TestLoginsFile(t *testing.T) {
 	}
 	for _, damage := range []string{"nonsense\n", "\n", `{"until":1}` + "\n"} {
 		write(t, d.file(), damage+string(text))
-		if _, err := tokenauth.OpenLogins(d.file(), time.Now); !errors.Is(err, tokenauth.ErrDamaged) || !strings.Contains(err.Error(), "line 1: ") {
+		if _, err := openLogins(d.folder, time.Now); !errors.Is(err, tokenauth.ErrDamaged) || !strings.Contains(err.Error(), "line 1: ") {
 			t.Errorf("%q: %v", damage, err)
 		}
 	}
