@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
 
 	"github.com/orbitd/orbitd/pkg/config"
 	"github.com/orbitd/orbitd/pkg/daemon"
+	"github.com/orbitd/orbitd/pkg/systemd"
 )
 
 func checkCommand() *cobra.Command {
@@ -43,15 +45,13 @@ Exit status: 0 without mistakes, 1 with; damage counts as one.`,
 				return checkEngine(c, file, export)
 			}
 			problems, warnings, err := check(file, unit)
+			if unit {
+				return beforeStart(c, problems, warnings, err)
+			}
 			if err != nil {
 				return failed(err)
 			}
-			for _, w := range warnings {
-				fmt.Fprintln(c.ErrOrStderr(), "warning:", w.Error())
-			}
-			if unit && len(problems) == 0 {
-				return nil
-			}
+			printWarnings(c, warnings)
 			if asJSON {
 				err = json.NewEncoder(c.OutOrStdout()).Encode(problems)
 			} else {
@@ -59,9 +59,6 @@ Exit status: 0 without mistakes, 1 with; damage counts as one.`,
 			}
 			if err != nil || len(problems) == 0 {
 				return err
-			}
-			if unit {
-				time.Sleep(startPause)
 			}
 			return &exitError{code: exitFailure}
 		},
@@ -72,6 +69,7 @@ Exit status: 0 without mistakes, 1 with; damage counts as one.`,
 	c.Flags().StringVar(&export, "export", "", "write what is intact to a new `FILE`; with --engine")
 	c.Flags().BoolVar(&unit, "unit", false, "for ExecStartPre= of the unit: only what keeps the daemon from starting counts")
 	c.MarkFlagsMutuallyExclusive("engine", "json")
+	c.MarkFlagsMutuallyExclusive("unit", "json")
 	c.MarkFlagsMutuallyExclusive("engine", "unit")
 	return c
 }
@@ -96,6 +94,35 @@ func check(file string, unit bool) (problems, warnings config.Problems, err erro
 		}
 	}
 	return append(problems, daemon.CheckRights(c)...), warnings, nil
+}
+
+// beforeStart tells what keeps the daemon from starting. In the journal it does so as the
+// daemon, which says all the rest when it starts.
+func beforeStart(c *cobra.Command, problems, warnings config.Problems, err error) error {
+	if err == nil && len(problems) > 0 {
+		err = problems
+	}
+	log := logrus.New()
+	journaled := systemd.UseJournal(log)
+	if !journaled {
+		printWarnings(c, warnings)
+	}
+	switch {
+	case err == nil:
+		return nil
+	case journaled:
+		daemon.Report(log, "not started", err)
+	default:
+		fmt.Fprintln(c.ErrOrStderr(), err)
+	}
+	time.Sleep(startPause)
+	return &exitError{code: exitFailure}
+}
+
+func printWarnings(c *cobra.Command, warnings config.Problems) {
+	for _, w := range warnings {
+		fmt.Fprintln(c.ErrOrStderr(), "warning:", w.Error())
+	}
 }
 
 func printProblems(c *cobra.Command, file string, problems config.Problems) error {

@@ -61,7 +61,12 @@ func (d *Daemon) Status() admin.Status {
 
 // summary is how the daemon is, in one line: what is wrong first.
 func (d *Daemon) summary() string {
-	text := fmt.Sprintf("%s, %s, %s lagging", count(d.Clients(), "client"), count(countApps(d.Config()), "app"), grouped(d.hub.Lagging()))
+	c := d.Config()
+	text := fmt.Sprintf("%s, %s, %s lagging", count(d.Clients(), "client"), count(countApps(c), "app"), grouped(d.hub.Lagging()))
+	if len(c.Disabled) > 0 {
+		first := c.Disabled[0].Err[0]
+		text = fmt.Sprintf("%s disabled: %s: %s; %s", count(len(c.Disabled), "app"), place(first), first.Text, text)
+	}
 	if v := d.verdict.Load(); v != nil && !v.InForce && len(v.Problems) > 0 {
 		text = fmt.Sprintf("reload refused: %s: %s; %s", place(v.Problems[0]), v.Problems[0].Text, text)
 	}

@@ -97,6 +97,20 @@ func TestManagerIsTold(t *testing.T) {
 	if !strings.HasPrefix(said, "reloading\nreload refused: ") || !strings.HasSuffix(said, "; 0 clients, 0 apps, 0 lagging\nready") {
 		t.Errorf("said\n%s", said)
 	}
+	shop := filepath.Join(filepath.Dir(d.Config().File), "apps.d", "shop.toml")
+	if err := errors.Join(os.Mkdir(filepath.Dir(shop), 0o700), os.WriteFile(shop, []byte("\nopen = true\n"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	write("")
+	if v := d.Apply(t.Context()); !v.InForce {
+		t.Fatalf("%+v", v)
+	}
+	if said, want := m.until("ready"), "1 app disabled: "+shop+":2: open: "; !strings.Contains(said, want) {
+		t.Errorf("said\n%s\nwithout\n%s", said, want)
+	}
+	if err := os.Remove(shop); err != nil {
+		t.Fatal(err)
+	}
 	write("[[channel]]\nmatch = \"/chat/**\"\n[[channel]]\nmatch = \"/{user}/x\"\nsubscribe = [\"self\"]\n[[auth]]\ntype = \"token\"\n")
 	if v := d.Apply(t.Context()); !v.OK() {
 		t.Fatalf("%+v", v)
