@@ -1,0 +1,65 @@
+package stomp_test
+
+import (
+	"fmt"
+	"testing"
+)
+
+// An ACK or NACK in a transaction counts when that is committed, with or without SENDs
+// in it, and never if it is aborted or its connection is lost before: until then it makes
+// no room, and what it is about is sent again to whoever comes next.
+func TestAcksInTransactions(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []string{"", "durable:true\n", "group:workers\n"} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t)
+			consumer := func() *client {
+				c := s.alice("1.2", "x")
+				c.subscribe("ack:client-individual\nprefetch-count:1\n" + kind)
+				return c
+			}
+			c, p := consumer(), s.alice("1.2", "p")
+			inside := func(command, id, send string) {
+				t.Helper()
+				c.say("BEGIN\ntransaction:t\n\n\x00%s%s\nid:%s\ntransaction:t\nreceipt:inside\n\n\x00", send, command, id)
+				c.receipt("inside")
+			}
+			end := func(how string) {
+				t.Helper()
+				c.say("%s\ntransaction:t\nreceipt:end\n\n\x00", how)
+				c.receipt("end")
+			}
+			p.publish(0, 1, 2, 3)
+			f := c.got(0, false)
+			for n, send := range []string{"", "SEND\ndestination:/team/b\ntransaction:t\n\nx\x00"} {
+				inside("ACK", f.Text("ack"), send)
+				c.nothing()
+				end("ABORT")
+				c.nothing()
+				inside("NACK", f.Text("ack"), send)
+				c.nothing()
+				end("COMMIT")
+				f = c.got(n, true)
+				inside("ACK", f.Text("ack"), send)
+				c.nothing()
+				end("COMMIT")
+				f = c.got(n+1, false)
+			}
+			if kind == "" {
+				return // nothing of it outlives its connection
+			}
+			for _, lost := range []string{"", "ABORT\ntransaction:t\n\n\x00"} {
+				inside("ACK", f.Text("ack"), "")
+				c.say(lost + "DISCONNECT\nreceipt:bye\n\n\x00")
+				c.receipt("bye")
+				c = consumer()
+				f = c.got(2, true)
+			}
+			c.say(fmt.Sprintf("BEGIN\ntransaction:t\n\n\x00ACK\nid:%s\ntransaction:t\n\n\x00COMMIT\ntransaction:t\n\n\x00DISCONNECT\nreceipt:bye\n\n\x00", f.Text("ack")))
+			c.receipt("bye")
+			c = consumer()
+			c.got(3, false)
+		})
+	}
+}
