@@ -47,7 +47,7 @@ func (c *Client) Open(conn *Conn) {
 // begin notes that there is no handshake any more.
 func (c *Client) begin() {
 	c.open = true
-	if c.name == "" {
+	if c.name == "" && !c.way().IsStomp() {
 		c.join(nil)
 	}
 }

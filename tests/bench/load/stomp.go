@@ -17,7 +17,9 @@ func (s Stomp) Way() Way { return s.Over }
 // Join implements Dialect. Of a start that is a position, only the oldest is known.
 func (s Stomp) Join(b []byte, channel string, from Start) []byte {
 	said := "CONNECT\naccept-version:1.2\nhost:localhost\n" + s.Login + "\n\x00"
-	if channel != "" {
+	if channel == "" { // a login takes a while; a transaction tells when it is over
+		said += "BEGIN\ntransaction:0\nreceipt:joined\n\n\x00ABORT\ntransaction:0\n\n\x00"
+	} else {
 		mode, after := "auto", ""
 		if s.Over == StompAcked {
 			mode = "client"
