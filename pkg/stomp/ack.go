@@ -56,7 +56,7 @@ func (c *conn) acknowledged(f *frame.Frame) (s *subscription, offset message.Off
 		if !ok || number >= c.numbers {
 			return nil, 0, unknown
 		}
-		if s = c.numbered[number]; s != nil && (s.mode == auto || !s.wasSent(offset)) {
+		if s = c.subs.byNumber(number); s != nil && (s.mode == auto || !s.wasSent(offset)) {
 			return nil, 0, unknown
 		}
 		return s, offset, nil
@@ -66,12 +66,12 @@ func (c *conn) acknowledged(f *frame.Frame) (s *subscription, offset message.Off
 		return nil, 0, unknown
 	}
 	if id, named := f.Get("subscription"); named {
-		if s = c.subs[string(id)]; s != nil && s.mode != auto && !s.wasSent(p.Offset) {
+		if s = c.subs.byKey(string(id)); s != nil && s.mode != auto && !s.wasSent(p.Offset) {
 			return nil, 0, unknown
 		}
 		return s, p.Offset, nil
 	}
-	for _, s := range c.numbered {
+	for _, s := range c.subs.all {
 		if s.window.at(p.Offset) != nil {
 			return s, p.Offset, nil
 		}

@@ -88,11 +88,10 @@ func (c *conn) leave() {
 		return
 	}
 	c.closed = true
-	for _, s := range c.subs {
-		s.stop()
-		c.vacate(s)
+	for all := c.subs.all; len(all) > 0; all = c.subs.all {
+		c.remove(all[len(all)-1])
 	}
-	c.subs, c.numbered, c.transactions, c.out, c.held = nil, nil, nil, nil, nil
+	c.transactions, c.out, c.held = nil, nil, nil
 }
 
 // Closed ends the connection's part in everything.

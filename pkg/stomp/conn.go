@@ -22,31 +22,28 @@ type conn struct {
 	part    *part
 	decoder frame.Decoder
 	socket  *websocket // nil over TCP
-	request *request   // that became a WebSocket; nil over TCP, and behind CONNECT
+	request *request   // nil behind CONNECT
 	who     *broker.Who
 
-	subs         map[string]*subscription // by id
-	numbered     map[int]*subscription    // by the number in ack
-	numbers      int                      // that were given
+	subs         table // of each of their applications, a place is taken
+	numbers      int   // that were given to subscriptions
 	transactions map[string]*transaction
-	places       map[string]int // subscriptions by application: of each, a place is taken
-	silent       int            // subscriptions that are durable and acknowledge nothing
-	client       string         // client-id: a part of what durable subscriptions are called
-	inTx         int            // bytes in all transactions
-	unacked      int            // bytes sent and not acknowledged
+	client       string // client-id: a part of what durable subscriptions are called
+	inTx         int    // bytes in all transactions
+	unacked      int    // bytes sent and not acknowledged
+	silent       int32  // subscriptions that are durable and acknowledge nothing
 
-	out        [][]byte
+	publishing int32
+	rate       int32        // frames in a second; 0: no bound
+	allowance  int32        // frames that may come before the next tick, if there is one
 	held       *frame.Frame // waits for what is before it
-	publishing int
-	rate       int  // frames in a second; 0: no bound
-	allowance  int  // frames that may come before the next tick, if there is one
-	busy       bool // a frame is being carried out elsewhere
+	out        [][]byte     // to be sent at the end of the turn; nil if there is nothing
+	busy       bool         // a frame is being carried out elsewhere
 	connected  bool
 	closed     bool
 	dirty      bool
 	blocked    bool // the socket has not taken everything
 
-	began   time.Time
 	sent    time.Time // the last bytes, by the loop's clock
 	reading time.Time // when reading was last resumed: silence before is ours
 	beat    time.Duration
@@ -59,7 +56,7 @@ func (s *Server) begin(rc *reactor.Conn) *conn {
 	now := s.now()
 	rc.SetUserTimeout(stallTimeout) // a peer that has gone without a word is noticed,
 	rc.SetKeepAlive(keepAlive)      // also where neither side promised a heart-beat
-	c := &conn{rc: rc, part: s.parts[rc.Loop().Index()], began: now, sent: now, reading: now, rate: s.limits.CommandRate, allowance: s.limits.CommandBurst}
+	c := &conn{rc: rc, part: s.parts[rc.Loop().Index()], request: &request{began: now}, sent: now, reading: now, rate: int32(s.limits.CommandRate), allowance: int32(s.limits.CommandBurst)}
 	c.decoder.Room = &c.part.headers
 	c.decoder.Limits = frame.Limits{Headers: maxHeaders, Line: maxLoginHead, Head: maxLoginHead}
 	if c.part.drained {
@@ -196,6 +193,9 @@ func (c *conn) queue(bufs ...[]byte) {
 	if c.closed {
 		return
 	}
+	if c.out == nil {
+		c.out = c.part.takeSpare()
+	}
 	c.out = append(c.out, bufs...)
 	if !c.dirty {
 		c.dirty = true
@@ -212,17 +212,15 @@ func (c *conn) flush() {
 	if !c.blocked {
 		c.flushed()
 	}
-	clear(c.out)
-	if c.out = c.out[:0]; cap(c.out) > 64 {
-		c.out = nil
-	}
+	c.part.giveSpare(c.out)
+	c.out = nil
 }
 
 // allow lets more frames come: those beyond the rate wait for it, and the peer's TCP
 // slows it down meanwhile.
 func (c *conn) allow() {
 	waited := c.allowance <= 0
-	c.allowance = min(c.allowance+c.rate, max(c.server().limits.CommandBurst, c.rate))
+	c.allowance = min(c.allowance+c.rate, max(int32(c.server().limits.CommandBurst), c.rate))
 	if waited {
 		c.proceed()
 	}
@@ -243,7 +241,7 @@ func (c *conn) tick(now time.Time) {
 	case !stalled.IsZero() && now.Sub(stalled) >= stallTimeout:
 		c.leave()
 		c.rc.CloseNow()
-	case !c.connected && !c.busy && now.Sub(c.began) >= c.server().limits.LoginTimeout:
+	case c.request != nil && !c.busy && now.Sub(c.request.began) >= c.server().limits.LoginTimeout:
 		c.fail(message.Errorf(message.BadRequest, "no CONNECT in time (session.login_timeout)"), nil)
 	case c.expects > 0 && now.Sub(heard) >= 2*c.expects:
 		c.fail(message.Errorf(message.BadRequest, "no heart-beat for %v, twice what was agreed on", 2*c.expects), nil)

@@ -37,8 +37,8 @@ func (c *conn) connect(f *frame.Frame) {
 	c.client = f.Text("client-id")
 	brings := auth.Credentials{User: f.Text("login"), Password: f.Text("passcode"), Token: f.Text("token")}
 	r := c.request
-	if r == nil {
-		r = &request{brings: auth.Credentials{Certificates: c.rc.Certificates()}, from: c.rc.RemoteAddr().Addr()}
+	if c.socket == nil {
+		r.brings, r.from = auth.Credentials{Certificates: c.rc.Certificates()}, c.rc.RemoteAddr().Addr()
 	}
 	if brings.Empty() {
 		brings = r.brings
@@ -87,11 +87,9 @@ func (c *conn) welcome(v frame.Version, beat, expects time.Duration) {
 	c.connected = true
 	c.decoder.Version = v
 	c.decoder.Limits = frame.Limits{Headers: maxHeaders, Line: maxLine, Body: c.server().broker.MaxMessage()}
-	c.subs, c.places = map[string]*subscription{}, map[string]int{}
-	c.numbered = map[int]*subscription{}
 	c.beat, c.expects = beat, expects
 	if _, user := c.who.Owner(); user != "" && c.socket == nil { // no browser gets here
-		c.rate = c.server().limits.BackendRate
+		c.rate = int32(c.server().limits.BackendRate)
 	}
 	headers := []string{"version", v.String(), "session", rand.Text(), "server", "orbitd/" + c.server().version}
 	if v != frame.V10 {

@@ -131,7 +131,7 @@ func (c *conn) flushed() {
 	if c.silent == 0 {
 		return
 	}
-	for _, s := range c.numbered {
+	for _, s := range c.subs.all {
 		if s.silent() && s.started && s.taken != s.Sent {
 			s.taken = s.Sent
 			s.record.changed(false)

@@ -29,7 +29,7 @@ func (c *conn) recheck(done func()) {
 // judge ends the connection if one of its subscriptions is not allowed any more:
 // STOMP has no other way to say so.
 func (c *conn) judge() {
-	for _, s := range c.subs {
+	for _, s := range c.subs.all {
 		if err := c.server().broker.May(c.who, acl.Subscribe, s.name); err != nil {
 			c.fail(err, nil)
 			return

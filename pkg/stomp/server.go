@@ -105,6 +105,7 @@ type part struct {
 	shares  []*subscription // have something to tell their groups
 	arena   []byte          // where small frames are made; only ever appended to
 	headers []frame.Header  // of the frame that is carried out
+	spare   [][][]byte      // slices for what a connection is to send
 	records map[*record]struct{}
 	stale   []*record // have changed in this turn
 	moves   []engine.CursorMove
@@ -206,19 +207,6 @@ func (p *part) tick(now time.Time) {
 	if s := p.server; p == s.parts[0] {
 		s.census.recount(s.broker.Go)
 	}
-}
-
-// arenaSize is how large a piece of memory is from which small frames are cut.
-const arenaSize = 32 << 10
-
-// cut returns what build appends, cut from the arena. It may be kept.
-func (p *part) cut(build func([]byte) []byte) []byte {
-	if cap(p.arena)-len(p.arena) < arenaSize/8 {
-		p.arena = make([]byte, 0, arenaSize)
-	}
-	start := len(p.arena)
-	p.arena = build(p.arena)
-	return p.arena[start:len(p.arena):len(p.arena)]
 }
 
 // RecheckWhere looks up again who the connected clients are that concerned reports,

@@ -11,7 +11,7 @@ import (
 
 // subscribe begins a subscription.
 func (c *conn) subscribe(f *frame.Frame) {
-	s, key, err := c.newSubscription(f)
+	s, err := c.newSubscription(f)
 	if err != nil {
 		c.fail(err, f)
 		return
@@ -23,7 +23,7 @@ func (c *conn) subscribe(f *frame.Frame) {
 			return
 		}
 	}
-	if err := c.install(s, key); err != nil {
+	if err := c.install(s); err != nil {
 		c.fail(err, f)
 		return
 	}
@@ -39,18 +39,32 @@ func (c *conn) subscribe(f *frame.Frame) {
 	}
 }
 
-// install makes s one of the connection's subscriptions.
-func (c *conn) install(s *subscription, key string) error {
-	if err := c.occupy(s); err != nil {
-		return err
+// install makes s one of the connection's subscriptions, if there is a place in the
+// application for the connection, as the broker counts them.
+func (c *conn) install(s *subscription) error {
+	if !c.subs.has(s.name) {
+		if err := c.server().broker.Occupy(s.name, broker.NoPlace, broker.Connected); err != nil {
+			return err
+		}
 	}
-	c.subs[key] = s
-	c.numbered[s.number] = s
+	c.subs.add(s)
 	c.numbers++
 	if s.silent() {
 		c.silent++
 	}
 	return nil
+}
+
+// remove ends a subscription. With the last of an application, the place is given back.
+func (c *conn) remove(s *subscription) {
+	s.stop()
+	c.subs.remove(s)
+	if !c.subs.has(s.name) {
+		_ = c.server().broker.Occupy(s.name, broker.Connected, broker.NoPlace) // less is never refused
+	}
+	if s.silent() {
+		c.silent--
+	}
 }
 
 // begin begins to send.
@@ -59,15 +73,15 @@ func (s *subscription) begin() {
 	s.pump()
 }
 
-// newSubscription reads a SUBSCRIBE. key is what names the subscription: its id, in
-// 1.0 also its destination.
-func (c *conn) newSubscription(f *frame.Frame) (s *subscription, key string, err error) {
+// newSubscription reads a SUBSCRIBE.
+func (c *conn) newSubscription(f *frame.Frame) (s *subscription, err error) {
 	s = &subscription{conn: c, id: f.Text("id"), number: c.numbers, limit: c.server().limits.Window}
 	if s.name, err = destination(f); err != nil {
-		return nil, "", err
+		return nil, err
 	}
-	if key, err = c.key(f, s.id); err != nil {
-		return nil, "", err
+	key, err := c.key(f, s.id)
+	if err != nil {
+		return nil, err
 	}
 	switch ack := f.Text("ack"); {
 	case ack == "" || ack == "auto":
@@ -76,60 +90,48 @@ func (c *conn) newSubscription(f *frame.Frame) (s *subscription, key string, err
 	case ack == "client-individual" && c.version() != frame.V10:
 		s.mode = individual
 	default:
-		return nil, "", message.Errorf(message.BadRequest, "ack %.40q is none of auto, client and (from 1.1 on) client-individual", ack)
+		return nil, message.Errorf(message.BadRequest, "ack %.40q is none of auto, client and (from 1.1 on) client-individual", ack)
 	}
 	if text, ok := f.Get("prefetch-count"); ok {
 		n, err := strconv.ParseUint(string(text), 10, 31)
 		if err != nil || n == 0 {
-			return nil, "", message.Errorf(message.BadRequest, "prefetch-count %.40q is not a number of messages", text)
+			return nil, message.Errorf(message.BadRequest, "prefetch-count %.40q is not a number of messages", text)
 		}
 		s.limit = min(s.limit, int(n))
 	}
 	if f.Text("selector") != "" {
-		return nil, "", message.Errorf(message.BadRequest, "this server has no subscriptions with a selector")
+		return nil, message.Errorf(message.BadRequest, "this server has no subscriptions with a selector")
 	}
-	switch _, taken := c.subs[key]; {
-	case taken:
-		return nil, "", message.Errorf(message.BadRequest, "the subscription %.40q is there already", key)
-	case len(c.subs) >= c.server().limits.Subscriptions:
-		return nil, "", message.Errorf(message.TooLarge, "the connection has %d subscriptions already (session.max_channels)", len(c.subs))
+	switch {
+	case c.subs.byKey(key) != nil:
+		return nil, message.Errorf(message.BadRequest, "the subscription %.40q is there already", key)
+	case len(c.subs.all) >= c.server().limits.Subscriptions:
+		return nil, message.Errorf(message.TooLarge, "the connection has %d subscriptions already (session.max_channels)", len(c.subs.all))
 	}
 	if s.mode == auto && c.socket == nil {
 		s.prefix = s.appendOwn(nil, 0, false)
 	}
 	if err := c.server().broker.May(c.who, acl.Subscribe, s.name); err != nil {
-		return nil, "", err
+		return nil, err
 	}
 	if group := f.Text("group"); group != "" {
 		s.share, err = c.newShare(group, s.name, s.mode)
 	} else if name, ok := durable(f, key); ok {
 		s.record, err = c.newRecord(s, name, s.name)
 	}
-	return s, key, err
+	return s, err
 }
 
-// occupy takes the connection's place in the application of a subscription, as the
-// broker counts them, unless it has it.
-func (c *conn) occupy(s *subscription) error {
-	app := s.name.App()
-	if c.places[app] == 0 {
-		if err := c.server().broker.Occupy(s.name, broker.NoPlace, broker.Connected); err != nil {
-			return err
-		}
+// key is what names a subscription on its connection: its id, in 1.0 also its
+// destination.
+func (s *subscription) key() string {
+	if s.id != "" {
+		return s.id
 	}
-	c.places[app]++
-	return nil
+	return string(s.name)
 }
 
-// vacate gives the place back with the last subscription.
-func (c *conn) vacate(s *subscription) {
-	app := s.name.App()
-	if c.places[app]--; c.places[app] == 0 {
-		_ = c.server().broker.Occupy(s.name, broker.Connected, broker.NoPlace) // less is never refused
-	}
-}
-
-// key returns what names a subscription in c.subs.
+// key returns what a frame calls a subscription.
 func (c *conn) key(f *frame.Frame, id string) (string, error) {
 	switch {
 	case id != "":
@@ -143,7 +145,7 @@ func (c *conn) key(f *frame.Frame, id string) (string, error) {
 
 func (c *conn) unsubscribe(f *frame.Frame) {
 	key, err := c.key(f, f.Text("id"))
-	s := c.subs[key]
+	s := c.subs.byKey(key)
 	name, ends := durable(f, key)
 	var r *record
 	switch {
@@ -168,13 +170,7 @@ func (c *conn) unsubscribe(f *frame.Frame) {
 		c.forget(r, asked(f))
 	}
 	if s != nil {
-		s.stop()
-		c.vacate(s)
-		delete(c.subs, key)
-		delete(c.numbered, s.number)
-		if s.silent() {
-			c.silent--
-		}
+		c.remove(s)
 	}
 	if !ends {
 		c.receipt(f)
@@ -185,7 +181,7 @@ func (c *conn) unsubscribe(f *frame.Frame) {
 // resume goes on with what was held back by the window: all subscriptions share its
 // bytes.
 func (c *conn) resume() {
-	for _, s := range c.numbered {
+	for _, s := range c.subs.all {
 		s.pump()
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/netip"
+	"time"
 
 	"github.com/gobwas/ws"
 
@@ -31,6 +32,7 @@ type websocket struct {
 
 // A request is what a connection has brought before CONNECT.
 type request struct {
+	began  time.Time
 	brings auth.Credentials
 	page   string
 	from   netip.Addr
@@ -42,7 +44,7 @@ type request struct {
 func (s *Server) Upgraded(rc *reactor.Conn, answer []byte, brings auth.Credentials, page string, from netip.Addr) reactor.Handler {
 	rc.Write(answer)
 	c := s.begin(rc)
-	c.request = &request{brings, page, from}
+	c.request.brings, c.request.page, c.request.from = brings, page, from
 	c.socket = &websocket{status: ws.StatusNormalClosure}
 	return c
 }
