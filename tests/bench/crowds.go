@@ -1,7 +1,10 @@
 package main
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 
@@ -14,31 +17,39 @@ func crowds(b *bench) []scenario {
 	few := fanout{channels: 1, subscribers: 100, size: 128, rate: 100, time: b.seconds(5), memory: true}
 	stored := few
 	stored.memory = false
-	rows := func(most float64) []row {
-		return []row{{What: p50, Unit: "ms"}, {What: p99, Unit: "ms", Ratio: most}}
+	rows := func(most float64, more ...row) []row {
+		return append([]row{{What: p50, Unit: "ms"}, {What: p99, Unit: "ms", Ratio: most}}, more...)
 	}
 	n := b.size(1000)
 	return []scenario{{
 		name:   fmt.Sprintf("100 served beside %d who send slowly, or nothing, or read nothing", 9*n),
-		orbitd: orbitdOnly(few.beside(slowCrowd(n))), reference: orbitdOnly(few.measure), rows: rows(2),
+		orbitd: orbitdOnly(few.beside("slow", n)), reference: orbitdOnly(few.measure), rows: rows(2),
 	}, {
 		name:   fmt.Sprintf("100 served beside %d polls at once", 10*n),
-		orbitd: orbitdOnly(few.beside(pollCrowd(10 * n))), reference: orbitdOnly(few.measure), rows: rows(0),
+		orbitd: orbitdOnly(few.beside("polls", 10*n)), reference: orbitdOnly(few.measure),
+		rows: rows(2, row{What: allAnswered, Unit: "s"}),
 	}, {
 		name:   "100 served, each message synced, beside an application that floods",
-		orbitd: orbitdOnly(stored.beside(flooding)), reference: orbitdOnly(stored.measure), rows: rows(0),
+		orbitd: orbitdOnly(stored.beside("flood", 16)), reference: orbitdOnly(stored.measure),
+		rows: rows(0, row{What: flooded, Unit: "/s", More: true}),
 	}}
 }
 
-// beside is measure with others that come before it. Those return what they do
-// meanwhile.
-func (o fanout) beside(others func(*site) (meanwhile func(), err error)) func(*site) (figures, error) {
-	return func(s *site) (figures, error) {
+// Figures of crowds.
+const (
+	allAnswered = "until all polls are answered"
+	flooded     = "accepted of the flood"
+)
+
+// crowdsBy are who may come, by name.
+var crowdsBy = map[string]func(s *site, n int) (crowd, error){
+	"slow": slowCrowd, "polls": pollCrowd, "flood": flooding,
+}
+
+// beside is measure with n others, of that name, that come before it.
+func (o fanout) beside(name string, n int) func(*site) (figures, error) {
+	return func(s *site) (result figures, err error) {
 		clients, err := s.AddAll(o.subscribers, load.FromNow, everybodyOn(o.name(0)))
-		if err != nil {
-			return nil, err
-		}
-		meanwhile, err := others(s)
 		if err != nil {
 			return nil, err
 		}
@@ -46,13 +57,17 @@ func (o fanout) beside(others func(*site) (meanwhile func(), err error)) func(*s
 		if err != nil {
 			return nil, err
 		}
-		f.meanwhile = meanwhile
-		result, err := f.flow(o)
+		others, err := startCrowd(name, n, s.address)
 		if err != nil {
 			return nil, err
 		}
+		if result, err = f.flow(o); err != nil {
+			return nil, errors.Join(err, others.kill())
+		}
 		f.missing(clients)
-		return s.judged(result), nil
+		more, err := others.finish()
+		maps.Copy(result, more)
+		return s.judged(result), err
 	}
 }
 
@@ -68,87 +83,112 @@ const (
 )
 
 // slowCrowd is those that take what a server has and give nothing: 9 n of them.
-func slowCrowd(n int) func(*site) (func(), error) {
-	return func(s *site) (func(), error) {
-		all := []*load.Crowd{
-			{Says: "GET /v1/history/memory/0 HTTP/1.1\r\n" + head, Drips: strings.Repeat("x-slow: 1\r\n", 100)},
-			{Says: "POST /v1/publish/memory/1 HTTP/1.1\r\n" + head + "Content-Length: 1000\r\n\r\n", Drips: strings.Repeat(" ", 900)},
-			{Says: "POST /v1/publish/memory/1 HTTP/1.1\r\n" + head + "Transfer-Encoding: chunked\r\n\r\n", Drips: strings.Repeat("1\r\n \r\n", 100)},
-			{Says: "GET /v1/history/memory/0 HTTP/1.1\r\n" + head + "\r\n"},
-			{},
-			{Says: sse, Deaf: true},
-		}
-		for i, size := range []int{2 * n, 2 * n, 2 * n, n, n, n} {
-			if err := s.come(size, all[i]); err != nil {
-				return nil, err
-			}
-		}
-		publisher, err := s.AddPublishers(1)
-		if err != nil {
-			return nil, err
-		}
-		publisher[0].OnAccept = func() {}
-		for i := range 64 { // until nobody's socket takes more
-			publisher[0].Publish("/memory/2", uint64(i+1), 16<<10)
-		}
-		if err := s.For(2 * time.Second); err != nil {
-			return nil, err
-		}
-		// All drip once a second, not all at once: that would keep the generator busy.
-		begin, dripped, published := time.Now(), 0, uint64(0)
-		return func() {
-			now := time.Since(begin)
-			for ; dripped < int(now.Milliseconds()); dripped++ {
-				for _, c := range all[:3] {
-					i, most := dripped%1000, c.Len()
-					c.DripSome(i*most/1000, (i+1)*most/1000)
-				}
-			}
-			for ; published < uint64(now.Seconds()*20); published++ { // for those that read nothing
-				publisher[0].Publish("/memory/2", published+65, 16<<10)
-			}
-		}, nil
+func slowCrowd(s *site, n int) (crowd, error) {
+	all := []*load.Crowd{
+		{Says: "GET /v1/history/memory/0 HTTP/1.1\r\n" + head, Drips: strings.Repeat("x-slow: 1\r\n", 100)},
+		{Says: "POST /v1/publish/memory/1 HTTP/1.1\r\n" + head + "Content-Length: 1000\r\n\r\n", Drips: strings.Repeat(" ", 900)},
+		{Says: "POST /v1/publish/memory/1 HTTP/1.1\r\n" + head + "Transfer-Encoding: chunked\r\n\r\n", Drips: strings.Repeat("1\r\n \r\n", 100)},
+		{Says: "GET /v1/history/memory/0 HTTP/1.1\r\n" + head + "\r\n"},
+		{},
+		{Says: sse, Deaf: true},
 	}
-}
-
-// pollCrowd is n that poll at once, as soon as a second has passed: but that the
-// generator reads in between.
-func pollCrowd(n int) func(*site) (func(), error) {
-	return func(s *site) (func(), error) {
-		c := &load.Crowd{}
-		body := `{"id":1,"op":"connect"}` + "\n" + `{"id":2,"op":"subscribe","channel":"/memory/1"}`
-		request := fmt.Appendf(nil, "POST /v1/poll HTTP/1.1\r\n%sContent-Length: %d\r\n\r\n%s", head, len(body), body)
-		if err := s.come(n, c); err != nil {
-			return nil, err
+	for i, size := range []int{2 * n, 2 * n, 2 * n, n, n, n} {
+		if err := s.come(size, all[i]); err != nil {
+			return crowd{}, err
 		}
-		begin, said := time.Now(), 0
-		return func() {
-			if time.Since(begin) > time.Second && said < n {
-				next := min(said+64, n)
-				c.Say(said, next, request)
-				said = next
-			}
-		}, nil
 	}
-}
-
-// flooding is an application whose publishers have more under way than can be stored.
-func flooding(s *site) (func(), error) {
-	const publishers, inFlight, size = 16, 512, 4 << 10
-	clients, err := s.AddPublishers(publishers)
+	publisher, err := s.AddPublishers(1)
 	if err != nil {
-		return nil, err
+		return crowd{}, err
 	}
+	publisher[0].OnAccept = func() {}
+	for i := range 64 { // until nobody's socket takes more
+		publisher[0].Publish("/memory/2", uint64(i+1), 16<<10)
+	}
+	if err := s.For(2 * time.Second); err != nil {
+		return crowd{}, err
+	}
+	// All drip once a second, not all at once: that would keep the generator busy.
+	begin, dripped, published := time.Now(), 0, uint64(0)
+	return crowd{meanwhile: func() error {
+		now := time.Since(begin)
+		for ; dripped < int(now.Milliseconds()); dripped++ {
+			for _, c := range all[:3] {
+				i, most := dripped%1000, c.Len()
+				c.DripSome(i*most/1000, (i+1)*most/1000)
+			}
+		}
+		for ; published < uint64(now.Seconds()*20); published++ { // for those that read nothing
+			publisher[0].Publish("/memory/2", published+65, 16<<10)
+		}
+		return nil
+	}, over: nothing}, nil
+}
+
+// nothing has become of a crowd.
+func nothing() (figures, error) { return nil, nil }
+
+// pollCrowd is n that poll at once, as soon as a second has passed.
+func pollCrowd(s *site, n int) (crowd, error) {
+	answered, began, took := 0, time.Now().Add(time.Second), time.Duration(0)
+	var wrong error
+	c := &load.Crowd{Hears: func(_ *load.Conn, b []byte) {
+		if !bytes.HasPrefix(b, []byte("HTTP/1.1 200 ")) {
+			wrong = fmt.Errorf("a poll was answered: %.200q", b)
+		}
+		if answered++; answered == n {
+			took = time.Since(began)
+		}
+	}}
+	body := `{"id":1,"op":"connect"}` + "\n" + `{"id":2,"op":"subscribe","channel":"/memory/1"}`
+	request := fmt.Appendf(nil, "POST /v1/poll HTTP/1.1\r\n%sContent-Length: %d\r\n\r\n%s", head, len(body), body)
+	if err := s.come(n, c); err != nil {
+		return crowd{}, err
+	}
+	began = time.Now().Add(time.Second)
+	said := false
+	return crowd{
+		meanwhile: func() error {
+			if time.Now().After(began) && !said {
+				c.Say(0, n, request)
+				said = true
+			}
+			if c.Ended > 0 {
+				wrong = fmt.Errorf("%d of %d connections were ended", c.Ended, n)
+			}
+			return wrong
+		},
+		over: func() (figures, error) {
+			err := s.Until("all polls are answered", func() bool { return answered >= n || c.Ended > 0 })
+			return figures{allAnswered: took.Seconds()}, errors.Join(wrong, err)
+		},
+	}, nil
+}
+
+// flooding is an application with n publishers that have more under way than can be
+// stored.
+func flooding(s *site, n int) (crowd, error) {
+	const inFlight, size = 512, 4 << 10
+	clients, err := s.AddPublishers(n)
+	if err != nil {
+		return crowd{}, err
+	}
+	accepted, began := 0, time.Now()
 	for i, c := range clients {
 		n := uint64(0)
 		again := func() {
 			n++
 			c.Publish(fmt.Sprintf("/flood/%d", i), n, size)
 		}
-		c.OnAccept, c.OnRefused = again, again
+		c.OnAccept, c.OnRefused = func() { accepted++; again() }, again
 		for range inFlight {
 			again()
 		}
 	}
-	return nil, nil
+	return crowd{
+		meanwhile: func() error { return nil },
+		over: func() (figures, error) {
+			return figures{flooded: float64(accepted) / time.Since(began).Seconds()}, nil
+		},
+	}, nil
 }

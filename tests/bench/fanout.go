@@ -104,7 +104,6 @@ type flood struct {
 	next      int // channel
 	onTheWay  int // messages that not everybody has yet
 	latencies []time.Duration
-	meanwhile func() // called again and again while it runs; may be nil
 }
 
 // run publishes for as long as it is to, and waits until everybody has it all.
@@ -118,9 +117,6 @@ func (f *flood) run() error {
 		for range due {
 			f.publish()
 			published++
-		}
-		if f.meanwhile != nil {
-			f.meanwhile()
 		}
 		if err := f.loop.Turn(time.Millisecond); err != nil {
 			return err

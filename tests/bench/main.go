@@ -26,6 +26,13 @@ import (
 )
 
 func main() {
+	if len(os.Args) == 5 && os.Args[1] == crowdArgument {
+		if err := playCrowd(os.Args[2], os.Args[3], os.Args[4]); err != nil {
+			fmt.Fprintln(os.Stderr, "bench: the crowd:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	var b bench
 	var run string
 	var asJSON, asMarkdown bool
