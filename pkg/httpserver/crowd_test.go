@@ -167,6 +167,31 @@ func TestSlowRequestsGo(t *testing.T) {
 	}
 }
 
+// Where the loops have not got round to read what has come in time, it is in time.
+func TestRequestsThatWait(t *testing.T) {
+	r := newRig(t)
+	const waiting = 100
+	var peers []*peer
+	for range waiting {
+		peers = append(peers, r.dial())
+	}
+	r.open(waiting)
+	goes := make(chan struct{})
+	for _, l := range r.reactor.Loops() {
+		stands := make(chan struct{})
+		l.Post(func() { close(stands); <-goes })
+		<-stands
+	}
+	for _, p := range peers {
+		p.send(get("/hello"))
+	}
+	r.clock.add(headTimeout)
+	close(goes)
+	for _, p := range peers {
+		p.want(200, "hello")
+	}
+}
+
 // allServed returns the requests that were served.
 func (r *rig) allServed() string {
 	r.mu.Lock()

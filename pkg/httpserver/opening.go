@@ -20,15 +20,7 @@ type front struct {
 	idle   line // have carried a request, and have idleTimeout for the next to begin
 	kept   int  // bytes of heads and bodies that are not complete
 	ended  bool // nothing is handed over any more
-
-	handed int        // to net/http in this turn
-	due    []*opening // to be handed over in the next ones
 }
-
-// maxHanded is how many connections a loop hands to net/http in a turn, each of which
-// is some system calls: the others of a crowd wait, and not those whose messages are to
-// be sent when the turn ends.
-const maxHanded = 16
 
 // maxWhole is up to what size a body is awaited on the loop, where one that is slow
 // costs its own bytes. A larger one, and one whose size nobody knows, is read by who
@@ -52,7 +44,6 @@ type opening struct {
 	need         int   // bytes of head and body; 0 until the head is there
 	begun        bool  // something of a head has come
 	in           *line // nil if it waits no longer
-	gone         bool
 	older, newer *opening
 }
 
@@ -66,6 +57,7 @@ func (f *front) open(c *reactor.Conn) *opening {
 // wait returns the handler of a connection that waits for its next request.
 func (f *front) wait(c *reactor.Conn) *opening {
 	o := &opening{front: f, conn: c}
+	c.SetUrgent(false)
 	f.idle.add(o)
 	return o
 }
@@ -105,21 +97,29 @@ func (o *opening) leave() {
 // are told nothing: browsers open connections ahead of need, and would take an
 // answer for that to a request they make later.
 func (f *front) expire(now time.Time) {
-	for o := f.fresh.oldest; o != nil && now.Sub(o.since) >= headTimeout; o = f.fresh.oldest {
-		o.end(http.StatusRequestTimeout, "the request's head did not come in time")
-	}
-	for o := f.bodies.oldest; o != nil && now.Sub(o.since) >= bodyTimeout; o = f.bodies.oldest {
-		o.end(http.StatusRequestTimeout, "the request's body did not come in time")
-	}
-	for o := f.idle.oldest; o != nil && now.Sub(o.since) >= idleTimeout; o = f.idle.oldest {
-		o.end(http.StatusRequestTimeout, "")
+	f.fresh.expire(now, headTimeout, "the request's head did not come in time")
+	f.bodies.expire(now, bodyTimeout, "the request's body did not come in time")
+	f.idle.expire(now, idleTimeout, "")
+}
+
+// expire ends those of a list that have been in it for so long, but for those of whom
+// something has come that the loop has not got round to read.
+func (l *line) expire(now time.Time, timeout time.Duration, why string) {
+	for o := l.oldest; o != nil && now.Sub(o.since) >= timeout; o = l.oldest {
+		if !o.conn.Unread() {
+			o.end(http.StatusRequestTimeout, why)
+			continue
+		}
+		kept := o.kept
+		o.leave()
+		l.add(o)
+		o.keep(kept)
 	}
 }
 
 // end closes what no request has come on.
 func (f *front) end() {
 	f.ended = true
-	f.handDue(len(f.due))
 	for _, l := range []*line{&f.fresh, &f.bodies, &f.idle} {
 		for l.oldest != nil {
 			l.oldest.end(http.StatusServiceUnavailable, stopping)
@@ -166,7 +166,7 @@ func (o *opening) Data(c *reactor.Conn, b []byte) (consumed int) {
 		o.keep(len(b))
 	case !h.isUpgrade(s.o.UpgradePath):
 		o.leave()
-		o.handOver()
+		s.handOver(o.conn)
 	case s.stopping.Load():
 		o.refuse(http.StatusServiceUnavailable, stopping)
 	default:
@@ -195,6 +195,7 @@ func (o *opening) upgrade(head []byte) {
 	o.leave()
 	if next, ok := o.front.server.o.Upgrade(o.conn, head); ok {
 		o.conn.SetHandler(next)
+		o.conn.SetUrgent(true)
 	} else {
 		o.conn.Close()
 	}
@@ -204,47 +205,7 @@ func (o *opening) upgrade(head []byte) {
 func (o *opening) Writable(*reactor.Conn) {}
 
 // Closed forgets the connection.
-func (o *opening) Closed(*reactor.Conn, error) {
-	o.gone = true
-	o.leave()
-}
-
-// handOver gives the connection to net/http, in this turn or a later one.
-func (o *opening) handOver() {
-	f := o.front
-	if f.handed < maxHanded {
-		f.handed++
-		f.server.handOver(o.conn)
-		return
-	}
-	o.conn.PauseRead()
-	f.due = append(f.due, o)
-}
-
-// turnEnds hands over some of those that wait for it, and has another turn follow
-// where that are not all.
-func (f *front) turnEnds() {
-	f.handed = 0
-	if len(f.due) == 0 {
-		return
-	}
-	f.handDue(maxHanded)
-	f.server.o.Reactor.Loops()[f.index].Post(func() {})
-}
-
-// handDue hands over up to n of those that wait for it.
-func (f *front) handDue(n int) {
-	n = min(n, len(f.due))
-	for i, o := range f.due[:n] {
-		f.due[i] = nil
-		if !o.gone {
-			f.server.handOver(o.conn)
-		}
-	}
-	if f.due = f.due[n:]; len(f.due) == 0 {
-		f.due = nil
-	}
-}
+func (o *opening) Closed(*reactor.Conn, error) { o.leave() }
 
 // refuse answers what cannot be handed to net/http, and closes.
 func (o *opening) refuse(status int, why string) {

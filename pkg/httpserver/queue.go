@@ -9,7 +9,7 @@ import (
 // serve the first request of each. That is no wait, for the head of each is there;
 // but ten thousand that come at once would be as many goroutines that are ready to
 // run, between which the loops would have to wait for their turn.
-const maxArriving = 64
+const maxArriving = 8
 
 // A queue is the listener of the net/http server: it accepts what the loops give
 // it. It never holds more connections than there are descriptors.

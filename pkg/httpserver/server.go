@@ -98,7 +98,6 @@ func New(o Options) (*Server, error) {
 		f := &front{server: s, index: i}
 		s.fronts = append(s.fronts, f)
 		l.OnTick(f.expire)
-		l.OnTurn(f.turnEnds)
 	}
 	go s.accept()
 	return s, nil

@@ -10,7 +10,7 @@ import (
 )
 
 // acceptBurst is how many connections a loop accepts from one listener a turn.
-const acceptBurst = 64
+const acceptBurst = 32
 
 // maxUnsent is about how many bytes the kernel keeps of what a connection's peer has no
 // room for (TCP_NOTSENT_LOWAT of tcp(7)). Else it keeps up to tcp_wmem, 4 MB, of each
@@ -30,7 +30,7 @@ type listener struct {
 // watchListener begins to accept. A listener that was given up for want of
 // descriptors is added again by rearm.
 func (l *Loop) watchListener(ln *listener) error {
-	return l.poll.add(int(ln.fd), 0, unix.EPOLLIN|unix.EPOLLEXCLUSIVE)
+	return l.poll.add(l.poll.fd, int(ln.fd), 0, unix.EPOLLIN|unix.EPOLLEXCLUSIVE)
 }
 
 func (l *Loop) listenerOf(fd int32) *listener {
@@ -167,7 +167,7 @@ func openSpare() int {
 
 // mute stops accepting until the next tick.
 func (l *Loop) mute(ln *listener) {
-	if l.poll.del(int(ln.fd)) == nil {
+	if l.poll.del(l.poll.fd, int(ln.fd)) == nil {
 		l.muted = append(l.muted, ln)
 	}
 }

@@ -72,6 +72,7 @@ const (
 	paused                     // by PauseRead
 	resumed                    // by ResumeRead: settle offers what is kept
 	replaced                   // the handler was: the new one is offered the rest at once
+	urgent                     // by SetUrgent
 	queued                     // in the loop's list of connections to settle
 	closing                    // output is flushed, input dropped
 	shut                       // our direction is closed
@@ -123,6 +124,40 @@ func (c *Conn) ResumeRead() {
 		c.watch()
 		c.Loop().settleLater(c)
 	}
+}
+
+// SetUrgent says whether the connection's input is read in the turn in which it comes.
+// A connection that was accepted is not urgent until its handler says so: of those a
+// loop reads a few in each turn, so that a crowd of newcomers, whose requests cost more
+// than any message, does not get between those who are there and their messages.
+func (c *Conn) SetUrgent(on bool) {
+	if on == (c.state&urgent != 0) || c.state&gone != 0 {
+		return
+	}
+	l := c.Loop()
+	watched := int(c.fd) < len(l.conns) && l.conns[c.fd] == c // one on its way here is not yet
+	if watched {
+		if err := l.poll.del(l.poll.of(c), int(c.fd)); err != nil {
+			c.doom(err)
+			return
+		}
+	}
+	c.state ^= urgent
+	if watched {
+		if err := l.poll.add(l.poll.of(c), int(c.fd), c.gen, c.state.events()); err != nil {
+			c.doom(err)
+		}
+	}
+}
+
+// Unread reports whether something has come that was not read yet, as where it waits
+// behind what is urgent.
+func (c *Conn) Unread() bool {
+	if c.state&gone != 0 {
+		return false
+	}
+	n, err := unix.IoctlGetInt(int(c.fd), unix.SIOCINQ) // tcp(7)
+	return err == nil && n > 0
 }
 
 // LastRead returns when the last bytes came from the peer (or when it
@@ -251,7 +286,8 @@ func (c *Conn) rewatch(want state) {
 		return
 	}
 	c.state = c.state&^(watchIn|watchOut) | want
-	if err := c.Loop().poll.mod(int(c.fd), c.gen, want.events()); err != nil {
+	p := c.Loop().poll
+	if err := p.mod(p.of(c), int(c.fd), c.gen, want.events()); err != nil {
 		c.doom(err)
 	}
 }

@@ -39,6 +39,9 @@ type Loop struct {
 	current  *Conn  // whose Data is being called
 	borrowed []byte // with this
 
+	reported []unix.EpollEvent // not handled yet
+	patient  bool              // connections that are not urgent may have input
+
 	due      []*Conn // to be settled
 	work     []*Conn // the other half of due
 	batch    []func()
@@ -121,75 +124,6 @@ func (l *Loop) All() iter.Seq[*Conn] {
 	}
 }
 
-// run takes turn after turn. The hooks come last: what they leave to be settled
-// is the next turn's, which then does not wait, so that their round of output
-// always follows whatever the connections' handlers were offered.
-func (l *Loop) run() {
-	defer l.release()
-	l.maybeTick()
-	for !l.quit {
-		n := l.wait()
-		for i := range n {
-			l.event(&l.poll.events[i])
-		}
-		l.posted()
-		l.settle()
-		l.maybeTick()
-		for _, f := range l.onTurn {
-			l.hook(f)
-		}
-	}
-}
-
-// wait returns how many events there are. It blocks only if nothing else is to
-// be done: whoever posts after asleep is set wakes it.
-func (l *Loop) wait() int {
-	if len(l.due) > 0 {
-		return l.poll.wait(false)
-	}
-	l.mu.Lock()
-	idle := len(l.mail) == 0
-	l.asleep.Store(idle)
-	l.mu.Unlock()
-	n := l.poll.wait(idle)
-	l.asleep.Store(false)
-	return n
-}
-
-// event handles one event. Descriptors that are no connection's have the
-// generation 0; a generation that is not the connection's belongs to an earlier
-// owner of the number.
-func (l *Loop) event(ev *unix.EpollEvent) {
-	if ev.Pad == 0 {
-		l.accept(ev.Fd)
-		return
-	}
-	c := l.conns[ev.Fd]
-	if c == nil || c.gen != uint32(ev.Pad) {
-		return
-	}
-	if ev.Events&unix.EPOLLOUT != 0 {
-		l.flush(c)
-	}
-	if ev.Events&^unix.EPOLLOUT != 0 && c.state&gone == 0 {
-		l.input(c, ev.Events)
-	}
-}
-
-// posted runs what was posted before it was called.
-func (l *Loop) posted() {
-	l.mu.Lock()
-	l.batch, l.mail = l.mail, l.batch[:0]
-	l.mu.Unlock()
-	for i, f := range l.batch {
-		l.batch[i] = nil
-		l.hook(f)
-	}
-	if cap(l.batch) > 4096 {
-		l.batch = nil // a burst is over; do not keep its size
-	}
-}
-
 // settleLater has settle look at c.
 func (l *Loop) settleLater(c *Conn) {
 	if c.state&queued == 0 {
@@ -212,7 +146,7 @@ func (l *Loop) settle() {
 		case c.state&moving != 0:
 			l.depart(c)
 		case c.state&(resumed|replaced) != 0 && c.state&deaf == 0 && c.x != nil && len(c.x.in) > 0:
-			l.offer(c, c.x.in, true)
+			l.offer(c, c.x.in)
 			l.endSealed(c)
 		default:
 			l.endSealed(c)
@@ -278,7 +212,7 @@ func (l *Loop) register(c *Conn) bool {
 		c.doom(ErrShutdown)
 		return false
 	}
-	if err := l.poll.add(int(c.fd), c.gen, c.state.events()); err != nil {
+	if err := l.poll.add(l.poll.of(c), int(c.fd), c.gen, c.state.events()); err != nil {
 		c.doom(err)
 		return false
 	}

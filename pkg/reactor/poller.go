@@ -10,12 +10,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// batch is how many events one turn takes at most.
-const batch = 512
+// batch is how many events are asked for at once, patientBatch how many of connections
+// that are not urgent.
+const (
+	batch        = 512
+	patientBatch = 4
+)
 
-// A poller is one epoll instance. Only its loop uses it, but for wake.
+// A poller is two epoll instances. Only its loop uses it, but for wake.
 //
-// The instance is itself watched by the Go runtime's poller, and a loop with
+// Connections that are not urgent are in the second one, which the first one watches:
+// however many of them have something to say, nobody else stands behind them.
+//
+// The first one is itself watched by the Go runtime's poller, and a loop with
 // nothing to do waits there, parked like any goroutine. Were it to block in
 // epoll_wait, it would keep its processor from the other goroutines until the
 // runtime's monitor notices, which on a machine with few cores is most of the
@@ -26,13 +33,15 @@ const batch = 512
 // with the others, and what a paused one has not read is reported once it is
 // resumed.
 type poller struct {
-	fd     int
-	file   *os.File
-	raw    syscall.RawConn
-	try    func(fd uintptr) bool
-	end    time.Time // of a wait, at the latest
-	n      int
-	events [batch]unix.EpollEvent
+	fd      int
+	patient int
+	file    *os.File
+	raw     syscall.RawConn
+	try     func(fd uintptr) bool
+	end     time.Time // of a wait, at the latest
+	n       int
+	events  [batch]unix.EpollEvent
+	others  [patientBatch]unix.EpollEvent
 }
 
 func newPoller() (*poller, error) {
@@ -40,7 +49,7 @@ func newPoller() (*poller, error) {
 	if err != nil {
 		return nil, fmt.Errorf("create an epoll instance: %w", err)
 	}
-	p := &poller{fd: fd}
+	p := &poller{fd: fd, patient: -1}
 	if err := p.start(); err != nil {
 		p.close()
 		return nil, err
@@ -57,10 +66,16 @@ func (p *poller) start() (err error) {
 		return fmt.Errorf("watch the epoll instance: %w", err)
 	}
 	p.try = func(uintptr) bool { p.n = p.poll(); return p.n > 0 }
-	return nil
+	if p.patient, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
+		return fmt.Errorf("create an epoll instance: %w", err)
+	}
+	return p.add(p.fd, p.patient, 0, unix.EPOLLIN)
 }
 
 func (p *poller) close() {
+	if p.patient >= 0 {
+		_ = unix.Close(p.patient)
+	}
 	if p.file != nil {
 		_ = p.file.Close()
 		return
@@ -87,10 +102,15 @@ func (p *poller) until(t time.Time) error {
 	return p.file.SetReadDeadline(t)
 }
 
-func (p *poller) poll() int {
+func (p *poller) poll() int { return poll(p.fd, p.events[:]) }
+
+// pollPatient fills others and returns how many there are.
+func (p *poller) pollPatient() int { return poll(p.patient, p.others[:]) }
+
+func poll(instance int, events []unix.EpollEvent) int {
 	for {
-		n, _, e := syscall.RawSyscall6(syscall.SYS_EPOLL_PWAIT, uintptr(p.fd),
-			uintptr(unsafe.Pointer(&p.events[0])), batch, 0, 0, 0)
+		n, _, e := syscall.RawSyscall6(syscall.SYS_EPOLL_PWAIT, uintptr(instance),
+			uintptr(unsafe.Pointer(&events[0])), uintptr(len(events)), 0, 0, 0)
 		if e == 0 {
 			return int(n)
 		}
@@ -106,21 +126,29 @@ func (p *poller) poll() int {
 // wake-up of another thread, which waits in the runtime's own poller.
 func (p *poller) wake() { _ = p.file.SetReadDeadline(time.Unix(1, 0)) }
 
+// of returns the instance for c.
+func (p *poller) of(c *Conn) int {
+	if c.state&urgent != 0 {
+		return p.fd
+	}
+	return p.patient
+}
+
 // add watches fd. The generation comes back with each event, so that one which
 // was meant for an earlier owner of the same number is recognised.
-func (p *poller) add(fd int, gen uint32, events uint32) error {
-	return p.ctl(unix.EPOLL_CTL_ADD, fd, gen, events)
+func (p *poller) add(instance, fd int, gen uint32, events uint32) error {
+	return ctl(instance, unix.EPOLL_CTL_ADD, fd, gen, events)
 }
 
-func (p *poller) mod(fd int, gen uint32, events uint32) error {
-	return p.ctl(unix.EPOLL_CTL_MOD, fd, gen, events)
+func (p *poller) mod(instance, fd int, gen uint32, events uint32) error {
+	return ctl(instance, unix.EPOLL_CTL_MOD, fd, gen, events)
 }
 
-func (p *poller) del(fd int) error { return p.ctl(unix.EPOLL_CTL_DEL, fd, 0, 0) }
+func (p *poller) del(instance, fd int) error { return ctl(instance, unix.EPOLL_CTL_DEL, fd, 0, 0) }
 
-func (p *poller) ctl(op, fd int, gen, events uint32) error {
+func ctl(instance, op, fd int, gen, events uint32) error {
 	ev := unix.EpollEvent{Events: events, Fd: int32(fd), Pad: int32(gen)}
-	_, _, e := syscall.RawSyscall6(syscall.SYS_EPOLL_CTL, uintptr(p.fd), uintptr(op),
+	_, _, e := syscall.RawSyscall6(syscall.SYS_EPOLL_CTL, uintptr(instance), uintptr(op),
 		uintptr(fd), uintptr(unsafe.Pointer(&ev)), 0, 0)
 	if e != 0 {
 		return fmt.Errorf("watch descriptor %d: %w", fd, e)

@@ -162,7 +162,7 @@ func (r *Reactor) unlisten(match func(*listener) bool) {
 	_ = r.everywhere(func(l *Loop) error {
 		for _, ln := range l.listeners {
 			if match(ln) {
-				_ = l.poll.del(int(ln.fd)) // fails where it is muted
+				_ = l.poll.del(l.poll.fd, int(ln.fd)) // fails where it is muted
 			}
 		}
 		l.listeners = slices.DeleteFunc(l.listeners, match)

@@ -1,7 +1,6 @@
 package reactor
 
 import (
-	"slices"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -10,8 +9,13 @@ import (
 // firstKept is the least room that kept input gets to grow into.
 const firstKept = 512
 
-// input is called when epoll reports input, or an end, on c.
-func (l *Loop) input(c *Conn, events uint32) {
+// maxRead is how much is read at once of a connection, so that one which sends without
+// end has its turns like everybody. Of a message that is larger, as much is read as
+// there is already: it costs the less for each byte.
+const maxRead = 8 << 10
+
+// receive is called when epoll reports input, or an end, on c.
+func (l *Loop) receive(c *Conn, events uint32) {
 	switch {
 	case c.state&(doomed|moving) != 0:
 		return
@@ -28,23 +32,27 @@ func (l *Loop) input(c *Conn, events uint32) {
 	}
 }
 
-// read reads once and offers what there is. Without kept input it borrows the
-// loop's buffer; kept input is read behind, not copied to and fro, so that a
+// read reads once and offers what there is, in the loop's buffer, which is borrowed.
+// Where much is kept already it is read behind that, not copied to and fro, so that a
 // large message that comes in small pieces costs no more than its size.
 func (l *Loop) read(c *Conn) {
 	if c.tls != nil {
 		l.readSealed(c)
 		return
 	}
-	kept := 0
-	buf := l.buf
+	kept, behind := 0, false
+	buf := l.buf[:min(len(l.buf), maxRead)]
 	if c.x != nil && len(c.x.in) > 0 {
 		if c.state&(resumed|replaced) != 0 {
 			return // settle offers what is kept first
 		}
 		kept = len(c.x.in)
-		c.x.in = roomFor(c.x.in, l.r.opts.MaxInput)
-		buf = c.x.in[:cap(c.x.in)]
+		if behind = kept > len(buf)/2; behind {
+			c.x.in = roomFor(c.x.in, l.r.opts.MaxInput)
+			buf = c.x.in[:cap(c.x.in)]
+		} else {
+			copy(buf, c.x.in)
+		}
 	}
 	if kept == len(buf) {
 		c.doom(ErrTooLarge)
@@ -59,7 +67,10 @@ func (l *Loop) read(c *Conn) {
 		l.endOfInput(c, nil)
 	default:
 		c.lastRead = l.elapsed
-		l.offer(c, buf[:kept+n], kept > 0)
+		if kept > 0 && !behind {
+			c.x.in = c.x.in[:0] // it is in buf
+		}
+		l.offer(c, buf[:kept+n])
 	}
 }
 
@@ -85,9 +96,9 @@ func (l *Loop) endOfInput(c *Conn, err error) {
 	l.beginClose(c, err)
 }
 
-// offer gives b to the handler and keeps what is left. own tells that b is the
-// kept input itself; else it is borrowed and has to be copied.
-func (l *Loop) offer(c *Conn, b []byte, own bool) {
+// offer gives b, which is borrowed or the kept input itself, to the handler, and keeps
+// what is left.
+func (l *Loop) offer(c *Conn, b []byte) {
 	for {
 		c.state &^= replaced | resumed
 		n := l.data(c, b)
@@ -99,10 +110,10 @@ func (l *Loop) offer(c *Conn, b []byte, own bool) {
 			break
 		}
 	}
-	l.keep(c, b, own)
+	l.keep(c, b)
 }
 
-func (l *Loop) keep(c *Conn, b []byte, own bool) {
+func (l *Loop) keep(c *Conn, b []byte) {
 	switch {
 	case len(b) == 0:
 		if c.x != nil {
@@ -111,11 +122,9 @@ func (l *Loop) keep(c *Conn, b []byte, own bool) {
 		}
 	case len(b) >= l.r.opts.MaxInput && c.state&deaf == 0:
 		c.doom(ErrTooLarge)
-	case own:
+	default:
 		x := c.side()
 		x.in = append(x.in[:0], b...)
-	default:
-		c.side().in = slices.Clone(b)
 	}
 }
 

@@ -167,7 +167,8 @@ func (l *Loop) readSealed(c *Conn) {
 		c.doom(ErrTooLarge)
 		return
 	}
-	n, e := l.wire.recv(c.fd, l.buf[:len(l.buf)-kept])
+	most := len(l.buf) - kept
+	n, e := l.wire.recv(c.fd, l.buf[:min(most, max(maxRead, kept))])
 	switch {
 	case e == syscall.EAGAIN:
 	case e != 0:
@@ -192,9 +193,9 @@ func (l *Loop) unseal(c *Conn, received []byte) {
 	case len(plain) == 0 || c.state&mute != 0:
 	case c.x != nil && len(c.x.in) > 0:
 		c.x.in = append(c.x.in, plain...)
-		l.offer(c, c.x.in, true)
+		l.offer(c, c.x.in)
 	default:
-		l.offer(c, plain, false)
+		l.offer(c, plain)
 	}
 	l.endSealed(c)
 }

@@ -33,7 +33,7 @@ func (c *Conn) Detach() (net.Conn, []byte, error) {
 	} else if c.x != nil {
 		prefix = c.x.in
 	}
-	if err := l.poll.del(int(c.fd)); err != nil {
+	if err := l.poll.del(l.poll.of(c), int(c.fd)); err != nil {
 		c.doom(err)
 		return nil, nil, err
 	}
@@ -76,7 +76,8 @@ func fileConn(fd int32) (net.Conn, error) {
 //
 // If nc stands before another connection, of which it has read more than it has
 // passed on, its method Unwrap gives that up, and what follows prefix. A *tls.Conn
-// that came from Detach goes on with its TLS; nobody else may use it any more.
+// that came from Detach goes on with its TLS; nobody else may use it any more. The
+// connection is urgent.
 func (l *Loop) Adopt(nc net.Conn, prefix []byte, h Handler) (*Conn, error) {
 	if w, ok := nc.(interface{ Unwrap() (net.Conn, []byte) }); ok {
 		inner, unread := w.Unwrap()
@@ -95,7 +96,7 @@ func (l *Loop) Adopt(nc net.Conn, prefix []byte, h Handler) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Conn{h: h, fd: int32(fd)}
+	c := &Conn{h: h, fd: int32(fd), state: urgent}
 	c.loop.Store(l)
 	if s != nil {
 		c.tls, s.nc = s, nil
@@ -156,7 +157,7 @@ func (l *Loop) depart(c *Conn) {
 		l.stay(c)
 		return
 	}
-	if err := l.poll.del(int(c.fd)); err != nil {
+	if err := l.poll.del(l.poll.of(c), int(c.fd)); err != nil {
 		c.doom(err)
 		return
 	}

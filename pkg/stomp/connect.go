@@ -85,6 +85,7 @@ func (c *conn) prove(brings auth.Credentials, done func(*broker.Who)) {
 
 func (c *conn) welcome(v frame.Version, beat, expects time.Duration) {
 	c.connected = true
+	c.rc.SetUrgent(true)
 	c.decoder.Version = v
 	c.decoder.Limits = frame.Limits{Headers: maxHeaders, Line: maxLine, Body: c.server().broker.MaxMessage()}
 	c.beat, c.expects = beat, expects

@@ -1,0 +1,218 @@
+package reactor_test
+
+import (
+	"bytes"
+	"net"
+	"runtime"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/orbitd/orbitd/pkg/reactor"
+)
+
+// A turns test has a loop that stands still until all have sent what they send, and
+// what it then did, turn by turn.
+type turns struct {
+	*testing.T
+	loop    *reactor.Loop
+	address string
+	opened  chan *reactor.Conn
+	read    []reading
+	turn    int
+	told    chan struct{} // for each reading; it has room for all
+}
+
+// A reading is one call of Data.
+type reading struct {
+	turn, bytes int
+	conn        *reactor.Conn
+}
+
+func newTurns(t *testing.T) *turns {
+	r := start(t, reactor.Options{Loops: 1, Tick: 24 * time.Hour})
+	x := &turns{T: t, loop: r.Loops()[0], opened: make(chan *reactor.Conn, 1), told: make(chan struct{}, 10_000)}
+	x.loop.OnTurn(func() { x.turn++ })
+	x.address = listen(t, r, func(c *reactor.Conn) reactor.Handler {
+		x.opened <- c
+		return &handler{data: func(c *reactor.Conn, b []byte) int {
+			x.read = append(x.read, reading{x.turn, len(b), c})
+			x.told <- struct{}{}
+			return len(b)
+		}}
+	})
+	return x
+}
+
+// come connects one, whose input is urgent or not.
+func (x *turns) come(urgent bool) (net.Conn, *reactor.Conn) {
+	nc := dial(x, x.address)
+	c := get(x, x.opened)
+	on(x, x.loop, func() { c.SetUrgent(urgent) })
+	return nc, c
+}
+
+// meanwhile runs f while the loop stands still: what is sent to it is all there when
+// it goes on.
+func (x *turns) meanwhile(f func()) {
+	x.Helper()
+	stands, goes := make(chan struct{}), make(chan struct{})
+	x.loop.Post(func() { close(stands); <-goes })
+	get(x, stands)
+	f()
+	close(goes)
+}
+
+// after waits for n readings, and returns all there are.
+func (x *turns) after(n int) (all []reading) {
+	x.Helper()
+	for range n {
+		get(x, x.told)
+	}
+	on(x, x.loop, func() { all = slices.Clone(x.read) })
+	return all
+}
+
+// A crowd of newcomers is read a few in each turn, and who is urgent before them,
+// though it was the last to send.
+func TestNewcomersWait(t *testing.T) {
+	x := newTurns(t)
+	const crowd = 100
+	var newcomers []net.Conn
+	for range crowd {
+		nc, _ := x.come(false)
+		newcomers = append(newcomers, nc)
+	}
+	one, here := x.come(true)
+	again, now := x.come(true)
+	on(t, x.loop, func() { now.SetUrgent(false); now.SetUrgent(true) })
+	x.meanwhile(func() {
+		for _, nc := range newcomers {
+			send(t, nc, "x")
+		}
+		send(t, one, "x")
+		send(t, again, "x")
+	})
+	all := x.after(crowd + 2)
+	if first := []*reactor.Conn{all[0].conn, all[1].conn}; !slices.Contains(first, here) || !slices.Contains(first, now) {
+		t.Error("newcomers were read before those who are urgent")
+	}
+	in := map[int]int{}
+	for _, r := range all[2:] {
+		if in[r.turn]++; in[r.turn] > 8 {
+			t.Fatalf("more than 8 newcomers were read in turn %d", r.turn)
+		}
+	}
+	if len(all) != crowd+2 {
+		t.Errorf("%d were read", len(all))
+	}
+}
+
+// Those who send without end are read by turns, a little each, and what else is to be
+// done comes in between.
+func TestTurnsAreShort(t *testing.T) {
+	x := newTurns(t)
+	const much, busy = 40 << 10, 32
+	var floods []net.Conn
+	for range busy {
+		nc, _ := x.come(true)
+		floods = append(floods, nc)
+	}
+	one, here := x.come(true)
+	x.meanwhile(func() {
+		for _, nc := range floods {
+			send(t, nc, string(bytes.Repeat([]byte("x"), much)))
+		}
+		send(t, one, "x")
+	})
+	left := busy*much + 1
+	for left > 0 {
+		left = busy*much + 1
+		for _, r := range x.after(1) {
+			left -= r.bytes
+		}
+	}
+	turn, bytes := -1, 0
+	seen := map[*reactor.Conn]int{}
+	for _, r := range x.after(0) {
+		if r.bytes > 16<<10 {
+			t.Fatalf("%d bytes were read at once", r.bytes)
+		}
+		if r.turn != turn {
+			turn, bytes = r.turn, 0
+		}
+		if bytes += r.bytes; bytes > 64<<10 {
+			t.Fatalf("turn %d has read %d bytes", turn, bytes)
+		}
+		if seen[r.conn]++; r.conn != here && seen[here] == 0 && seen[r.conn] > 1 {
+			t.Fatal("one that sends without end was read twice before another once")
+		}
+	}
+}
+
+// What the loop has handed over is done by others while it has more to read, also
+// where there is one processor.
+func TestOthersRunBetweenTurns(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	x := newTurns(t)
+	const crowd = 200
+	var newcomers []net.Conn
+	for range crowd {
+		nc, _ := x.come(false)
+		newcomers = append(newcomers, nc)
+	}
+	var begin int // told before it is handed over
+	ran := make(chan int)
+	x.meanwhile(func() {
+		for _, nc := range newcomers {
+			send(t, nc, "x")
+		}
+		x.loop.Post(func() {
+			begin = len(x.told)
+			go func() { ran <- len(x.told) }()
+		})
+	})
+	if n := get(t, ran) - begin; n > crowd/2 {
+		t.Errorf("%d were read before anything else was done", n)
+	}
+	x.after(crowd)
+}
+
+// Who is adopted, or moves, may be made urgent or not at any time.
+func TestUrgentOnTheWay(t *testing.T) {
+	r := start(t, reactor.Options{Loops: 2})
+	from, to := r.Loops()[0], r.Loops()[1]
+	for _, urgent := range []bool{false, true} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		nc := dial(t, l.Addr().String())
+		accepted, err := l.Accept()
+		l.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var c *reactor.Conn
+		set := false
+		on(t, from, func() {
+			if c, err = from.Adopt(accepted, nil, &handler{data: echo}); err == nil {
+				c.SetUrgent(urgent) // it has not arrived
+				set = true
+			}
+		})
+		if !set {
+			t.Fatal("it cannot be set before it arrives", err)
+		}
+		send(t, nc, "here")
+		expect(t, nc, "here")
+		on(t, from, func() {
+			c.SetUrgent(!urgent)
+			c.Move(to, func(c *reactor.Conn) { c.SetUrgent(urgent) })
+			c.SetUrgent(urgent)
+			c.SetUrgent(!urgent)
+		})
+		send(t, nc, "there")
+		expect(t, nc, "there")
+	}
+}
