@@ -1,21 +1,50 @@
 package local
 
-// Applications share the queue. As long as all that waits is one batch, which is the
-// rule, it is taken in its order. Where there is more, somebody publishes faster than
-// the disk is, and the others are not to wait behind that:
+import (
+	"cmp"
+	"slices"
+)
+
+// Applications share the queue. As long as all that waits is one small batch, which is
+// the rule, it is taken in its order. Where there is more, somebody publishes faster
+// than the disk is, and the others are not to wait behind that:
 //
 //   - an application may have as much waiting as there is room left, so one by itself
 //     has half of it, and of two that want all a third each;
-//   - batches are smaller, so that who comes next has not to wait for a large one, and
-//     each application has the same share of every one. What an application has submitted keeps
-//     its order; what several have need not.
+//   - applications have their turns, in each of which one gives its share of a batch.
+//     What an application has submitted keeps its order; what several have need not;
+//   - batches are small, because who comes next waits for the one that is being written,
+//     and where there are several applications smaller still: the next is behind that.
+//
+// What is no submit, like a cursor that has moved, waits for no turn.
 
-// sharedBytes is about how much goes into one of these batches.
-const sharedBytes = 1 << 20
+// About how much goes into one batch where that is not all, in bytes: of one
+// application, and of several together. With the first the sync is a small part of the
+// price already.
+const (
+	aloneBytes  = 512 << 10
+	sharedBytes = 128 << 10
+)
+
+// A backlog is what waits where it is more than a batch. The queue owns it.
+type backlog struct {
+	apps   map[string]*line
+	turns  []*line  // those of apps, who is next first
+	others []op     // what is no submit
+	saving []uint64 // places of submits with sessions; see mayGo
+	placed uint64   // ops that have come, ever
+}
+
+// A line is what an application has submitted. It is not empty.
+type line struct {
+	app string
+	ops []op
+}
 
 func (q *queue) init() {
 	q.wake = make(chan struct{}, 1)
-	q.apps, q.chosen = map[string]int{}, map[string]int{}
+	q.apps = map[string]int{}
+	q.backlog.apps = map[string]*line{}
 }
 
 // app returns the application that a submit counts for: that of its first message.
@@ -46,54 +75,111 @@ func (q *queue) take(spare []op) (ops []op, over bool) {
 	clear(spare)
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.bytes > commitBytes {
-		ops = q.choose(spare[:0])
-	} else {
+	if q.backlog.empty() && q.bytes <= q.most() {
 		ops, q.ops, q.bytes = q.ops, spare[:0], 0
 		clear(q.apps)
+		return ops, q.closed
 	}
-	if len(q.ops) > 0 {
+	for i := range q.ops {
+		q.backlog.add(&q.ops[i])
+	}
+	clear(q.ops)
+	q.ops = q.ops[:0]
+	ops = q.choose(spare[:0])
+	if !q.backlog.empty() {
 		q.kick()
 	}
-	return ops, q.closed && len(q.ops) == 0
+	return ops, q.closed && q.backlog.empty()
 }
 
-// choose moves to ops what is next of too much: of each application its share of a
-// batch, and everything else. It is called with q.mu.
+// most returns about how much may go into a batch.
+func (q *queue) most() int {
+	if len(q.apps) > 1 {
+		return sharedBytes
+	}
+	return aloneBytes
+}
+
+// choose moves to ops what is next of the backlog: of the applications their shares,
+// turn by turn, and all the others that may go. It is called with q.mu.
 func (q *queue) choose(ops []op) []op {
-	share := sharedBytes / max(len(q.apps), 1)
-	clear(q.chosen)
-	left := q.ops[:0]
-	for i := range q.ops {
-		o := &q.ops[i]
-		if o.submit == nil {
-			q.bytes -= o.size
-			ops = append(ops, *o)
-			continue
+	b, left := &q.backlog, q.most()
+	share := left / max(len(b.turns), 1)
+	for stuck := 0; left > 0 && stuck < len(b.turns); {
+		l, given := b.turns[0], 0
+		b.turns = b.turns[1:]
+		for len(l.ops) > 0 && (given == 0 || given+l.ops[0].size <= share) && b.mayGo(&l.ops[0]) {
+			given += l.ops[0].size
+			ops = append(ops, l.ops[0])
+			l.ops[0], l.ops = op{}, l.ops[1:]
 		}
-		app := o.submit.app()
-		chosen := q.chosen[app]
-		if chosen == 0 || chosen+o.size <= share {
-			q.chosen[app] = chosen + o.size
-			q.apps[app] -= o.size
-			q.bytes -= o.size
-			ops = append(ops, *o)
-			continue
+		if left -= given; given > 0 {
+			stuck = 0
+		} else {
+			stuck++
 		}
-		q.chosen[app] = sharedBytes // the smaller ones behind it wait as well
-		if len(o.submit.sessions) > 0 {
-			// What else is asked of its sessions comes behind it.
-			left = append(left, q.ops[i:]...)
-			break
-		}
-		left = append(left, *o)
-	}
-	clear(q.ops[len(left):])
-	q.ops = left
-	for app, n := range q.apps {
-		if n == 0 {
-			delete(q.apps, app)
+		q.count(l.app, given)
+		if len(l.ops) > 0 {
+			b.turns = append(b.turns, l)
+		} else {
+			delete(b.apps, l.app)
 		}
 	}
+	n := 0
+	for n < len(b.others) && b.mayGoBehind(&b.others[n]) {
+		q.bytes -= b.others[n].size
+		n++
+	}
+	ops = append(ops, b.others[:n]...)
+	b.others = slices.Delete(b.others, 0, n)
+	slices.SortFunc(ops, func(x, y op) int { return cmp.Compare(x.place, y.place) })
 	return ops
 }
+
+// count takes what an application has given off its account.
+func (q *queue) count(app string, given int) {
+	q.bytes -= given
+	if q.apps[app] -= given; q.apps[app] == 0 {
+		delete(q.apps, app)
+	}
+}
+
+func (b *backlog) empty() bool { return len(b.turns)+len(b.others) == 0 }
+
+// add puts o at the end of what waits like it.
+func (b *backlog) add(o *op) {
+	b.placed++
+	o.place = b.placed
+	if o.submit == nil {
+		b.others = append(b.others, *o)
+		return
+	}
+	if len(o.submit.sessions) > 0 {
+		b.saving = append(b.saving, o.place)
+	}
+	app := o.submit.app()
+	l := b.apps[app]
+	if l == nil {
+		l = &line{app: app}
+		b.apps[app] = l
+		b.turns = append(b.turns, l)
+	}
+	l.ops = append(l.ops, *o)
+}
+
+// mayGo reports whether a submit may be next of its application, and then notes that it
+// goes. What is asked of sessions, with messages or without, keeps its order, whatever
+// the application: the last one counts.
+func (b *backlog) mayGo(o *op) bool {
+	switch {
+	case len(o.submit.sessions) == 0:
+		return true
+	case b.saving[0] != o.place:
+		return false
+	}
+	b.saving = b.saving[1:]
+	return true
+}
+
+// mayGoBehind is mayGo for what is no submit.
+func (b *backlog) mayGoBehind(o *op) bool { return len(b.saving) == 0 || o.place < b.saving[0] }

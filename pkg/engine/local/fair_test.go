@@ -41,6 +41,9 @@ func (a *answered) waiting(app string) (n int) {
 			n++
 		}
 	}
+	if l := a.e.queue.backlog.apps[app]; l != nil {
+		n += len(l.ops)
+	}
 	return n
 }
 

@@ -31,6 +31,7 @@ type op struct {
 	done   func(error)
 	at     int64 // the time when it was asked for, of what has Seen
 	size   int
+	place  uint64 // in the backlog
 }
 
 // A submit is the messages of one Submit, with what can be computed before the
@@ -53,13 +54,13 @@ type submitKey struct {
 // A queue is what waits for the sequencer, in order; see fair.go for what several
 // applications make of it.
 type queue struct {
-	mu     sync.Mutex
-	ops    []op
-	bytes  int
-	apps   map[string]int // bytes of submits, by application
-	chosen map[string]int // of these, by take
-	closed bool
-	over   bool // nobody waits for late any more
+	mu      sync.Mutex
+	ops     []op           // that have come since the last take
+	backlog backlog        // came before
+	bytes   int            // of both
+	apps    map[string]int // of these, of submits, by application
+	closed  bool
+	over    bool // nobody waits for late any more
 
 	wake chan struct{}
 	late sync.WaitGroup // answers to what was not taken
