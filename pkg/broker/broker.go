@@ -3,7 +3,7 @@ package broker
 import (
 	"context"
 	"errors"
-	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -62,6 +62,7 @@ type Broker struct {
 	workers    *workers
 	askers     *workers
 	metrics    metrics
+	outcomes   sync.Pool // of *outcome
 }
 
 // New returns a broker on an engine.
@@ -184,55 +185,6 @@ func (b *Broker) decide(who *Who, action acl.Action, name channel.Name) (user st
 		return "", message.Errorf(message.Forbidden, "%s to %s is not allowed without a login that may do so", action, name)
 	}
 	return "", message.Errorf(message.Forbidden, "%s to %s is not allowed for %s", action, name, s.User)
-}
-
-// Publish stores messages as one atomic unit on behalf of a client, and calls
-// then as engine.Engine.Submit does: at once if the messages are refused here.
-// It sets their publisher.
-func (b *Broker) Publish(who *Who, msgs []message.Message, then func([]engine.Receipt, error)) {
-	b.PublishSaving(who, msgs, nil, then)
-}
-
-// PublishSaving is Publish that also stores sessions, as engine.Engine.SubmitSaving
-// does: those that acknowledge what the messages were made of.
-func (b *Broker) PublishSaving(who *Who, msgs []message.Message, sessions []engine.Session, then func([]engine.Receipt, error)) {
-	done := func(receipts []engine.Receipt, err error) {
-		b.metrics.published(receipts, err)
-		then(receipts, err)
-	}
-	for i := range msgs {
-		if err := b.admit(who, &msgs[i]); err != nil {
-			refused := *message.AsError(err)
-			refused.Index = i
-			done(nil, &refused)
-			return
-		}
-	}
-	if err := b.quotas.publish(msgs); err != nil {
-		b.overRate(msgs, err, done)
-		return
-	}
-	b.engine.SubmitSaving(msgs, sessions, done)
-}
-
-// overRate refuses messages that come too fast, but for a retry of what is stored: its
-// publisher does not know that yet, and is told.
-func (b *Broker) overRate(msgs []message.Message, err *message.Error, done func([]engine.Receipt, error)) {
-	recaller, ok := b.engine.(engine.Recaller)
-	if !ok || slices.ContainsFunc(msgs, func(m message.Message) bool { return m.Key == "" }) {
-		done(nil, err)
-		return
-	}
-	recaller.Recall(msgs, err, done)
-}
-
-func (b *Broker) admit(who *Who, m *message.Message) error {
-	if len(m.Data) > b.maxMessage {
-		return message.Errorf(message.TooLarge, "the payload has %d bytes; the limit is %d (session.max_message)", len(m.Data), b.maxMessage)
-	}
-	user, err := b.decide(who, acl.Publish, m.Channel)
-	m.Publisher = user
-	return err
 }
 
 // Read returns what follows a position on one channel. The caller has asked May

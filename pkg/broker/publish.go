@@ -1,0 +1,82 @@
+package broker
+
+import (
+	"slices"
+
+	"github.com/orbitd/orbitd/pkg/acl"
+	"github.com/orbitd/orbitd/pkg/engine"
+	"github.com/orbitd/orbitd/pkg/message"
+)
+
+// Publish stores messages as one atomic unit on behalf of a client, and calls
+// then as engine.Engine.Submit does: at once if the messages are refused here.
+// It sets their publisher.
+func (b *Broker) Publish(who *Who, msgs []message.Message, then func([]engine.Receipt, error)) {
+	b.PublishSaving(who, msgs, nil, then)
+}
+
+// PublishSaving is Publish that also stores sessions, as engine.Engine.SubmitSaving
+// does: those that acknowledge what the messages were made of.
+func (b *Broker) PublishSaving(who *Who, msgs []message.Message, sessions []engine.Session, then func([]engine.Receipt, error)) {
+	done := b.counted(then)
+	for i := range msgs {
+		if err := b.admit(who, &msgs[i]); err != nil {
+			refused := *message.AsError(err)
+			refused.Index = i
+			done(nil, &refused)
+			return
+		}
+	}
+	if err := b.quotas.publish(msgs); err != nil {
+		b.overRate(msgs, err, done)
+		return
+	}
+	b.engine.SubmitSaving(msgs, sessions, done)
+}
+
+// overRate refuses messages that come too fast, but for a retry of what is stored: its
+// publisher does not know that yet, and is told.
+func (b *Broker) overRate(msgs []message.Message, err *message.Error, done func([]engine.Receipt, error)) {
+	recaller, ok := b.engine.(engine.Recaller)
+	if !ok || slices.ContainsFunc(msgs, func(m message.Message) bool { return m.Key == "" }) {
+		done(nil, err)
+		return
+	}
+	recaller.Recall(msgs, err, done)
+}
+
+func (b *Broker) admit(who *Who, m *message.Message) error {
+	if len(m.Data) > b.maxMessage {
+		return message.Errorf(message.TooLarge, "the payload has %d bytes; the limit is %d (session.max_message)", len(m.Data), b.maxMessage)
+	}
+	user, err := b.decide(who, acl.Publish, m.Channel)
+	m.Publisher = user
+	return err
+}
+
+// An outcome counts what became of a publish and passes it on, once. Then it serves
+// another one, so that none allocates anything for it.
+type outcome struct {
+	broker *Broker
+	then   func([]engine.Receipt, error)
+	tell   func([]engine.Receipt, error) // what the engine is given: told, bound once
+}
+
+// counted returns then, which is called once, with what it is told counted.
+func (b *Broker) counted(then func([]engine.Receipt, error)) func([]engine.Receipt, error) {
+	o, ok := b.outcomes.Get().(*outcome)
+	if !ok {
+		o = &outcome{broker: b}
+		o.tell = o.told
+	}
+	o.then = then
+	return o.tell
+}
+
+func (o *outcome) told(receipts []engine.Receipt, err error) {
+	b, then := o.broker, o.then
+	o.then = nil
+	b.outcomes.Put(o)
+	b.metrics.published(receipts, err)
+	then(receipts, err)
+}
