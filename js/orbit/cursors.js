@@ -1,4 +1,6 @@
+import { LOCAL } from './constants.js';
 import { isOffset } from './codec.js';
+import { OrbitError } from './events.js';
 
 /** `epoch-offset`, and `+offset` for each message above it that has been processed before the one below. */
 const FORM = /^([0-9a-f]{16})-([0-9]{1,16}(?:\+[0-9]{1,16})*)$/;
@@ -13,16 +15,51 @@ const FORM = /^([0-9a-f]{16})-([0-9]{1,16}(?:\+[0-9]{1,16})*)$/;
  * also where two tabs show the same page. It is written when the handler has finished and before anything
  * else of the page runs.
  *
+ * A place is one Orbit's of a page: of two that have no names, or the same, the one that was first keeps it. The
+ * other one begins there, too, for that is nearer to where it was than anything else that is known.
+ *
  * Owned by Orbit.
  */
 export class Cursors {
   #storage;
-  #prefix;
+  #url;
+  #name;
+  #failed;
+  /** The channels on which it keeps its place. @type {Set<string>} */
+  #mine = new Set();
 
-  /** @param {import('./host.js').Kept | null} storage @param {string} url of the server */
-  constructor(storage, url) {
+  /**
+   * @param {import('./host.js').Kept | null} storage
+   * @param {string} url of the server
+   * @param {string} [name] what tells the Orbit from others of its page
+   * @param {(error: OrbitError) => void} [failed] a place cannot be kept
+   */
+  constructor(storage, url, name, failed = () => {}) {
     this.#storage = storage;
-    this.#prefix = `orbit:cursor:${url}:`;
+    this.#url = url;
+    this.#name = name;
+    this.#failed = failed;
+  }
+
+  /** @param {string} channel @returns {string} no channel has a space in its name */
+  #key(channel) {
+    return `orbit:cursor:${this.#url}:${channel}${this.#name === undefined ? '' : ` ${this.#name}`}`;
+  }
+
+  /** The Orbit reads it from now on. @param {string} channel */
+  hold(channel) {
+    if (this.#storage === null || this.#mine.has(channel)) return;
+    if (this.#storage.hold(this.#key(channel))) {
+      this.#mine.add(channel);
+      return;
+    }
+    const why = `another Orbit of this page keeps its place on ${channel}, where this one begins, too`;
+    this.#failed(new OrbitError(LOCAL.notKept, `${why}: give each a name of its own (option "name")`, channel));
+  }
+
+  /** And no more. @param {string} channel */
+  release(channel) {
+    if (this.#mine.delete(channel)) this.#storage?.release(this.#key(channel));
   }
 
   /**
@@ -30,15 +67,15 @@ export class Cursors {
    * @returns {import('./subscription.js').Start | undefined} undefined: nothing that can be used is kept
    */
   recall(channel) {
-    const [, epoch, offsets] = FORM.exec(this.#storage?.get(this.#prefix + channel) ?? '') ?? [];
+    const [, epoch, offsets] = FORM.exec(this.#storage?.get(this.#key(channel)) ?? '') ?? [];
     const [after, ...beyond] = (offsets ?? '').split('+').map(Number);
     return epoch !== undefined && isOffset(after) && beyond.every(isOffset) ? { after, epoch, beyond } : undefined;
   }
 
   /** @param {string} channel @param {import('./subscription.js').Start | undefined} processed */
   keep(channel, processed) {
-    if (processed?.epoch === undefined) return;
+    if (processed?.epoch === undefined || !this.#mine.has(channel)) return;
     const { epoch, after, beyond = [] } = processed;
-    this.#storage?.set(this.#prefix + channel, `${epoch}-${[after, ...beyond].join('+')}`);
+    this.#storage?.set(this.#key(channel), `${epoch}-${[after, ...beyond].join('+')}`);
   }
 }

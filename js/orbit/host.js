@@ -45,6 +45,8 @@ import { openWebSocket } from './transport/websocket.js';
  * @typedef {object} Kept none of it throws: what cannot be kept is not
  * @property {(key: string) => string | null} get
  * @property {(key: string, value: string) => void} set
+ * @property {(key: string) => boolean} hold false: another Orbit of this page has the key, and has not released it
+ * @property {(key: string) => void} release
  *
  * @typedef {object} Page
  * @property {() => void} online the network returned, maybe another one
@@ -71,6 +73,9 @@ function tried(access) {
   }
 }
 
+/** What Orbits of this page hold: a place and a key. @type {Set<string>} */
+const held = new Set();
+
 /**
  * A look at Node's storages may warn or throw, so only a page looks.
  *
@@ -83,6 +88,8 @@ function kept(place) {
   return {
     get: key => tried(() => storage.getItem(key)) ?? null,
     set: (key, value) => { tried(() => storage.setItem(key, value)); },
+    hold: key => !held.has(`${place} ${key}`) && Boolean(held.add(`${place} ${key}`)),
+    release: key => { held.delete(`${place} ${key}`); },
   };
 }
 

@@ -17,6 +17,8 @@ import { isOffset } from './codec.js';
  *   (also where that was reloaded, or restored), or in the same browser (which is for one page at a
  *   time), with what it had not processed; and with the publishes without an answer of all pages of this
  *   browser that are gone
+ * @property {string} [name] tells it from other Orbits of the same page that resume on the same channels, so that
+ *   each goes on where it was itself; where a page is for several users, from those of others
  * @property {readonly import('./constants.js').TransportName[]} [transports] which ones may be used, the
  *   preferred one first; by default all: websocket, stream, sse, poll
  *
@@ -47,6 +49,11 @@ export function checkStart({ after, epoch }) {
 export function isPlace(resume) {
   if (resume !== 'tab' && resume !== 'browser') throw new TypeError(`resume is "tab" or "browser", not ${resume}`);
   return true;
+}
+
+/** @param {unknown} name */
+export function checkName(name) {
+  if (name !== undefined && (typeof name !== 'string' || name === '')) throw new TypeError(`name is a text, not ${JSON.stringify(name)}`);
 }
 
 /**

@@ -4,14 +4,14 @@ import { Cursors } from './cursors.js';
 import { UnsentPublishes } from './unsent.js';
 import { decodePayload, isApp, isChannel } from './codec.js';
 import { Credentials } from './credentials.js';
-import { fire, OrbitError, OrbitEvent } from './events.js';
+import { fire, OrbitError, OrbitEvent, report } from './events.js';
 import { ChannelSource } from './facade/eventsource.js';
 import { Lending } from './facade/lending.js';
 import { ChannelSocket } from './facade/websocket.js';
 import { host as browser } from './host.js';
 import { page } from './hub/page.js';
 import { Shared } from './hub/shared.js';
-import { checkStart, isManual, isPlace, startOf } from './options.js';
+import { checkName, checkStart, isManual, isPlace, startOf } from './options.js';
 import { Outbox } from './outbox.js';
 import { Session } from './session.js';
 import { Subscriptions } from './subscriptions.js';
@@ -64,13 +64,17 @@ export class Orbit extends EventTarget {
    */
   constructor(url = new URL('..', import.meta.url), options = {}, host = browser, hubs = page) {
     super();
-    const { token, app, client, shared = app !== undefined, ack = 'auto', transports, resume } = options;
+    const { token, app, client, shared = app !== undefined, ack = 'auto', transports, resume, name } = options;
     if (app !== undefined && !isApp(app)) throw new TypeError(`${JSON.stringify(app)} is not an application's name`);
     this.#app = app;
+    checkName(name);
     this.#manual = isManual(ack);
     this.#origin = new URL(url).origin;
     const kept = resume && isPlace(resume) ? host.storage(resume) : null;
-    this.#cursors = new Cursors(kept, String(url));
+    this.#cursors = new Cursors(kept, String(url), name, error => queueMicrotask(() => {
+      report(error); // it shows when the page is loaded again, so it is told where pages look for mistakes, too
+      this.#fail(error);
+    }));
     this.#subscriptions = new Subscriptions(host, this.#cursors, (name, subscribe) => this.#adopt(name, subscribe));
     const scope = app === undefined ? String(url) : `${url} ${app}`;
     const unsent = new UnsentPublishes(host, resume && scope, error => this.#fail(error));

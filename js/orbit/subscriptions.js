@@ -48,9 +48,15 @@ export class Subscriptions {
       this.#host.clearTimeout(before.timer);
       before.end();
     }
-    const subscription = new Subscription(name, sink, start);
-    this.#all.set(name, subscription);
+    const subscription = this.#put(new Subscription(name, sink, start));
     if (this.#connection) this.#ask(subscription);
+    return subscription;
+  }
+
+  /** @param {Subscription} subscription */
+  #put(subscription) {
+    this.#all.set(subscription.name, subscription);
+    this.#cursors.hold(subscription.name);
     return subscription;
   }
 
@@ -60,6 +66,7 @@ export class Subscriptions {
     if (this.#all.get(subscription.name) !== subscription) return;
     this.#acks.flush();
     this.#all.delete(subscription.name);
+    this.#cursors.release(subscription.name);
     if (subscription.state !== 'ended') this.#unsubscribe(subscription.name);
     subscription.end();
   }
@@ -223,11 +230,7 @@ export class Subscriptions {
    * @param {{offset?: number}} result
    */
   #unasked(name, result) {
-    const adopted = this.#adopt(name, sink => {
-      const subscription = new Subscription(name, sink);
-      this.#all.set(name, subscription);
-      return subscription;
-    });
+    const adopted = this.#adopt(name, sink => this.#put(new Subscription(name, sink)));
     const subscription = this.#all.get(name);
     if (adopted && subscription) this.#take(subscription, result);
     else this.#unsubscribe(name);

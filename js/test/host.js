@@ -33,8 +33,11 @@ export class TestHost {
   storage = () => ({
     get: key => this.kept.get(key) ?? null,
     set: (key, value) => { this.kept.set(key, value); },
-    remove: key => { this.kept.delete(key); },
+    hold: key => !this.held.has(key) && Boolean(this.held.add(key)),
+    release: key => { this.held.delete(key); },
   });
+  /** What its Orbits hold of it. */
+  held = new Set();
   /** What they leave for each other; `leaving.end()` is this page's end. */
   shelves = new TestShelves();
   shelf = scope => this.leaving.shelf(scope);

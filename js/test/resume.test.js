@@ -28,7 +28,8 @@ class Tab {
     const storage = () => ({
       get: key => kept.get(key) ?? null,
       set: (key, value) => { if (page.alive) kept.set(key, value); },
-      remove: key => { if (page.alive) kept.delete(key); },
+      hold: () => true,
+      release: () => {},
     });
     const orbit = new Orbit(url, { transports: ['stream'], resume: 'tab', ...options }, { ...host, storage, shelf: page.shelf });
     t.after(() => orbit.close());
@@ -98,7 +99,7 @@ function page(options, before) {
 }
 
 /** Where a page asks to start. */
-async function start(made, options) {
+async function begins(made, options) {
   made.orbit.channel(CH, options).onmessage = () => {};
   const { last, epoch } = await greet(made.host);
   return last ? { after: last[CH], epoch } : null;
@@ -106,12 +107,12 @@ async function start(made, options) {
 
 test('nothing is kept, or looked for, where the page does not ask for it', async () => {
   const first = page({ resume: 'tab' });
-  await start(first, { after: 100, epoch: EPOCH });
+  await begins(first, { after: 100, epoch: EPOCH });
   const [subscribe] = first.host.last.take();
   assert.equal(subscribe.channel, CH);
   first.host.last.say({ re: subscribe.id, offset: 100, epoch: EPOCH }, message(CH, 101, 100));
-  assert.deepEqual(await start(page({}, first), { after: 7, epoch: EPOCH }), { after: 7, epoch: EPOCH });
-  assert.deepEqual(await start(page({ resume: 'tab' }, first), { after: 7, epoch: EPOCH }), { after: 101, epoch: EPOCH });
+  assert.deepEqual(await begins(page({}, first), { after: 7, epoch: EPOCH }), { after: 7, epoch: EPOCH });
+  assert.deepEqual(await begins(page({ resume: 'tab' }, first), { after: 7, epoch: EPOCH }), { after: 101, epoch: EPOCH });
   assert.throws(() => page({ resume: 'here' }), /resume/);
 });
 
@@ -147,6 +148,54 @@ test('what was finished before what came before it does not come again, either',
   assert.deepEqual(third.host.last.take(), [{ op: 'ack', last: { [CH]: 106 } }]);
 });
 
+/** Another Orbit of the page that is there. */
+function beside({ host }, options, start) {
+  const orbit = new Orbit('http://push.example.org', { resume: 'tab', ...options }, host);
+  const errors = [];
+  orbit.onerror = ({ code, channel, message }) => errors.push(`${code} ${channel}: ${message}`);
+  const channel = orbit.channel(CH, start);
+  channel.onmessage = () => {};
+  return { host, orbit, channel, errors };
+}
+
+/** The newest connection is accepted, and brings a message behind a position, which is processed. */
+async function bring({ host }, offset, after = offset - 1) {
+  await greet(host, { subs: { [CH]: { offset } } });
+  const [subscribe] = host.last.take();
+  if (subscribe) host.last.say({ re: subscribe.id, offset, epoch: EPOCH });
+  host.last.say(message(CH, offset, after));
+}
+
+test('two Orbits of a page keep a place each where they have names, and one does where they have none', async t => {
+  const reported = [];
+  t.mock.method(console, 'error', error => reported.push(error.message));
+  const start = { after: 100, epoch: EPOCH };
+  const first = page({ resume: 'tab' });
+  const plain = beside(first, {}, start);
+  await bring(first, 101);
+  const side = beside(first, { name: 'side' }, start);
+  await bring(first, 102, 100);
+  assert.deepEqual([...first.host.kept.entries()].filter(([key]) => key.startsWith('orbit:cursor')), [
+    [`orbit:cursor:http://push.example.org:${CH}`, `${EPOCH}-101`], // as a library without names has it
+    [`orbit:cursor:http://push.example.org:${CH} side`, `${EPOCH}-102`]]);
+  const again = beside(first, { name: 'side' }, start);
+  const third = await greet(first.host);
+  assert.deepEqual(third.last, { [CH]: 102 }, 'it begins where the other one is');
+  first.host.last.say(message(CH, 103, 102));
+  assert.equal(first.host.kept.get(`orbit:cursor:http://push.example.org:${CH} side`), `${EPOCH}-102`, 'and keeps nothing');
+  assert.deepEqual([plain.errors, side.errors, again.errors.length, reported.length], [[], [], 1, 1]);
+  assert.match(again.errors[0], /^not_kept \/chat\/lobby: another Orbit .* "name"/);
+  assert.match(reported[0], /another Orbit/);
+  side.channel.close();
+  side.orbit.close();
+  const heir = beside(first, { name: 'side' }, start);
+  await bring(first, 103);
+  assert.deepEqual([heir.errors, first.host.kept.get(`orbit:cursor:http://push.example.org:${CH} side`)], [[], `${EPOCH}-103`]);
+  const next = page({ resume: 'tab', name: 'side' }, first);
+  assert.deepEqual(await begins(next), { after: 103, epoch: EPOCH });
+  for (const name of ['', 7, null]) assert.throws(() => page({ resume: 'tab', name }), /name is a text/);
+});
+
 test('and is forgotten where it has expired, or is of another history', async () => {
   for (const [gap, left] of [[{ after: 101, to: 104, reason: 'expired' }, `${EPOCH}-104+105`], [{ after: 101, to: 60, reason: 'epoch' }, `${EPOCH}-60`]]) {
     const made = page({ resume: 'tab' });
@@ -166,6 +215,6 @@ test('what is kept and cannot be read is as if it were not there', async () => {
   for (const text of ['', 'x', `${EPOCH}-`, `${EPOCH}-99999999999999999`, `${EPOCH}--1`, `${EPOCH}-1+`, `${EPOCH}-1+x`, '{}']) {
     first.host.kept.set(`orbit:cursor:http://push.example.org:${CH}`, text);
     first.host.shelves.boxes.set('http://push.example.org box', new Map([[0, text], [1, { fields: null }]]));
-    assert.deepEqual(await start(page({ resume: 'browser' }, first), { after: 7, epoch: EPOCH }), { after: 7, epoch: EPOCH }, text);
+    assert.deepEqual(await begins(page({ resume: 'browser' }, first), { after: 7, epoch: EPOCH }), { after: 7, epoch: EPOCH }, text);
   }
 });

@@ -1,5 +1,5 @@
 // A tab that is killed and opened again, over each transport: what its handler has finished does not come
-// again, and what it was at does.
+// again, and what it was at does; and where it has two scripts that resume, each its own.
 import assert from 'node:assert/strict';
 import { TRANSPORTS } from '../../js/orbit/constants.js';
 import { emptyPage, inEach, openBrowser, openPage, until } from './browser.js';
@@ -43,6 +43,39 @@ async function follow({ url, transport, channel, within, behind }) {
   };
 }
 
+/** Runs in the page: two widgets on one channel; the second one finishes nothing from a number on. */
+async function widgets({ url, names, stuck }) {
+  const { Orbit } = await import(url + '/orbit.js');
+  const seen = window.seen = { got: [[], []], errors: [] };
+  for (const i of [0, 1]) {
+    const orbit = new Orbit(undefined, { app: 'load', resume: 'tab', name: names?.[i] });
+    orbit.onerror = ({ code, channel }) => seen.errors.push(`${code} ${channel}`);
+    orbit.channel('/load/widgets', { after: 0 }).onmessage = event => {
+      seen.got[i].push(event.data.n);
+      if (i === 1 && event.data.n >= stuck) return new Promise(() => {});
+    };
+  }
+}
+
+/** Each goes on where it was itself; and of two without a name one is told that it will not. */
+async function twoWidgets(page, daemon) {
+  const origin = page.url();
+  const publisher = new Publisher(daemon.url);
+  const seen = async (options, last) => {
+    await page.goto(origin);
+    await publisher.publish('/load/widgets', [last]);
+    await page.evaluate(widgets, { url: daemon.url, ...options });
+    await until(page, last => window.seen.got.every(got => got.at(-1) === last), last);
+    return page.evaluate(() => window.seen);
+  };
+  await publisher.publish('/load/widgets', [1, 2, 3, 4]);
+  assert.deepEqual(await seen({ names: ['main', 'side'], stuck: 4 }, 5), { got: [[1, 2, 3, 4, 5], [1, 2, 3, 4, 5]], errors: [] });
+  assert.deepEqual(await seen({ names: ['main', 'side'] }, 6), { got: [[6], [4, 5, 6]], errors: [] });
+  const all = [1, 2, 3, 4, 5, 6, 7];
+  assert.deepEqual(await seen({}, 7), { got: [all, all], errors: ['not_kept /load/widgets'] });
+  assert.match(page.mistakes.join(), /another Orbit of this page keeps its place on \/load\/widgets/);
+}
+
 inEach('a tab that is killed sees again what it was at, and nothing else', { timeout: 300_000 }, async (t, name) => {
   const origin = await emptyPage(t);
   const daemon = await Daemon.start(t, { channels: rules, origins: [origin] });
@@ -71,6 +104,7 @@ inEach('a tab that is killed sees again what it was at, and nothing else', { tim
     assert.ok(!again.includes(`/load/${transport} 80`));
   }
   assert.equal(gaps, 0);
+  await twoWidgets(page, daemon);
 });
 
 /** What the handler was handed; and apart what it was handed again because it had not finished it. */
