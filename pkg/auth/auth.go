@@ -83,6 +83,16 @@ type Authenticator interface {
 	Authenticate(ctx context.Context, c Credentials) (*Identity, error)
 }
 
+// A Pretender is an authenticator that takes its time where a user's password is refused,
+// whoever refuses it: else the time would tell who knows the user. Where a user gets in
+// nobody pretends.
+type Pretender interface {
+	// Pretend takes as long as Authenticate does for a wrong password of a user whom it
+	// knows. asked says that Authenticate has passed these credentials on before, which
+	// may have taken some of that. What fails is no answer to anything.
+	Pretend(ctx context.Context, c Credentials, asked bool)
+}
+
 // A Refresher is an authenticator that can tell about a user again, without
 // credentials: whether there still is one, and in which groups.
 type Refresher interface {

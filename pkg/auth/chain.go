@@ -48,7 +48,7 @@ func NewChain(members []Named, realm func(app string) []string) *Chain {
 // could not be found out. The bearer of a certificate that no authenticator takes for
 // a user is anonymous, nil.
 func (c *Chain) Authenticate(ctx context.Context, creds Credentials) (*Identity, error) {
-	for _, m := range c.members {
+	for i, m := range c.members {
 		if !c.asks(m, creds) {
 			continue
 		}
@@ -57,6 +57,9 @@ func (c *Chain) Authenticate(ctx context.Context, creds Credentials) (*Identity,
 		case errors.Is(err, ErrPass):
 			continue
 		case err != nil:
+			if errors.Is(err, ErrDenied) {
+				c.pretend(ctx, creds, i)
+			}
 			c.metrics.decided(m.Name, err)
 			return nil, verdict(m.Name, err)
 		}
@@ -67,8 +70,22 @@ func (c *Chain) Authenticate(ctx context.Context, creds Credentials) (*Identity,
 	if creds.OnlyCertificate() { // it was for the handshake alone
 		return nil, nil
 	}
+	c.pretend(ctx, creds, len(c.members))
 	c.metrics.decided(nobody, ErrPass)
 	return nil, unauthorized(fmt.Errorf("%w by any authenticator", ErrPass))
+}
+
+// pretend has those take their time with a password that have not refused it: the refused
+// one has, by its place.
+func (c *Chain) pretend(ctx context.Context, creds Credentials, refused int) {
+	if creds.Token != "" || creds.User == "" {
+		return // nobody guesses those
+	}
+	for i, m := range c.members {
+		if p, ok := m.Authenticator.(Pretender); ok && i != refused && c.asks(m, creds) {
+			p.Pretend(ctx, creds, i < refused)
+		}
+	}
 }
 
 // Counted has the chain's logins counted, and returns it.

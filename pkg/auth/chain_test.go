@@ -100,6 +100,45 @@ func TestPeersLearnNothing(t *testing.T) {
 	}
 }
 
+// hesitant is a scripted one that takes its time.
+type hesitant struct {
+	scripted
+	pretended string
+}
+
+func (s *hesitant) Pretend(_ context.Context, _ auth.Credentials, asked bool) {
+	s.pretended += fmt.Sprintf("asked %t;", asked)
+}
+
+// TestRefusalsTakeAsLong: where a password is refused, all whose word counts take their time
+// once, whoever has refused it; where it is not, nobody does more than was asked.
+func TestRefusalsTakeAsLong(t *testing.T) {
+	password, realm := auth.Credentials{User: "alice", Password: "x", App: "chat"}, func(string) []string { return []string{"first", "second"} }
+	for _, tc := range []struct {
+		name          string
+		first, second scripted
+		creds         auth.Credentials
+		want          [3]string // the third does not count
+	}{
+		{"the first knows", scripted{id: alice}, scripted{}, password, [3]string{}},
+		{"the second knows", scripted{err: errPass}, scripted{id: alice}, password, [3]string{}},
+		{"the first refuses", scripted{err: errDeny}, scripted{}, password, [3]string{1: "asked false;"}},
+		{"the second refuses", scripted{err: errPass}, scripted{err: errDeny}, password, [3]string{0: "asked true;"}},
+		{"nobody knows", scripted{err: errPass}, scripted{err: errPass}, password, [3]string{"asked true;", "asked true;"}},
+		{"the second is down", scripted{err: errPass}, scripted{err: errDown}, password, [3]string{}},
+		{"a token", scripted{err: errPass}, scripted{err: errDeny}, auth.Credentials{Token: "x", App: "chat"}, [3]string{}},
+	} {
+		all := [3]hesitant{{scripted: tc.first}, {scripted: tc.second}, {scripted: scripted{err: errPass}}}
+		c := auth.NewChain([]auth.Named{{Name: "first", Authenticator: &all[0]}, {Name: "second", Authenticator: &all[1]}, {Name: "third", Authenticator: &all[2]}}, realm)
+		_, _ = c.Authenticate(t.Context(), tc.creds)
+		for i, want := range tc.want {
+			if all[i].pretended != want {
+				t.Errorf("%s: number %d pretends %q, want %q", tc.name, i+1, all[i].pretended, want)
+			}
+		}
+	}
+}
+
 func TestRealms(t *testing.T) {
 	realms := func(app string) []string {
 		return map[string][]string{"chat": {"ldap"}, "news": {"ldap", "file"}}[app]

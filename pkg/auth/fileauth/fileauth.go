@@ -38,6 +38,7 @@ var (
 	_ auth.Authenticator = (*Authenticator)(nil)
 	_ auth.Refresher     = (*Authenticator)(nil)
 	_ auth.Finder        = (*Authenticator)(nil)
+	_ auth.Pretender     = (*Authenticator)(nil)
 )
 
 // A state is what one reading of the file gave; it is never changed.
@@ -95,9 +96,10 @@ func costliest(users map[string]user) hash {
 	return nobody
 }
 
-// Authenticate checks a user's password. A user who is not in the file is
-// auth.ErrPass, a wrong password is auth.ErrDenied; both take the same time.
-// When ctx ends, or too many logins wait, it could not be found out.
+// Authenticate checks a user's password. A user who is not in the file is auth.ErrPass,
+// at once: others may know the user, and a hash would be for nothing where they let them
+// in; see Pretend. A wrong password is auth.ErrDenied. When ctx ends, or too many logins
+// wait, it could not be found out.
 func (a *Authenticator) Authenticate(ctx context.Context, c auth.Credentials) (*auth.Identity, error) {
 	switch {
 	case c.Token != "" || c.User == "":
@@ -105,21 +107,31 @@ func (a *Authenticator) Authenticate(ctx context.Context, c auth.Credentials) (*
 	case c.Password == "" || len(c.Password) > MaxPassword:
 		return nil, fmt.Errorf("%w: a password of %d bytes", auth.ErrDenied, len(c.Password))
 	}
+	u, known := a.state.Load().users[c.User]
+	if !known {
+		return nil, fmt.Errorf("%w: no user %q", auth.ErrPass, c.User)
+	}
 	end, err := a.turns.Take(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("check password: %w", err)
 	}
 	defer end()
-	s := a.state.Load()
-	u, known := s.users[c.User]
-	if !known {
-		s.nobody.matches(c.Password)
-		return nil, fmt.Errorf("%w: no user %q", auth.ErrPass, c.User)
-	}
 	if !u.hash.matches(c.Password) {
 		return nil, fmt.Errorf("%w: wrong password for %q", auth.ErrDenied, u.name)
 	}
 	return &auth.Identity{User: u.name, Groups: u.groups}, nil
+}
+
+// Pretend hashes a password in vain, so that the time of a refusal does not tell who is in
+// the file. When ctx ends, or too many logins wait, it does not.
+func (a *Authenticator) Pretend(ctx context.Context, c auth.Credentials, _ bool) {
+	if c.Password == "" || len(c.Password) > MaxPassword {
+		return // nor is that of a user
+	}
+	if end, err := a.turns.Take(ctx); err == nil {
+		defer end()
+		a.state.Load().nobody.matches(c.Password)
+	}
 }
 
 // Refresh returns what the file says about a user now. A user who is not in it

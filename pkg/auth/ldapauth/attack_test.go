@@ -268,22 +268,32 @@ func TestWrongPasswordDoesNotLock(t *testing.T) {
 	mustLogin(t, a, "alice", "alice-secret")
 }
 
-// L8: who is not there is told as late as who has another password: as much goes
-// to the directory.
+// L8: who is not there is told as late as who has another password, and so is whom another
+// authenticator has refused: as much goes to the directory.
 func TestNobodyTakesAsLong(t *testing.T) {
 	f := newFake(t)
 	a := open(t, f.options())
-	count := func(user string) (binds, searches int32) {
+	count := func(user string, pretend bool) (binds, searches int32) {
 		binds, searches = f.binds.Load(), f.searches.Load()
-		_, _ = login(t, a, user, "wrong-secret")
+		if pretend {
+			a.Pretend(t.Context(), auth.Credentials{User: user, Password: "wrong-secret"}, false)
+		} else {
+			_, _ = login(t, a, user, "wrong-secret")
+		}
 		return f.binds.Load() - binds, f.searches.Load() - searches
 	}
 	for _, time := range []string{"first", "second"} {
-		b1, s1 := count("alice")
-		b2, s2 := count("nobody")
-		if b1 != b2 || s1 != s2 {
-			t.Errorf("%s time: %d binds and %d searches, and %d and %d for nobody", time, b1, s1, b2, s2)
+		b1, s1 := count("alice", false)
+		b2, s2 := count("nobody", false)
+		b3, s3 := count("of another", true)
+		if b1 != b2 || s1 != s2 || b1 != b3 || s1 != s3 {
+			t.Errorf("%s time: %d binds and %d searches, %d and %d for nobody, and %d and %d where it pretends", time, b1, s1, b2, s2, b3, s3)
 		}
+	}
+	before := f.searches.Load()
+	a.Pretend(t.Context(), auth.Credentials{User: "nobody", Password: "wrong-secret"}, true)
+	if f.searches.Load() != before {
+		t.Error("it pretends where it was asked")
 	}
 }
 

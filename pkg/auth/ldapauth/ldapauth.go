@@ -49,6 +49,7 @@ var (
 	_ auth.Refresher     = (*Authenticator)(nil)
 	_ auth.Renewer       = (*Authenticator)(nil)
 	_ auth.Finder        = (*Authenticator)(nil)
+	_ auth.Pretender     = (*Authenticator)(nil)
 )
 
 // New returns an authenticator. It asks the directory nothing yet: one that is
@@ -171,6 +172,16 @@ func (a *Authenticator) admit(ctx context.Context, p *person, asked time.Time) (
 	}
 	r, err := a.complete(ctx, p, asked)
 	return r.identity, err
+}
+
+// Pretend asks the directory about somebody who is not there, unless it was asked: nobody
+// takes as long as a user whose password is wrong. What was typed does not get there, but
+// the same has the same name, so that it is remembered as a password would be.
+func (a *Authenticator) Pretend(ctx context.Context, c auth.Credentials, asked bool) {
+	if !asked && check(c) == nil {
+		name := fmt.Sprintf("%x", a.passwords.digest("pretended "+c.User, c.Password))
+		_, _ = a.Authenticate(ctx, auth.Credentials{User: name, Password: name})
+	}
 }
 
 // check refuses what must not reach a directory. An empty password would not be
