@@ -33,6 +33,7 @@ type Limits struct {
 	WindowBytes int           // unacknowledged bytes of a session: 1 MiB
 	Channels    int           // of a session: 1,000
 	Sessions    int           // of the process, detached ones included: 1,000,000
+	Named       int           // of a user, stored ones included: 1,000
 }
 
 func (l Limits) withDefaults() Limits {
@@ -45,6 +46,7 @@ func (l Limits) withDefaults() Limits {
 	def(&l.WindowBytes, 1<<20)
 	def(&l.Channels, 1000)
 	def(&l.Sessions, 1_000_000)
+	def(&l.Named, 1000)
 	if l.TTL == 0 {
 		l.TTL = 2 * time.Minute
 	}
@@ -75,8 +77,10 @@ type Manager struct {
 	parts  []*Part
 
 	nobody *owner // of all sessions that have none
+	names  *census
 
 	rechecks atomic.Uint64
+	refused  struct{ sessions, named atomic.Uint64 } // by which limit
 
 	mu       sync.Mutex
 	sessions map[ID]*Session
@@ -92,6 +96,7 @@ func NewManager(o Options) (*Manager, error) {
 		start:    o.Now().Add(-1), // so that no uptime is 0, which is never
 		sessions: map[ID]*Session{}, nobody: &owner{},
 	}
+	m.names = &census{store: o.Broker.Engine(), limit: m.limits.Named, now: o.Now, opening: map[engine.SessionKey]*opening{}}
 	for i, shard := range o.Hub.Shards() {
 		m.parts = append(m.parts, newPart(m, o.Loops[i], shard, i))
 	}
@@ -143,6 +148,7 @@ func (m *Manager) enter(s *Session) (*Session, error) {
 		return other, nil
 	}
 	if len(m.sessions) >= m.limits.Sessions {
+		m.refused.sessions.Add(1)
 		return nil, message.Errorf(message.Unavailable, "the server holds %d sessions already (session.max_sessions); try again later", m.limits.Sessions)
 	}
 	m.sessions[s.id] = s
@@ -280,47 +286,4 @@ func (p *Part) enter(s *Session) (*Session, error) {
 		p.sessions = append(p.sessions, s)
 	}
 	return entered, err
-}
-
-func (p *Part) openNamed(r Request, done func(*Session, error)) {
-	realm, user := r.Who.Owner()
-	if user == "" {
-		done(nil, message.Errorf(message.Unauthorized, "a named session (client) belongs to a user; log in first"))
-		return
-	}
-	key := keyOf(realm, user, r.Name)
-	if s := p.manager.find(ID(key)); s != nil {
-		done(s, nil)
-		return
-	}
-	m := p.manager
-	m.broker.Go(func() {
-		stored, found, err := m.broker.Engine().Session(context.Background(), key)
-		p.loop.Post(func() {
-			if err != nil {
-				done(nil, err)
-				return
-			}
-			done(p.enter(p.revive(engine.Session{Key: key, Realm: realm, User: user, Name: r.Name}, stored, found)))
-		})
-	})
-}
-
-// revive makes a session of what is stored, or of a fresh record.
-func (p *Part) revive(fresh, stored engine.Session, found bool) *Session {
-	record := fresh
-	if found {
-		record = stored
-	}
-	s := &Session{
-		id: ID(record.Key), owner: &owner{realm: record.Realm, user: record.User, name: record.Name}, known: found,
-	}
-	for i, hash := range record.Secrets {
-		copy(s.secrets[i][:], hash[:])
-	}
-	for _, stored := range record.Subscriptions {
-		sub := s.add(stored.Channel)
-		sub.acked, sub.stored = stored.Cursor.Position, true
-	}
-	return s
 }

@@ -45,6 +45,7 @@ var _ prometheus.Collector = (*Manager)(nil)
 var (
 	sessionsDesc = prometheus.NewDesc("orbitd_sessions", "Sessions of orbit.v1 in memory, by whether their client is connected.", []string{"state"}, nil)
 	namedDesc    = prometheus.NewDesc("orbitd_sessions_named", "Those of them that are durable.", nil, nil)
+	refusedDesc  = prometheus.NewDesc("orbitd_sessions_refused_total", "Sessions that were not opened, by the key of [session] whose limit was reached.", []string{"limit"}, nil)
 	messagesDesc = prometheus.NewDesc("orbitd_delivered_messages_total", "Messages handed to the connections of clients, replayed ones included.", nil, prometheus.Labels{"protocol": "orbit"})
 	bytesDesc    = prometheus.NewDesc("orbitd_delivered_bytes_total", "Bytes of these, framed.", nil, prometheus.Labels{"protocol": "orbit"})
 )
@@ -53,6 +54,7 @@ var (
 func (m *Manager) Describe(ch chan<- *prometheus.Desc) {
 	ch <- sessionsDesc
 	ch <- namedDesc
+	ch <- refusedDesc
 	ch <- messagesDesc
 	ch <- bytesDesc
 }
@@ -70,6 +72,8 @@ func (m *Manager) Collect(ch chan<- prometheus.Metric) {
 	ch <- prometheus.MustNewConstMetric(sessionsDesc, prometheus.GaugeValue, float64(connected), "connected")
 	ch <- prometheus.MustNewConstMetric(sessionsDesc, prometheus.GaugeValue, float64(detached), "detached")
 	ch <- prometheus.MustNewConstMetric(namedDesc, prometheus.GaugeValue, float64(named))
+	ch <- prometheus.MustNewConstMetric(refusedDesc, prometheus.CounterValue, float64(m.refused.sessions.Load()), "max_sessions")
+	ch <- prometheus.MustNewConstMetric(refusedDesc, prometheus.CounterValue, float64(m.refused.named.Load()), "max_named")
 	ch <- prometheus.MustNewConstMetric(messagesDesc, prometheus.CounterValue, float64(messages))
 	ch <- prometheus.MustNewConstMetric(bytesDesc, prometheus.CounterValue, float64(bytes))
 }
