@@ -100,6 +100,7 @@ type Session struct {
 	MaxMessage    int64
 	MaxChannels   int
 	MaxSessions   int
+	MaxNamed      int
 	MaxDeliveries int
 	CommandRate   int // of a connection, a second
 	CommandBurst  int // of a connection, at once

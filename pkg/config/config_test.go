@@ -123,7 +123,7 @@ func TestDefaults(t *testing.T) {
 	}
 	want := config.Session{
 		TTL: 2 * time.Minute, DurableTTL: 720 * time.Hour, Window: 256, WindowBytes: 1 << 20, MaxMessage: 64 << 10,
-		MaxChannels: 1000, MaxSessions: 1_000_000, MaxDeliveries: 10, CommandRate: 1000, CommandBurst: 10_000, BackendRate: 0,
+		MaxChannels: 1000, MaxSessions: 1_000_000, MaxNamed: 1_000, MaxDeliveries: 10, CommandRate: 1000, CommandBurst: 10_000, BackendRate: 0,
 		LoginTimeout: 10 * time.Second, Ping: 25 * time.Second,
 	}
 	if c.Session != want {

@@ -52,6 +52,7 @@ func readSession(t *table) Session {
 		MaxMessage:    t.size("max_message", 64*kib, kib, maxMessage),
 		MaxChannels:   t.number("max_channels", 1_000, 1, 100_000),
 		MaxSessions:   t.number("max_sessions", 1_000_000, 1, 100_000_000),
+		MaxNamed:      t.number("max_named", 1_000, 1, 1_000_000),
 		MaxDeliveries: t.number("max_deliveries", 10, 1, 1_000),
 		CommandRate:   t.number("command_rate", 1_000, 1, 1_000_000),
 		CommandBurst:  t.number("command_burst", 10_000, 1, 10_000_000),

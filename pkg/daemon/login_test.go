@@ -1,6 +1,7 @@
 package daemon_test
 
 import (
+	"fmt"
 	"net/http"
 	"path/filepath"
 	"strings"
@@ -136,5 +137,24 @@ func TestRecheckOfUsersFile(t *testing.T) {
 	}
 	if s.Config() != before {
 		t.Error("another configuration is in force")
+	}
+}
+
+// A user who has as many named sessions as session.max_named is told what to do; others
+// have their own, and so have those who come back.
+func TestNamedSessionsOfAUser(t *testing.T) {
+	s := newDesk(t, "\n[session]\nmax_named = 2\n")
+	connect := func(user, name string) string {
+		_, body := s.do("POST", "http", "/v1/poll?wait=0", fmt.Sprintf(`{"id":1,"op":"connect","client":%q}`, name), "Authorization", "Bearer "+token(t, s, user))
+		return body
+	}
+	for _, c := range []struct{ user, name, want string }{
+		{"alice", "laptop", `"resumed":false`}, {"alice", "phone", `"resumed":false`},
+		{"alice", "watch", `"code":"too_large","message":"alice has 2 named sessions already (session.max_named): use their names (client) again`},
+		{"bob", "laptop", `"resumed":false`}, {"alice", "phone", `"resumed":true`},
+	} {
+		if body := connect(c.user, c.name); !strings.Contains(body, c.want) {
+			t.Errorf("%s, %s: %s", c.user, c.name, body)
+		}
 	}
 }
