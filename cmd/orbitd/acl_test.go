@@ -61,7 +61,7 @@ subscribe = ["group:cn=admins,%s"]
 		t.Errorf("check: %s", said)
 	}
 	s.Stop()
-	if said, code := command(t, strings.Fields("acl -c orbitd.toml --user bob subscribe /desk/1")...); code != 1 || !strings.Contains(said, `auth "ldap": `) {
+	if said, code := command(t, strings.Fields("acl -c orbitd.toml --user bob subscribe /desk/1")...); code != 1 || !strings.Contains(said, `auth "ldap", orbitd.toml:5: `) {
 		t.Errorf("without a directory: %d, %s", code, said)
 	}
 	write(t, "orbitd.toml", strings.Replace(read(t, "orbitd.toml"), "user_base ", "user_filter = \"(uid={user}\"\nuser_base ", 1))

@@ -72,6 +72,9 @@ func (c *Chain) Authenticate(ctx context.Context, creds Credentials) (*Identity,
 	}
 	c.pretend(ctx, creds, len(c.members))
 	c.metrics.decided(nobody, ErrPass)
+	if creds.User != "" && creds.Token == "" {
+		return nil, unauthorized(fmt.Errorf("user %q: %w by any authenticator", creds.User, ErrPass))
+	}
 	return nil, unauthorized(fmt.Errorf("%w by any authenticator", ErrPass))
 }
 

@@ -181,6 +181,9 @@ func (b *Broker) decide(who *Who, action acl.Action, name channel.Name) (user st
 	if id == ended {
 		return "", message.Errorf(message.Unauthorized, "the login to the application %s has ended; log in to it again (auth)", name.App())
 	}
+	if rights.Policy.Disabled(name) {
+		return "", message.Errorf(message.Forbidden, "%s to %s is not allowed to anybody: the application %s is disabled until its file is right (orbitd check)", action, name, name.App())
+	}
 	if s.User == "" {
 		return "", message.Errorf(message.Forbidden, "%s to %s is not allowed without a login that may do so", action, name)
 	}

@@ -223,7 +223,9 @@ func TestMistakeOfOneApplication(t *testing.T) {
 	s.publish("/c/1", 200)
 	s.write("apps.d/c.toml", strings.Replace(good, "connections", "conections", 1))
 	must(t, s.Reload(t.Context()))
-	s.publish("/c/1", 403)
+	if body := s.publish("/c/1", 403); !strings.Contains(body, "the application c is disabled until its file is right (orbitd check)") {
+		t.Errorf("it says %s", body)
+	}
 	s.publish("/c/open", 403) // which the main file's rules would allow
 	s.publish("/a/open", 200)
 	s.write("apps.d/c.toml", good)

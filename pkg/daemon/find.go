@@ -35,7 +35,7 @@ func FindUser(ctx context.Context, c *config.Config, app, user string) (Found, e
 		case errors.Is(err, auth.ErrDenied):
 			return Found{}, fmt.Errorf("%s cannot log in: auth %q, %s:%d: %w; to ask what rules say all the same, give the groups with --group", user, a.Name, c.File, a.Line, err)
 		case err != nil:
-			return Found{}, fmt.Errorf("auth %q: %w", a.Name, err)
+			return Found{}, fmt.Errorf("auth %q, %s:%d: %w", a.Name, c.File, a.Line, err)
 		default:
 			return Found{a, id.User, id.Groups}, nil
 		}

@@ -87,7 +87,7 @@ func TestRefusedLoginIsLogged(t *testing.T) {
 			t.Errorf("%s, %v", line, err)
 		}
 		must(t, s.Stop(context.Background()))
-		if n := strings.Count(s.log.String(), want); n != 3 || strings.Contains(s.log.String(), "1.1.1.1") {
+		if n := strings.Count(s.log.String(), want+" reason="); n != 3 || strings.Contains(s.log.String(), "1.1.1.1") {
 			t.Errorf("%s: %d times %s in\n%s", proxies, n, want, s.log.String())
 		}
 	}

@@ -152,17 +152,11 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 		a.Logger.WithError(err).Error("a call failed")
 	}
 	if e.Code == message.Unauthorized {
-		a.refused(r)
+		auth.LogRefused(a.Logger, a.Gate.SourceOf(r).Client, e)
 		w.Header().Set("WWW-Authenticate", challenge(r))
 	}
 	protocol.SetRetryAfter(w.Header(), e)
 	reply(w, protocol.Status(e.Code), protocol.AppendError(nil, 0, e))
-}
-
-// refused tells operators who has come with what proves nothing: for those who bar
-// an address that does so all the time.
-func (a *API) refused(r *http.Request) {
-	a.Logger.WithField("client", a.Gate.SourceOf(r).Client).Info("a login was refused")
 }
 
 // challenge offers Basic only to those who are no browser's page: a browser would

@@ -67,9 +67,7 @@ func (c *conn) prove(brings auth.Credentials, done func(*broker.Who)) {
 			case c.closed:
 				return
 			case err != nil:
-				if message.CodeOf(err) == message.Unauthorized {
-					c.server().log.WithField("client", brings.From).Info("a login was refused")
-				}
+				auth.LogRefused(c.server().log, brings.From, err)
 				c.fail(err, nil)
 			case asOf != c.server().rechecks.Load():
 				c.prove(brings, done)

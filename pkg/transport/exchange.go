@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/orbitd/orbitd/pkg/auth"
 	"github.com/orbitd/orbitd/pkg/message"
 	"github.com/orbitd/orbitd/pkg/protocol"
 	"github.com/orbitd/orbitd/pkg/session"
@@ -287,7 +288,7 @@ func (x *exchange) fail(id uint64, err error) {
 // refuse answers a connect with an error and ends the connection.
 func (x *exchange) refuse(id uint64, err error) {
 	if x.arrival != nil {
-		x.server().refusedLogin(x.arrival.from, err)
+		auth.LogRefused(x.server().log, x.arrival.from, err)
 	}
 	x.fail(id, err)
 	x.carrier.Bye(string(message.CodeOf(err)), retryAfter(err))

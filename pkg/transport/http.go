@@ -125,7 +125,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if e.Cause != nil && e.Code == message.Internal {
 		s.log.WithError(err).Error("a request failed")
 	}
-	s.refusedLogin(s.gate.SourceOf(r).Client, e)
+	auth.LogRefused(s.log, s.gate.SourceOf(r).Client, e)
 	if e.Code == message.Unauthorized {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="orbitd"`)
 	}

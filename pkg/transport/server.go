@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"math/rand/v2"
-	"net/netip"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -135,14 +134,6 @@ func New(o Options) (*Server, error) {
 		s.parts = append(s.parts, p)
 	}
 	return s, nil
-}
-
-// refusedLogin tells operators who has come with what proves nothing: for those
-// who bar an address that does so all the time.
-func (s *Server) refusedLogin(from netip.Addr, err error) {
-	if message.CodeOf(err) == message.Unauthorized {
-		s.log.WithField("client", from).Info("a login was refused")
-	}
 }
 
 // Len returns how many connections there are.

@@ -82,7 +82,7 @@ func (d *directory) bindService(ctx context.Context, c *conn) error {
 	ctx, cancel := d.limited(ctx)
 	defer cancel()
 	if err := c.do(ctx, func() error { return c.ldap.Bind(d.o.BindDN, d.o.BindPassword) }); err != nil {
-		return fmt.Errorf("bind as %s: %w", d.o.BindDN, reason(err))
+		return fmt.Errorf("bind as %s (bind_dn, bind_password): %w", d.o.BindDN, reason(err))
 	}
 	return nil
 }
