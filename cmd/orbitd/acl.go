@@ -30,6 +30,12 @@ them; then the name is the canonical one.
 Exit status: 0 if it is allowed, 1 if not.`,
 		Example: "  orbitd acl --user alice publish /news/board",
 		Args:    cobra.ExactArgs(2),
+		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) (actions []string, _ cobra.ShellCompDirective) {
+			if len(args) == 0 {
+				actions = []string{acl.Subscribe.String(), acl.Publish.String()}
+			}
+			return actions, cobra.ShellCompDirectiveNoFileComp
+		},
 		RunE: func(c *cobra.Command, args []string) error {
 			action, err := acl.ParseAction(args[0])
 			if err != nil {

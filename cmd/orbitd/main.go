@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // version is set when the binary is built: -ldflags "-X main.version=…".
@@ -83,7 +84,22 @@ and reaches every subscriber once and in order, whatever happens in between.`,
 		serveCommand(), checkCommand(), aclCommand(), passwdCommand(), tokenCommand(),
 		pubCommand(), subCommand(), reloadCommand(), recheckCommand(), statusCommand(), versionCommand(),
 	)
+	for _, c := range root.Commands() {
+		completeFiles(c)
+	}
 	return root
+}
+
+// completeFiles has shells offer names of files where one is wanted, and nowhere else.
+func completeFiles(c *cobra.Command) {
+	if c.ValidArgsFunction == nil {
+		c.ValidArgsFunction = cobra.NoFileCompletions
+	}
+	c.Flags().VisitAll(func(f *pflag.Flag) {
+		if value, _ := pflag.UnquoteUsage(f); value != "FILE" && value != "PATH" {
+			_ = c.RegisterFlagCompletionFunc(f.Name, cobra.NoFileCompletions)
+		}
+	})
 }
 
 // defaultConfig is where the package puts the configuration.
