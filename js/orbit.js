@@ -11,3 +11,11 @@
 export { Orbit } from './orbit/orbit.js';
 export { Channel } from './orbit/channel.js';
 export { OrbitError, OrbitEvent, OrbitMessage } from './orbit/events.js';
+
+/**
+ * @typedef {import('./orbit/options.js').OrbitOptions} OrbitOptions
+ * @typedef {import('./orbit/options.js').ChannelOptions} ChannelOptions
+ * @typedef {import('./orbit/outbox.js').PublishOptions} PublishOptions
+ * @typedef {import('./orbit/outbox.js').Stored} Stored
+ * @typedef {import('./orbit/constants.js').TransportName} TransportName
+ */

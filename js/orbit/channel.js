@@ -2,6 +2,7 @@ import { CODE, LOCAL } from './constants.js';
 import { decodePayload } from './codec.js';
 import { fire, OrbitError, OrbitEvent, OrbitMessage, report } from './events.js';
 import { Stream } from './stream.js';
+import { Target } from './target.js';
 
 /**
  * What a channel needs from its Orbit.
@@ -15,7 +16,6 @@ import { Stream } from './stream.js';
  * @property {(type: string, detail: import('./events.js').Detail) => void} tell
  *
  * @typedef {'idle' | 'subscribing' | 'open' | 'ended' | 'closed'} ChannelState
- * @typedef {(event: OrbitEvent) => unknown} Handler
  */
 
 /**
@@ -28,14 +28,9 @@ import { Stream } from './stream.js';
  * onmessage is null again, its loops have ended), messages wait, a window of them; then the server
  * does. Who has once called addEventListener counts as one until close.
  */
-export class Channel extends EventTarget {
-  /** @type {Handler | null} */ onopen = null;
-  /** @type {Handler | null} */ onclose = null;
-  /** @type {Handler | null} */ ongap = null;
-  /** @type {Handler | null} */ onrevoked = null;
-  /** @type {Handler | null} */ onerror = null;
-  /** @type {Handler | null} */ onstate = null;
-  /** @type {((event: MessageEvent) => unknown) | null} */ onmessageerror = null;
+export class Channel extends Target {
+  /** A message has a payload that cannot be read. @type {((event: MessageEvent) => unknown) | null} */
+  onmessageerror = null;
 
   #name;
   #owner;
@@ -67,6 +62,7 @@ export class Channel extends EventTarget {
     this.#manual = manual;
   }
 
+  /** As it was asked for. */
   get name() {
     return this.#name;
   }
@@ -86,6 +82,7 @@ export class Channel extends EventTarget {
     return this.#subscription?.epoch;
   }
 
+  /** Called with each message, once and in order. */
   get onmessage() {
     return this.#onmessage;
   }

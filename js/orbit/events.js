@@ -10,33 +10,19 @@ export class OrbitError extends Error {
   constructor(code, message, channel) {
     super(message);
     this.name = 'OrbitError';
+    /** One of PROTOCOL.md's, section 6, or of the library's own. */
     this.code = code;
+    /** The channel that it is about, if any. */
     this.channel = channel;
   }
 }
 
-/**
- * What the events open, close, gap, revoked, error and state tell. Each has its own fields; those
- * about one channel are fired on the channel and then on the Orbit.
- *
- * @typedef {object} Detail
- * @property {string} [channel] the channel it is about
- * @property {string} [state] state: the new state
- * @property {string} [code] close, revoked, error: why
- * @property {string} [message] close, revoked, error: why, in words
- * @property {any} [payload] error, of a publish that an earlier page has left: what it was to publish
- * @property {number} [retry] close: milliseconds until the next attempt; absent: there is none
- * @property {number} [after] gap: nothing above this offset …
- * @property {number} [to] gap: … up to this one will ever come
- * @property {string} [reason] gap: expired, epoch, forbidden or lost
- * @property {number} [offset] open, of a channel: where the subscription stood at the server
- * @property {string} [epoch] open: of all offsets on this connection
- * @property {string} [user] open: who the server says we are; absent: anonymous
- * @property {boolean} [resumed] open: whether the server still knew the session
- * @property {string} [transport] open, of the connection: how its bytes get through
- */
+/** What an event tells. @typedef {Partial<Omit<OrbitEvent, keyof Event>>} Detail */
 
-/** What happened to a channel or a connection. */
+/**
+ * What happened to a channel or a connection: open, close, gap, revoked, error or state. Each has its own
+ * fields; those about one channel are fired on the channel and then on the Orbit.
+ */
 export class OrbitEvent extends Event {
   /**
    * @param {string} type
@@ -44,19 +30,33 @@ export class OrbitEvent extends Event {
    */
   constructor(type, detail) {
     super(type);
+    /** The channel it is about. @type {string | undefined} */
     this.channel = detail.channel;
+    /** state: the new one. @type {string | undefined} */
     this.state = detail.state;
+    /** close, revoked, error: why. @type {string | undefined} */
     this.code = detail.code;
+    /** close, revoked, error: why, in words. @type {string | undefined} */
     this.message = detail.message;
+    /** error, of a publish that an earlier page has left: what it was to publish. @type {any} */
     this.payload = detail.payload;
+    /** close: milliseconds until the next attempt; absent: there is none. @type {number | undefined} */
     this.retry = detail.retry;
+    /** gap: nothing above this offset … @type {number | undefined} */
     this.after = detail.after;
+    /** gap: … up to this one will ever come. @type {number | undefined} */
     this.to = detail.to;
+    /** gap: expired, epoch, forbidden or lost. @type {string | undefined} */
     this.reason = detail.reason;
+    /** open, of a channel: where the subscription stood at the server. @type {number | undefined} */
     this.offset = detail.offset;
+    /** open: of all offsets on this connection. @type {string | undefined} */
     this.epoch = detail.epoch;
+    /** open: who the server says we are; absent: anonymous. @type {string | undefined} */
     this.user = detail.user;
+    /** open: whether the server still knew the session. @type {boolean | undefined} */
     this.resumed = detail.resumed;
+    /** open, of the connection: how its bytes get through. @type {string | undefined} */
     this.transport = detail.transport;
   }
 }
@@ -80,8 +80,11 @@ export class OrbitMessage extends MessageEvent {
    */
   constructor(wire, { data, epoch, origin, manual, finish }) {
     super('message', { data, origin, lastEventId: `${epoch}-${wire.o}` });
+    /** The channel's name. */
     this.channel = wire.ch;
+    /** Its place on the channel: the next one has a larger one. */
     this.offset = wire.o;
+    /** Of the offset: both together are a position to start from. */
     this.epoch = epoch;
     /** When it was stored, Unix milliseconds. */
     this.time = wire.t;
@@ -91,6 +94,7 @@ export class OrbitMessage extends MessageEvent {
     this.redelivered = wire.r === true;
     /** The media type of a payload that is bytes. */
     this.contentType = wire.ct ?? 'application/json';
+    /** As the publisher has set them. */
     this.headers = wire.h ?? {};
     this.#manual = manual;
     this.#finish = finish;
@@ -120,6 +124,7 @@ export class OrbitMessage extends MessageEvent {
     this.#holds++;
   }
 
+  /** It is done, as far as one of them is concerned. */
   release() {
     if (--this.#holds === 0 && !this.#manual) this.#finish();
   }

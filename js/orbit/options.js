@@ -26,8 +26,20 @@ import { isOffset } from './codec.js';
  * @property {number} [after] start after this offset, 0: with the oldest message there is. Without
  *   it: now, or where a durable session stands
  * @property {string} [epoch] of the offset
- * @property {'auto' | 'manual'} [ack]
+ * @property {'auto' | 'manual'} [ack] as of the Orbit, for this channel alone
  */
+
+/**
+ * The server's address, in full.
+ *
+ * @param {string | URL} url
+ * @returns {URL}
+ */
+export function serverOf(url) {
+  const server = new URL(url);
+  if (!/^(http|ws)s?:$/.test(server.protocol)) throw new TypeError(`${url}: a server's address begins with https:// or http://`);
+  return server;
+}
 
 /** @param {unknown} ack */
 export function isManual(ack) {

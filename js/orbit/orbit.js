@@ -11,30 +11,23 @@ import { ChannelSocket } from './facade/websocket.js';
 import { host as browser } from './host.js';
 import { page } from './hub/page.js';
 import { Shared } from './hub/shared.js';
-import { checkName, checkStart, isManual, isPlace, startOf } from './options.js';
+import { checkName, checkStart, isManual, isPlace, serverOf, startOf } from './options.js';
 import { Outbox } from './outbox.js';
 import { Session } from './session.js';
 import { Subscriptions } from './subscriptions.js';
+import { Target } from './target.js';
 import { Transports } from './transports.js';
 
 /**
  * @typedef {import('./options.js').OrbitOptions} OrbitOptions
  * @typedef {import('./options.js').ChannelOptions} ChannelOptions
- * @typedef {(event: OrbitEvent) => unknown} Handler
  */
 
 /**
  * A connection to an orbitd that comes back by itself, and the channels over it. What happens on a
  * channel is fired on it, and then here with its name in `channel`.
  */
-export class Orbit extends EventTarget {
-  /** @type {Handler | null} */ onopen = null;
-  /** @type {Handler | null} */ onclose = null;
-  /** @type {Handler | null} */ ongap = null;
-  /** @type {Handler | null} */ onrevoked = null;
-  /** @type {Handler | null} */ onerror = null;
-  /** @type {Handler | null} */ onstate = null;
-
+export class Orbit extends Target {
   #manual;
   #origin;
   #app;
@@ -69,7 +62,7 @@ export class Orbit extends EventTarget {
     this.#app = app;
     checkName(name);
     this.#manual = isManual(ack);
-    this.#origin = new URL(url).origin;
+    this.#origin = serverOf(url).origin;
     const kept = resume && isPlace(resume) ? host.storage(resume) : null;
     this.#cursors = new Cursors(kept, String(url), name, error => queueMicrotask(() => {
       report(error); // it shows when the page is loaded again, so it is told where pages look for mistakes, too

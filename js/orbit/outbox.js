@@ -8,9 +8,17 @@ import { Lane, makeItem } from './lane.js';
 /**
  * What publish resolves to.
  *
- * @typedef {{offset: number, epoch: string, duplicate: boolean}} Stored
+ * @typedef {object} Stored
+ * @property {number} offset of the message: its place on the channel
+ * @property {string} epoch of the offset
+ * @property {boolean} duplicate a message with this key was stored before: this is its offset
+ *
+ * @typedef {object} PublishOptions
+ * @property {string} [key] what is published twice with one key is stored once; without it: a random one
+ * @property {Record<string, string>} [headers] for whoever reads it
+ * @property {string} [contentType] of bytes; without it: application/octet-stream
+ *
  * @typedef {import('./lane.js').Item} Item
- * @typedef {{key?: string, headers?: Record<string, string>, contentType?: string}} PublishOptions
  */
 
 /**

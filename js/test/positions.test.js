@@ -1,6 +1,7 @@
 // The client's rule (PROTOCOL.md, section 3), acks, and handing messages to the page.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { Orbit } from '../orbit.js';
 import { TIME } from '../orbit/constants.js';
 import { greet, live, make } from './open.js';
 import { EPOCH, message, OTHER_EPOCH, settle } from './host.js';
@@ -311,6 +312,7 @@ test('options are checked where they are given', async () => {
   assert.equal(orbit.channel(CH), lobby);
   assert.throws(() => orbit.channel(CH, { after: 0 }), /open already/);
   assert.throws(() => orbit.channel('lobby'), TypeError);
+  assert.throws(() => new Orbit('localhost:8080'), /localhost:8080: a server's address begins with https/);
   assert.throws(() => orbit.channel('/x', { after: 5 }), /epoch/);
   assert.throws(() => orbit.channel('/x', { after: -1 }), TypeError);
   assert.throws(() => orbit.channel('/x', { ack: 'never' }), TypeError);
