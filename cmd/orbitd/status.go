@@ -55,7 +55,7 @@ func printStatus(out io.Writer, s *admin.Status) error {
 	line("clients", "%s", s.Summary)
 	line("sessions", "%d", s.Sessions)
 	if k := s.STOMP; k.Durable+k.Groups > 0 {
-		line("durable", "%d STOMP subscriptions, %d connected; %d groups, %d connected, with %d consumers", k.Durable, k.DurableConnected, k.Groups, k.GroupsConnected, k.Consumers)
+		line("durable", "STOMP subscriptions: %d, %d of them connected; groups: %d, %d of them connected; consumers: %d", k.Durable, k.DurableConnected, k.Groups, k.GroupsConnected, k.Consumers)
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.Listeners)) {
 		line(name, "%s", strings.Join(s.Listeners[name], " "))

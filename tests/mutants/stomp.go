@@ -70,4 +70,11 @@ var stompBugs = []bug{
 		new:  "e.settled(c, receipts)",
 		pkg:  local, run: "TestConformance",
 	},
+	{
+		name: "stomp-10", what: "an ACK in a transaction counts before COMMIT",
+		file: stomp + "/ack.go",
+		old:  "			t.acks = append(t.acks, a)\n",
+		new:  "			a.carryOut()\n",
+		pkg:  stompTests, run: "TestAcksInTransactions",
+	},
 }

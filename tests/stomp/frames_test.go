@@ -273,7 +273,7 @@ func TestWithdrawnRight(t *testing.T) {
 	c := s.dial().connected("1.2")
 	c.say("SUBSCRIBE\nid:1\ndestination:/open/a\nreceipt:s\n\n\x00")
 	c.receipt("s")
-	s.write("orbitd.toml", strings.ReplaceAll(configuration, `subscribe = ["*"]`, `subscribe = ["user:bob"]`))
+	s.configure(strings.ReplaceAll(configuration, `subscribe = ["*"]`, `subscribe = ["user:bob"]`))
 	must(t, s.Reload(t.Context()))
 	c.refused("not allowed")
 }

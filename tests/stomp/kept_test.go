@@ -61,7 +61,7 @@ func TestDurableRights(t *testing.T) {
 	durable.got(1, false)
 	worker.got(1, false)
 	with := configuration
-	s.write("orbitd.toml", strings.Replace(with, "\"/team/**\"\nsubscribe = [\"@authenticated\"]", "\"/team/**\"\nsubscribe = []", 1))
+	s.configure(strings.Replace(with, "\"/team/**\"\nsubscribe = [\"@authenticated\"]", "\"/team/**\"\nsubscribe = []", 1))
 	must(t, s.Reload(t.Context()))
 	for _, c := range []*client{durable, worker} {
 		if f := c.refused("not allowed"); f.Text("code") != "forbidden" {
@@ -74,7 +74,7 @@ func TestDurableRights(t *testing.T) {
 		c.say("SUBSCRIBE\nid:s\ndestination:/team/a\nack:client-individual\n%s\n\x00", kind)
 		c.refused("not allowed")
 	}
-	s.write("orbitd.toml", with)
+	s.configure(with)
 	must(t, s.Reload(t.Context()))
 	durable, worker = s.alice("1.2", "x"), s.member("")
 	durable.subscribe("ack:client-individual\ndurable:true\n")
@@ -162,9 +162,8 @@ func TestDurableTransaction(t *testing.T) {
 func TestDurableLimit(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	s.write("orbitd.toml", strings.Replace(configuration, "max_deliveries = 3", "max_channels = 3", 1))
-	s.stop()
-	s.start()
+	s.configure(strings.Replace(configuration, "max_deliveries = 3", "max_channels = 3", 1))
+	s.restart()
 	subscribe := func(name, end string) *client {
 		c := s.alice("1.2", "x")
 		c.say("SUBSCRIBE\nid:%s\ndestination:/team/a\nack:client-individual\n%s\nreceipt:r\n\n\x00", name, end)
@@ -190,8 +189,7 @@ func TestDurableLimit(t *testing.T) {
 	c.say("UNSUBSCRIBE\nid:c\ndurable:true\nreceipt:u\n\n\x00")
 	c.receipt("u")
 	subscribe("d", "durable:true").receipt("r")
-	s.stop()
-	s.start()
+	s.restart()
 	subscribe("a", "durable:true").receipt("r")
 	subscribe("e", "durable:true").refused("max_channels")
 	s.advance(31 * 24 * time.Hour)

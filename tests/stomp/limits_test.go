@@ -74,9 +74,8 @@ func TestBackendRate(t *testing.T) {
 // limited starts the daemon again with more in the section session.
 func (s *site) limited(more string) {
 	s.t.Helper()
-	s.write("orbitd.toml", strings.Replace(configuration, "[session]\n", "[session]\n"+more+"\n", 1))
-	s.stop()
-	s.start()
+	s.configure(strings.Replace(configuration, "[session]\n", "[session]\n"+more+"\n", 1))
+	s.restart()
 }
 
 // A peer without heart-beats is asked by TCP whether it is still there.

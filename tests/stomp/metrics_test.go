@@ -62,14 +62,8 @@ func (s *site) held(durable, durableDetached, groups, groupsDetached, consumers 
 func TestMetrics(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	with := strings.Replace(configuration, `ops     = ""`, `ops     = "127.0.0.1:0"`, 1)
-	again := func() {
-		t.Helper()
-		s.write("orbitd.toml", with)
-		s.stop()
-		s.start()
-	}
-	again()
+	s.configure(strings.Replace(configuration, `ops     = ""`, `ops     = "127.0.0.1:0"`, 1))
+	s.restart()
 	s.held(0, 0, 0, 0, 0)
 	s.counted("unacknowledged_messages 0", "redelivered_messages_total 0", "dead_messages_total 0")
 	c := s.alice("1.2", "group") // is not mistaken for one
@@ -99,7 +93,7 @@ func TestMetrics(t *testing.T) {
 	other.bye()
 	s.held(1, 1, 0, 1, 0)
 
-	again()
+	s.restart()
 	s.held(0, 2, 0, 1, 0)
 	for left, end := range []string{"SUBSCRIBE\nid:s\ndestination:/team/a\ndurable:true\n\n\x00", ""} { // on the connection, and not
 		c = s.alice("1.2", []string{"x", "group"}[left])

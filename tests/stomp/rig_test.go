@@ -22,6 +22,7 @@ import (
 	"github.com/orbitd/orbitd/pkg/daemon"
 	"github.com/orbitd/orbitd/pkg/stomp/frame"
 	"github.com/orbitd/orbitd/pkg/tlsconf/tlstest"
+	"github.com/orbitd/orbitd/tests/loopback"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -93,13 +94,14 @@ type site struct {
 	t      testing.TB
 	folder string
 	trusts *tls.Config
+	doors  []string     // where it listens, in the order of its configuration
 	clock  atomic.Int64 // nanoseconds since 1970; 0: the real one
 }
 
 func newSite(t testing.TB) *site {
 	t.Helper()
 	s := &site{t: t, folder: t.TempDir()}
-	s.write("orbitd.toml", configuration)
+	s.configure(configuration)
 	s.write("users", demoUser)
 	authority := tlstest.NewAuthority()
 	tlstest.Write(t, s.folder, authority.Certificate())
@@ -139,16 +141,26 @@ func (s *site) stop() {
 	must(s.t, s.Stop(ctx))
 }
 
-// restart ends the daemon and starts it again, at the same addresses.
+// restart ends the daemon and starts it again.
 func (s *site) restart() {
 	s.t.Helper()
-	text := configuration
-	for _, door := range []string{"http", "https", "stomp", "stomps"} {
-		text = strings.Replace(text, `"127.0.0.1:0"`, strconv.Quote(s.address(door)), 1) // in the order of configuration
-	}
-	s.write("orbitd.toml", text)
 	s.stop()
 	s.start()
+}
+
+// configure writes the configuration, each time with the same addresses, of ports that
+// nobody is given while the daemon is away.
+func (s *site) configure(text string) {
+	s.t.Helper()
+	for i := 0; strings.Contains(text, `"127.0.0.1:0"`); i++ {
+		if i == len(s.doors) {
+			address, err := loopback.Free()
+			must(s.t, err)
+			s.doors = append(s.doors, address)
+		}
+		text = strings.Replace(text, `"127.0.0.1:0"`, strconv.Quote(s.doors[i]), 1)
+	}
+	s.write("orbitd.toml", text)
 }
 
 func (s *site) file(name string) string { return filepath.Join(s.folder, name) }
