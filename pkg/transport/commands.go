@@ -87,6 +87,7 @@ func (x *exchange) ack(c *protocol.Command) {
 	for _, m := range c.Last {
 		if err := x.session.Ack(m.Channel, m.Offset); err != nil {
 			x.fail(0, err)
+			x.slowed = x.slowed || x.carrier.Blocked() // who does not read it is told no more of that in this tick
 		}
 	}
 }

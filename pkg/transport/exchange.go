@@ -96,8 +96,23 @@ func (x *exchange) hasLines() bool { return x.waiting != nil && len(x.waiting.li
 
 // waits reports whether no commands are taken at the moment. The carrier stops
 // reading; resume tells when to go on.
-func (x *exchange) waits() bool {
-	return x.busy || x.drains || x.slowed || x.publishing >= maxPublishing || x.carrier.Blocked()
+func (x *exchange) waits() bool { return x.holds() || x.carrier.Blocked() }
+
+// holds reports whether none are taken for another reason than that the connection
+// takes no answers.
+func (x *exchange) holds() bool {
+	return x.busy || x.drains || x.slowed || x.publishing >= maxPublishing
+}
+
+// passes reports whether a command need not wait for the connection to take answers: it
+// has none, and nothing waits before it. A client of a stream that reads nothing until
+// its acknowledgement is taken would else wait for one who waits for it to read.
+func (x *exchange) passes(line []byte) bool {
+	if x.holds() || x.hasLines() {
+		return false
+	}
+	c, wrong := protocol.ParseCommand(line, x.server().wire)
+	return wrong == nil && !c.Op.Answered()
 }
 
 // feed takes a text that holds one or more commands. The bytes are borrowed.
@@ -106,7 +121,7 @@ func (x *exchange) feed(text []byte) {
 		if x.closed {
 			return
 		}
-		if x.waits() {
+		if x.waits() && !x.passes(line) {
 			q := x.queue()
 			q.lines = append(q.lines, bytes.Clone(line))
 			continue
@@ -123,7 +138,7 @@ func (x *exchange) proceed() {
 			x.waiting.lines = x.waiting.lines[1:]
 			x.command(line)
 		}
-		if x.hasLines() || x.waits() || !x.nextDelivery() {
+		if x.hasLines() || x.holds() || !x.nextDelivery() {
 			break
 		}
 	}

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/orbitd/orbitd/pkg/session"
 )
 
 // sendAs sends commands for a session, and returns the status and the body.
@@ -62,6 +64,47 @@ func TestSendIsTheOwners(t *testing.T) {
 		}
 		c.want(`{"re":5,"offset":2}`)
 	})
+}
+
+// An acknowledgement is taken also while its client reads nothing, as one does that
+// waits for the answer to it first; others wait.
+func TestAcknowledgementsPassAFullConnection(t *testing.T) {
+	for _, w := range []way{{StreamPath, bare}, {SSEPath, bare}, {StreamPath, sealed}, {StreamPath, second}} {
+		t.Run(w.String(), func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, rigOptions{loops: 1, session: session.Limits{Window: 10_000, WindowBytes: 64 << 20}})
+			for range 300 { // more than the sockets hold
+				r.publish("/a/b", strings.Repeat("x", 60_000))
+			}
+			c, _ := r.on(w, "")
+			c.send(`{"id":2,"op":"subscribe","channel":"/a/b","after":0}`)
+			r.blocked()
+			for i := range 3 {
+				if status, text := c.sendAs(c.session, c.secret, fmt.Sprintf(`{"op":"ack","last":{"/a/b":%d}}`, i+2)); status != http.StatusNoContent {
+					t.Fatalf("%d %s", status, text)
+				}
+			}
+		})
+	}
+}
+
+// blocked waits until the only connection takes no more.
+func (r *rig) blocked() {
+	r.t.Helper()
+	part, blocked := r.server.parts[0], make(chan bool, 1)
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		part.loop.Post(func() {
+			is := false
+			for c := range part.clients {
+				is = is || c.(carrier).Blocked()
+			}
+			blocked <- is
+		})
+		if <-blocked {
+			return
+		}
+	}
+	r.t.Fatal("the connection takes everything")
 }
 
 // A session without a connection carries nothing out, and says so.
