@@ -24,6 +24,8 @@ export class Downstream {
   #call = new AbortController();
   #begun = false;
   #sending = false;
+  /** The last call to /v1/send. @type {Promise<unknown>} */
+  #sent = Promise.resolve();
   #ended = false;
   /** @type {string[]} */
   #queue = [];
@@ -53,13 +55,18 @@ export class Downstream {
     if (this.#queue.length === 1) queueMicrotask(() => this.#pump());
   }
 
-  /** What was acknowledged before goes out. */
+  /** What was acknowledged before goes out, and what is on its way arrives: the session has a connection until then. */
   close() {
     if (this.#ended) return;
     this.#ended = true;
     const rest = this.#names ? farewell(this.#queue) : [];
-    if (rest.length === 0) this.#call.abort();
-    else this.#deliver(rest, { keepalive: true }).catch(() => {}).finally(() => this.#call.abort());
+    if (rest.length === 0 && !this.#sending) {
+      this.#call.abort();
+      return;
+    }
+    const before = this.#sent;
+    const last = rest.length > 0 ? this.#deliver(rest, { keepalive: true }) : before;
+    Promise.allSettled([before, last]).then(() => this.#call.abort());
   }
 
   #pump() {
@@ -125,7 +132,9 @@ export class Downstream {
 
   /** @param {string[]} commands @param {RequestInit} more */
   #deliver(commands, more) {
-    return post(address(this.#server, PATH.send), commands, { headers: this.#names ?? {}, ...more });
+    const sent = post(address(this.#server, PATH.send), commands, { headers: this.#names ?? {}, ...more });
+    this.#sent = sent;
+    return sent;
   }
 
   /** @param {{code?: string, message: string}} error @param {number} id of the connect */
