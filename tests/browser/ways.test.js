@@ -99,7 +99,9 @@ inEach('through nginx and haproxy, and a daemon that is killed behind them', { t
     const seen = await page.evaluate(() => window.seen);
     deliveries.push(...seen.deliveries);
     assert.ok(seen.used.some(({ what }) => what === 'lost'), `${ways[i][0]} noticed no kill`);
-    assert.deepEqual([seen.odd, page.mistakes], [[], []], ways[i][0]);
+    // While the daemon is dead its proxy answers, and allows no origin.
+    const mistakes = page.mistakes.filter(text => !(text.includes(ways[i][1]) && text.includes('blocked by CORS policy')));
+    assert.deepEqual([seen.odd, mistakes], [[], []], ways[i][0]);
   }
   const verdict = check(`proxies-${name}`, { accepted: publisher.accepted, deliveries });
   t.diagnostic(verdict);
