@@ -10,7 +10,6 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/orbitd/orbitd/pkg/broker"
-	"github.com/orbitd/orbitd/pkg/engine"
 	"github.com/orbitd/orbitd/pkg/hub"
 	"github.com/orbitd/orbitd/pkg/message"
 )
@@ -77,7 +76,7 @@ type Manager struct {
 	parts  []*Part
 
 	nobody *owner // of all sessions that have none
-	names  *census
+	names  *names
 
 	rechecks atomic.Uint64
 	refused  struct{ sessions, named atomic.Uint64 } // by which limit
@@ -96,7 +95,7 @@ func NewManager(o Options) (*Manager, error) {
 		start:    o.Now().Add(-1), // so that no uptime is 0, which is never
 		sessions: map[ID]*Session{}, nobody: &owner{},
 	}
-	m.names = &census{store: o.Broker.Engine(), limit: m.limits.Named, now: o.Now, opening: map[engine.SessionKey]*opening{}}
+	m.names = newNames(o.Broker.Engine(), m.limits.Named, o.Now)
 	for i, shard := range o.Hub.Shards() {
 		m.parts = append(m.parts, newPart(m, o.Loops[i], shard, i))
 	}

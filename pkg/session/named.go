@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/orbitd/orbitd/pkg/engine"
+	"github.com/orbitd/orbitd/pkg/engine/census"
 	"github.com/orbitd/orbitd/pkg/message"
 )
 
@@ -74,21 +75,13 @@ func (p *Part) revive(fresh, stored engine.Session, found bool) *Session {
 	return s
 }
 
-// recountAfter is how old a count must be before a user who is refused has it made again:
-// what has expired is not told to anybody.
-const recountAfter = time.Minute
-
-// A census counts the named sessions that each user has, so that nobody fills memory and
-// disk with those that they never come back for, and shuts the others out. It counts
-// too many where some have expired or were not stored, until it counts again.
-type census struct {
-	store engine.SessionStore
-	limit int // of a user
-	now   func() time.Time
+// names bounds how many named sessions each user has, so that nobody fills memory and disk
+// with those that they never come back for, and shuts the others out.
+type names struct {
+	census *census.Census
+	limit  int // of a user
 
 	mu      sync.Mutex
-	named   map[holder]int // nil: not counted yet
-	counted time.Time
 	opening map[engine.SessionKey]*opening
 }
 
@@ -98,61 +91,48 @@ type opening struct {
 	made   bool
 }
 
-// A holder is a user.
-type holder struct{ realm, user string }
+func newNames(store engine.SessionStore, limit int, now func() time.Time) *names {
+	return &names{
+		census: census.New(census.Options{Store: store, Limit: limit, Now: now, Kinds: 1, Kind: isNamed}),
+		limit:  limit, opening: map[engine.SessionKey]*opening{},
+	}
+}
 
-func holderOf(s *engine.Session) holder { return holder{s.Realm, s.User} }
+// isNamed tells of the one kind: what stands in STOMP's name has a slash in its own.
+func isNamed(s *engine.Session) (kind int, ok bool) { return 0, !strings.Contains(s.Name, "/") }
 
 // admit counts one more, or says why there must not be. It may block. Who is admitted
 // settles it.
-func (c *census) admit(ctx context.Context, s *engine.Session) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if o := c.opening[s.Key]; o != nil {
+func (n *names) admit(ctx context.Context, s *engine.Session) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if o := n.opening[s.Key]; o != nil {
 		o.askers++
 		return nil
 	}
-	who := holderOf(s)
-	if c.named == nil || c.named[who] >= c.limit && c.now().Sub(c.counted) >= recountAfter {
-		if err := c.count(ctx); err != nil {
-			return err
-		}
+	ok, err := n.census.Admit(ctx, s, 0)
+	switch {
+	case err != nil:
+		return err
+	case !ok:
+		return message.Errorf(message.TooLarge, "%s has %d named sessions already (session.max_named): use their names (client) again, one a device; one that is not used for durable_ttl ends by itself", s.User, n.limit)
 	}
-	if c.named[who] >= c.limit {
-		return message.Errorf(message.TooLarge, "%s has %d named sessions already (session.max_named): use their names (client) again, one a device; one that is not used for durable_ttl ends by itself", s.User, c.limit)
-	}
-	c.named[who]++
-	c.opening[s.Key] = &opening{askers: 1}
+	n.opening[s.Key] = &opening{askers: 1}
 	return nil
 }
 
 // settle says whether who was admitted has made the session. Where nobody has, as it was
 // there or there was no room, it does not count.
-func (c *census) settle(s *engine.Session, made bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	o := c.opening[s.Key]
+func (n *names) settle(s *engine.Session, made bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	o := n.opening[s.Key]
 	o.askers--
 	if o.made = o.made || made; o.askers > 0 {
 		return
 	}
-	delete(c.opening, s.Key)
-	if who := holderOf(s); !o.made && c.named[who] > 0 {
-		c.named[who]--
+	delete(n.opening, s.Key)
+	if !o.made {
+		n.census.Dropped(s, 0)
 	}
-}
-
-// count looks at all that is stored. What stands in STOMP's name has a slash in its own.
-func (c *census) count(ctx context.Context) error {
-	named := map[holder]int{}
-	err := c.store.Sessions(ctx, func(s engine.Session) bool {
-		if !strings.Contains(s.Name, "/") {
-			named[holderOf(&s)]++
-		}
-		return true
-	})
-	if err == nil {
-		c.named, c.counted = named, c.now()
-	}
-	return err
 }

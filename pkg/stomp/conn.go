@@ -182,10 +182,10 @@ func (c *conn) Writable(*reactor.Conn) {
 // write queues a frame of the connection's own.
 func (c *conn) write(build func([]byte) []byte) {
 	if c.socket != nil {
-		c.queue(c.part.cut(func(dst []byte) []byte { return appendText(dst, build) }))
+		c.queue(c.part.memory.Cut(func(dst []byte) []byte { return appendText(dst, build) }))
 		return
 	}
-	c.queue(c.part.cut(build))
+	c.queue(c.part.memory.Cut(build))
 }
 
 // queue queues bytes for the end of the turn.
@@ -194,7 +194,7 @@ func (c *conn) queue(bufs ...[]byte) {
 		return
 	}
 	if c.out == nil {
-		c.out = c.part.takeSpare()
+		c.out = c.part.memory.Take()
 	}
 	c.out = append(c.out, bufs...)
 	if !c.dirty {
@@ -212,7 +212,7 @@ func (c *conn) flush() {
 	if !c.blocked {
 		c.flushed()
 	}
-	c.part.giveSpare(c.out)
+	c.part.memory.Give(c.out)
 	c.out = nil
 }
 

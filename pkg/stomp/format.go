@@ -64,9 +64,9 @@ func (s *subscription) one(offset message.Offset, shared []byte, again bool) {
 	build := func(dst []byte) []byte { return s.appendOwn(dst, offset, again) }
 	if c.socket != nil {
 		first, rest := shared[0], shared[1:]
-		c.queue(c.part.cut(func(dst []byte) []byte { return appendHeader(dst, first, build, len(rest)) }), rest)
+		c.queue(c.part.memory.Cut(func(dst []byte) []byte { return appendHeader(dst, first, build, len(rest)) }), rest)
 	} else {
-		c.queue(c.part.cut(build), shared)
+		c.queue(c.part.memory.Cut(build), shared)
 	}
 	s.gap = nil
 }

@@ -83,8 +83,8 @@ func (s *Server) Kept() Kept {
 		k.Consumers += int(p.tally.members.Load())
 	}
 	k.DurableConnected, k.GroupsConnected = held[durableKind], held[groupKind]
-	k.Durable = max(int(s.census.all[durableKind].Load()), k.DurableConnected)
-	k.Groups = max(int(s.census.all[groupKind].Load()), k.GroupsConnected)
+	k.Durable = max(s.census.Total(int(durableKind)), k.DurableConnected)
+	k.Groups = max(s.census.Total(int(groupKind)), k.GroupsConnected)
 	return k
 }
 

@@ -127,7 +127,13 @@ func (r *record) lookUp(done lookedUp) { r.lookUpOr(nil, done) }
 // load calls done with what is stored; where that is nothing, one more is counted for
 // its user, or refused.
 func (r *record) load(done lookedUp) {
-	r.lookUpOr(func() error { return r.part.server.census.admit(context.Background(), &r.session, r.kind) }, done)
+	r.lookUpOr(func() error {
+		s := r.part.server
+		if ok, err := s.census.Admit(context.Background(), &r.session, int(r.kind)); ok || err != nil {
+			return err
+		}
+		return message.Errorf(message.TooLarge, "%s has %d durable subscriptions and groups already (session.max_channels); end some by UNSUBSCRIBE with durable:true", r.session.User, s.limits.Subscriptions)
+	}, done)
 }
 
 // lookUpOr is lookUp, and carries absent out where nothing is stored, unless nil.
@@ -286,7 +292,7 @@ func (r *record) vacate() {
 // drop removes what is stored, gives the record up, and calls done when that is durable.
 func (r *record) drop(done func(error)) {
 	if r.loaded { // else it is not known whether there is anything
-		r.part.server.census.dropped(&r.session, r.kind)
+		r.part.server.census.Dropped(&r.session, int(r.kind))
 	}
 	r.loaded = false
 	loop := r.part.loop

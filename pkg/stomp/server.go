@@ -12,6 +12,7 @@ import (
 
 	"github.com/orbitd/orbitd/pkg/broker"
 	"github.com/orbitd/orbitd/pkg/engine"
+	"github.com/orbitd/orbitd/pkg/engine/census"
 	"github.com/orbitd/orbitd/pkg/hub"
 	"github.com/orbitd/orbitd/pkg/message"
 	"github.com/orbitd/orbitd/pkg/reactor"
@@ -87,7 +88,7 @@ type Server struct {
 	parts    []*part
 	open     atomic.Int64
 	rechecks atomic.Uint64
-	census   *census
+	census   *census.Census
 
 	mu      sync.Mutex
 	records map[engine.SessionKey]*record // by whom they were claimed last
@@ -103,9 +104,8 @@ type part struct {
 	behind  []*subscription // fell behind in this turn
 	woken   []*group        // there is something for them
 	shares  []*subscription // have something to tell their groups
-	arena   []byte          // where small frames are made; only ever appended to
-	headers []frame.Header  // of the frame that is carried out
-	spare   [][][]byte      // slices for what a connection is to send
+	memory  reactor.Memory
+	headers []frame.Header // of the frame that is carried out
 	records map[*record]struct{}
 	stale   []*record // have changed in this turn
 	moves   []engine.CursorMove
@@ -121,7 +121,10 @@ func New(o Options) (*Server, error) {
 		return nil, errors.New("stomp: broker, hub, loops, logger and clock are required")
 	}
 	s := &Server{broker: o.Broker, limits: o.Limits.withDefaults(), version: o.Version, log: o.Logger, now: o.Now, records: map[engine.SessionKey]*record{}, groups: map[engine.SessionKey]*group{}}
-	s.census = &census{sessions: o.Broker.Engine(), limit: s.limits.Subscriptions, now: o.Now}
+	s.census = census.New(census.Options{
+		Store: o.Broker.Engine(), Limit: s.limits.Subscriptions, Now: o.Now,
+		Kinds: int(kinds), Kind: func(s *engine.Session) (int, bool) { k, ok := kindOf(s); return int(k), ok },
+	})
 	for i, shard := range o.Hub.Shards() {
 		p := &part{server: s, loop: o.Loops[i], shard: shard, records: map[*record]struct{}{}}
 		p.loop.OnTurn(p.turn)
@@ -205,7 +208,7 @@ func (p *part) tick(now time.Time) {
 	}
 	p.publish()
 	if s := p.server; p == s.parts[0] {
-		s.census.recount(s.broker.Go)
+		s.census.Recount(s.broker.Go)
 	}
 }
 

@@ -80,7 +80,7 @@ func (s *subscription) handed(all []handed) {
 		m := &h.message
 		s.share.got.messages++
 		s.share.got.bytes += m.Size()
-		shared := s.conn.part.cut(func(dst []byte) []byte { return format.Append(dst, m, false) })
+		shared := s.conn.part.memory.Cut(func(dst []byte) []byte { return format.Append(dst, m, false) })
 		s.window.insert(delivery{offset: m.Offset, size: len(shared)})
 		s.conn.owes(len(shared))
 		s.Sent = max(s.Sent, m.Offset)

@@ -134,7 +134,7 @@ func (w *websocket) header(c *conn, b []byte) (n int, ok bool) {
 func (w *websocket) control(c *conn, op ws.OpCode, payload []byte) {
 	switch op {
 	case ws.OpPing:
-		c.queue(c.part.cut(func(dst []byte) []byte {
+		c.queue(c.part.memory.Cut(func(dst []byte) []byte {
 			return append(append(dst, 0x80|byte(ws.OpPong), byte(len(payload))), payload...)
 		}))
 	case ws.OpClose:

@@ -173,7 +173,7 @@ func (d *down) send(b []byte) {
 		return
 	}
 	if d.out == nil {
-		d.out = d.part.takeSpare()
+		d.out = d.part.memory.Take()
 	}
 	d.out = append(d.out, b)
 	d.markDirty()
@@ -204,7 +204,7 @@ func (d *down) flush() {
 	}
 	d.spoke = d.part.server.now()
 	d.blocked = d.wire.write(d.begun(d.out)...)
-	d.part.giveSpare(d.out)
+	d.part.memory.Give(d.out)
 	d.out = nil
 }
 
@@ -240,7 +240,7 @@ func (d *down) object(event string, build func([]byte) []byte) {
 }
 
 func (d *down) queue(event string, build func([]byte) []byte) {
-	d.send(d.part.frame(func(dst []byte) []byte { return d.shape.object(dst, event, build) }))
+	d.send(d.part.memory.Cut(func(dst []byte) []byte { return d.shape.object(dst, event, build) }))
 }
 
 func (d *down) connected(c *protocol.Command, r *protocol.Connected) {
@@ -248,7 +248,7 @@ func (d *down) connected(c *protocol.Command, r *protocol.Connected) {
 		d.hold.connected(c, r)
 	}
 	if d.plain {
-		d.send(d.part.frame(appendOpeningRetry))
+		d.send(d.part.memory.Cut(appendOpeningRetry))
 	}
 	d.queue(eventOpen, func(dst []byte) []byte { return protocol.AppendConnected(dst, c.ID, r) })
 }
@@ -329,7 +329,7 @@ func (d *down) Bye(code string, retry time.Duration) {
 		d.out = nil
 	default:
 		if d.plain && retry > 0 {
-			d.send(d.part.frame(func(dst []byte) []byte { return appendRetry(dst, retry) }))
+			d.send(d.part.memory.Cut(func(dst []byte) []byte { return appendRetry(dst, retry) }))
 		}
 		d.object(eventBye, func(dst []byte) []byte { return protocol.AppendBye(dst, message.Code(code), retry) })
 	}

@@ -118,7 +118,7 @@ func (w *websocket) frame(h ws.Header, payload []byte) *violation {
 	}
 	switch h.OpCode {
 	case ws.OpPing:
-		w.send(w.part.frame(func(dst []byte) []byte { return appendControl(dst, finPong, payload) }))
+		w.send(w.part.memory.Cut(func(dst []byte) []byte { return appendControl(dst, finPong, payload) }))
 		return nil
 	case ws.OpPong:
 		return nil

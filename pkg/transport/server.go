@@ -98,8 +98,7 @@ type part struct {
 	sessions *session.Part
 	streams  map[*down]struct{} // those that are no connection of the loop
 	dirty    []client           // have something to send at the end of the turn
-	arena    []byte             // where objects are framed; only ever appended to
-	spare    [][][]byte         // slices for what a client is to be sent
+	memory   reactor.Memory
 	header   bytes.Reader       // over a frame whose header is being read
 	one      [1]message.Message // that is being published
 	inflater inflater
@@ -194,34 +193,4 @@ func (p *part) flush() {
 // leave takes c out of what the part will touch: it moves to another loop.
 func (p *part) leave(c client) {
 	p.dirty = slices.DeleteFunc(p.dirty, func(other client) bool { return other == c })
-}
-
-// arenaSize is how large a piece of memory is from which small frames are cut.
-const arenaSize = 32 << 10
-
-// frame returns a frame cut from the arena. It may be kept.
-func (p *part) frame(build func([]byte) []byte) []byte {
-	if cap(p.arena)-len(p.arena) < arenaSize/8 {
-		p.arena = make([]byte, 0, arenaSize)
-	}
-	start := len(p.arena)
-	p.arena = build(p.arena)
-	return p.arena[start:len(p.arena):len(p.arena)]
-}
-
-func (p *part) takeSpare() [][]byte {
-	n := len(p.spare)
-	if n == 0 {
-		return make([][]byte, 0, 4)
-	}
-	s := p.spare[n-1]
-	p.spare = p.spare[:n-1]
-	return s
-}
-
-func (p *part) giveSpare(s [][]byte) {
-	clear(s)
-	if len(p.spare) < 1024 && cap(s) <= 64 {
-		p.spare = append(p.spare, s[:0])
-	}
 }

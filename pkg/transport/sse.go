@@ -211,7 +211,7 @@ func (d *down) decline(err error) {
 
 // Mark tells an EventSource where it stands, without an event.
 func (d *down) Mark(p message.Position) {
-	d.send(d.part.frame(func(dst []byte) []byte { return append(appendID(dst, p), '\n') }))
+	d.send(d.part.memory.Cut(func(dst []byte) []byte { return append(appendID(dst, p), '\n') }))
 }
 
 // keepAlive sends something that is no news, so that nobody in between takes the
@@ -221,7 +221,7 @@ func (d *down) keepAlive() {
 		d.queue(eventPing, protocol.AppendPing)
 		return
 	}
-	d.send(d.part.frame(func(dst []byte) []byte { return append(dst, ":\n"...) }))
+	d.send(d.part.memory.Cut(func(dst []byte) []byte { return append(dst, ":\n"...) }))
 	if p, ok := d.exchange.session.Position(); ok {
 		d.Mark(p)
 	}

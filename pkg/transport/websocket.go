@@ -62,7 +62,7 @@ func (w *websocket) end(why violation) {
 	if w.exchange.closed {
 		return
 	}
-	w.send(w.part.frame(func(dst []byte) []byte { return appendClose(dst, why.code, why.reason) }))
+	w.send(w.part.memory.Cut(func(dst []byte) []byte { return appendClose(dst, why.code, why.reason) }))
 	w.flush()
 	w.exchange.close() // nothing more is read or sent
 	w.conn.Close()
@@ -119,7 +119,7 @@ func (w *websocket) send(b []byte) {
 		return
 	}
 	if w.out == nil {
-		w.out = w.part.takeSpare()
+		w.out = w.part.memory.Take()
 	}
 	w.out = append(w.out, b)
 	w.markDirty()
@@ -150,14 +150,14 @@ func (w *websocket) flush() {
 		return
 	}
 	w.blocked = w.conn.Write(w.out...)
-	w.part.giveSpare(w.out)
+	w.part.memory.Give(w.out)
 	w.out = nil
 }
 
 // The carrier of the exchange.
 
 func (w *websocket) object(_ string, build func([]byte) []byte) {
-	w.send(w.part.frame(func(dst []byte) []byte { return appendText(dst, build) }))
+	w.send(w.part.memory.Cut(func(dst []byte) []byte { return appendText(dst, build) }))
 }
 
 func (w *websocket) connected(c *protocol.Command, r *protocol.Connected) {
