@@ -90,6 +90,7 @@ inEach('through nginx and haproxy, and a daemon that is killed behind them', { t
   const count = 300;
   const published = publisher.publish(channel, range(1, count));
   await Promise.all(pages.map(page => got(page, 100)));
+  assert.deepEqual(pages.map(page => page.mistakes), ways.map(() => []));
   await daemon.kill();
   await daemon.start();
   await published;
