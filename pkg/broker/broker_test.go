@@ -269,8 +269,9 @@ func TestWho(t *testing.T) {
 	alice := who("alice")
 	must(t, b.May(alice, acl.Subscribe, "/chat/a"))
 	wantCode(t, b.May(alice, acl.Subscribe, "/news/a"), message.Forbidden)
-	more := alice.With("news", identity("bea"))
+	more := alice.With("news", &auth.Identity{User: "bea", Realm: otherRealm})
 	must(t, b.May(more, acl.Subscribe, "/news/a"))
+	wantCode(t, b.May(alice.With("news", identity("bea")), acl.Subscribe, "/news/a"), message.Unauthorized)
 	wantCode(t, b.May(alice, acl.Subscribe, "/news/a"), message.Forbidden) // is as it was
 	_, err := publish(b, more, text("/news/a", "x"), text("/chat/a", "x"))
 	must(t, err)

@@ -34,7 +34,7 @@ func wantCode(t testing.TB, err error, code message.Code) *message.Error {
 }
 
 // A directory knows everybody by name, but for those who have gone. Its realm
-// vouches for the applications it is told.
+// vouches for the applications it is told, and the other one for the rest.
 type directory struct {
 	realm  string
 	apps   []string
@@ -83,8 +83,10 @@ func (d *directory) Vouches(realm, app string) bool {
 			return realm == d.realm
 		}
 	}
-	return d.apps == nil
+	return d.apps == nil || realm == otherRealm
 }
+
+const otherRealm = "others"
 
 // rights are rules "pattern, subscribers, publishers" and a directory.
 func rights(t testing.TB, d *directory, rules ...[3]string) broker.Rights {

@@ -152,12 +152,15 @@ func (w *Who) At(now time.Time) *Who {
 }
 
 // in returns the identity that counts in an application: nil if there is none, and
-// ended if there was one.
+// ended if there was one, or its realm counts there no more since a reload.
 func (w *Who) in(app string, vouches func(realm, app string) bool) *auth.Identity {
 	if w == nil {
 		return nil
 	}
 	if id := w.apps[app]; id != nil {
+		if id != ended && !vouches(id.Realm, app) {
+			return ended
+		}
 		return id
 	}
 	if w.base != nil && vouches(w.base.Realm, app) {

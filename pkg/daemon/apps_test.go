@@ -205,6 +205,29 @@ func TestIdentityOfEachApplication(t *testing.T) {
 			t.Errorf("/%s is by %s", app, body)
 		}
 	}
+	live, revoked := make(chan bool, 1), make(chan message.Code, 1)
+	must(t, c.Subscribe(client.Subscription{
+		Channel: "/b/closed", OnMessage: func(*message.Message, message.Epoch, bool) {},
+		OnLive: func(message.Position) { live <- true }, OnEnd: func(e *message.Error) { revoked <- e.Code },
+	}))
+	<-live
+	// A realm that is taken from an application vouches for nobody there any more, whoever
+	// has come by it before.
+	s.write("orbitd.toml", strings.Replace(s.text("orbitd.toml"), `["twos"]`, `["ones"]`, 1))
+	must(t, s.Reload(t.Context()))
+	publish("/b/closed", message.Unauthorized)
+	publish("/a/closed", "")
+	select { // it was said before the publish was answered
+	case code := <-revoked:
+		if code != message.Unauthorized {
+			t.Errorf("the subscription was revoked with %q", code)
+		}
+	default:
+		t.Error("the subscription goes on")
+	}
+	s.write("orbitd.toml", strings.Replace(s.text("orbitd.toml"), "[app.b]\nauth    = [\"ones\"]", "[app.b]\nauth    = [\"twos\"]", 1))
+	must(t, s.Reload(t.Context()))
+	publish("/b/closed", "")
 	// Of a user who is deleted from one realm, the other application knows nothing.
 	must(t, fileauth.Delete(filepath.Join(s.folder, "twos"), user))
 	must(t, s.Reload(t.Context()))
