@@ -19,7 +19,8 @@ const streamBuffer = 64 << 10
 type streamed struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
-	down    *down
+	server  *Server
+	down    *down         // is the loop's, as all in it
 	wake    chan struct{} // holds one token: there is something to do
 
 	mu       sync.Mutex
@@ -37,7 +38,7 @@ type streamed struct {
 var _ wire = (*streamed)(nil)
 
 func newStreamed(w http.ResponseWriter, d *down) *streamed {
-	return &streamed{w: w, control: http.NewResponseController(w), down: d, loop: d.part.loop, wake: make(chan struct{}, 1)}
+	return &streamed{w: w, control: http.NewResponseController(w), server: d.part.server, down: d, loop: d.part.loop, wake: make(chan struct{}, 1)}
 }
 
 // run is the request's goroutine. It ends when the answer has been taken, or with
@@ -108,7 +109,7 @@ func (s *streamed) taken(n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.pending -= n
-	s.progress = s.down.part.server.now()
+	s.progress = s.server.now()
 	if s.blocked && s.pending == 0 {
 		s.blocked = false
 		s.postLocked(func() { s.down.Writable(nil) })
@@ -167,7 +168,7 @@ func (s *streamed) write(bufs ...[]byte) (blocked bool) {
 	defer s.mu.Unlock()
 	defer s.signal()
 	if s.pending == 0 {
-		s.progress = s.down.part.server.now()
+		s.progress = s.server.now()
 	}
 	s.out = append(s.out, bufs...)
 	s.pending += size(bufs)
