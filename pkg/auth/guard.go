@@ -132,10 +132,10 @@ func (g *Guard) judge(k guardKeys) (wait time.Duration, room bool) {
 	now := g.turn()
 	pair := g.get(k.pair)
 	wait = pair.until - now
-	if pair.good {
-		return wait, true
-	}
 	room = g.pending[k.pair] < max(1, freeTries-int(pair.failures))
+	if pair.good {
+		return wait, room
+	}
 	bucket := func(key uint64, size int) {
 		level := g.get(key).until - now
 		wait = max(wait, level-time.Duration(size-1)*forgiven)

@@ -224,6 +224,31 @@ func TestGuardBurst(t *testing.T) {
 	}
 }
 
+// From where a user has logged in before, guesses that come all at once are worth no
+// more either; nor does a burst of the user's own lock anybody out.
+func TestGuardBurstWhereTheUserIsKnown(t *testing.T) {
+	const n = 900
+	for password, asked := range map[string]int{"guess": 5, "right": n} {
+		t.Run(password, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				users := &slow{judge: make(chan struct{})}
+				chain := auth.NewChain([]auth.Named{{Name: "users", Authenticator: users}}, nil).Guard(auth.NewGuard(time.Now))
+				attempt := func(password string) auth.Credentials {
+					return auth.Credentials{User: "alice", Password: password, From: netip.MustParseAddr("192.0.2.1")}
+				}
+				if got := burst(t, users, chain, 1, func(int) auth.Credentials { return attempt("right") }); got[""] != 1 {
+					t.Fatalf("the first login: %v", got)
+				}
+				users.asked, users.judge = 0, make(chan struct{})
+				got := burst(t, users, chain, n, func(int) auth.Credentials { return attempt(password) })
+				if users.asked != asked || users.most > 5 || got[message.RateLimited] != n-asked {
+					t.Errorf("%d asked, at most %d at a time; answers: %v", users.asked, users.most, got)
+				}
+			})
+		})
+	}
+}
+
 // Who waits for others to be judged can leave; too many wait for nobody; and what
 // could not be found out is no wrong password.
 func TestGuardWaiting(t *testing.T) {
