@@ -23,12 +23,13 @@ type Part struct {
 	feeds    []*feed         // were handed messages in this turn
 	settled  int             // of these
 	moves    []engine.CursorMove
+	saving   map[*Session][]func() // of which something is being stored; the saves that wait for it
 	count    counted
 	tally    tally
 }
 
 func newPart(m *Manager, loop Loop, shard *hub.Shard, index int) *Part {
-	p := &Part{manager: m, loop: loop, shard: shard, index: index}
+	p := &Part{manager: m, loop: loop, shard: shard, index: index, saving: map[*Session][]func(){}}
 	loop.OnTurn(p.turn)
 	loop.OnTick(p.tick)
 	return p
@@ -79,6 +80,12 @@ func (p *Part) tick(now time.Time) {
 		p.sessions[i].tick(now)
 	}
 	p.publish()
+}
+
+// isSaving reports whether something of s is being stored.
+func (p *Part) isSaving(s *Session) bool {
+	_, saving := p.saving[s]
+	return saving
 }
 
 // drop takes out a session that has ended.

@@ -120,7 +120,7 @@ type saves struct {
 	mu   sync.Mutex
 	fail error
 	hold bool
-	held []func()
+	held []func(error)
 }
 
 func (s *saves) SaveSession(record engine.Session, done func(error)) {
@@ -130,7 +130,13 @@ func (s *saves) SaveSession(record engine.Session, done func(error)) {
 	case s.fail != nil:
 		done(s.fail)
 	case s.hold:
-		s.held = append(s.held, func() { s.Engine.SaveSession(record, done) })
+		s.held = append(s.held, func(err error) {
+			if err != nil {
+				done(err)
+				return
+			}
+			s.Engine.SaveSession(record, done)
+		})
 	default:
 		s.Engine.SaveSession(record, done)
 	}
@@ -142,16 +148,21 @@ func (s *saves) failWith(err error) {
 	s.fail = err
 }
 
-// holdUp holds sessions back until release.
-func (s *saves) holdUp() (release func()) {
+// holdUp holds sessions back until release, which has the first of them fail with
+// the errors that it is given.
+func (s *saves) holdUp() (release func(...error)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.hold = true
-	return func() {
+	return func(errs ...error) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		for _, save := range s.held {
-			save()
+		for i, save := range s.held {
+			var err error
+			if i < len(errs) {
+				err = errs[i]
+			}
+			save(err)
 		}
 		s.hold, s.held = false, nil
 	}

@@ -193,7 +193,7 @@ func (s *Session) tick(now time.Time) {
 	up := now.Sub(s.part.manager.start)
 	switch {
 	case s.conn == nil:
-		if up-s.detachedAt >= s.ttl() && s.part.manager.remove(s, up) {
+		if up-s.detachedAt >= s.ttl() && !s.part.isSaving(s) && s.part.manager.remove(s, up) {
 			s.part.drop(s)
 		}
 	case s.who.Expired(now):
