@@ -155,7 +155,7 @@ func (d *down) tick(now time.Time) {
 	d.exchange.tick()
 	stalled := d.wire.stalled()
 	switch {
-	case !stalled.IsZero() && now.Sub(stalled) >= stallTimeout:
+	case !stalled.IsZero() && now.Sub(stalled) >= d.part.server.stall:
 		d.closed = true
 		d.exchange.close()
 		d.wire.abort()

@@ -13,6 +13,10 @@ import (
 // it says that it is blocked.
 const streamBuffer = 64 << 10
 
+// maxPiece is the largest frame of HTTP/2 where the peer has not said otherwise (RFC 9113,
+// section 6.5.2).
+const maxPiece = 16 << 10
+
 // A streamed is the wire of a request over HTTP/2, whose connection it shares with
 // others: it cannot be parked, and the request's own goroutine writes. What is
 // written comes from the loop, and goes to the peer by run.
@@ -65,25 +69,46 @@ func (s *streamed) run(ctx context.Context) {
 func (s *streamed) flush() bool {
 	for {
 		s.mu.Lock()
-		out, status, header := s.out, s.status, s.header
-		done, aborted := s.finished && len(out) == 0, s.aborted
-		s.out, s.header = nil, nil
+		piece, status, header := s.pieceLocked(), s.status, s.header
+		done, aborted := s.finished && len(piece) == 0, s.aborted
+		s.header = nil
 		s.mu.Unlock()
 		switch {
 		case aborted:
 			panic(http.ErrAbortHandler) // resets the stream
-		case len(out) == 0:
+		case len(piece) == 0:
 			return !done
-		case !s.put(out, status, header):
+		case !s.put(piece, status, header):
 			return false
 		}
-		s.taken(size(out))
+		s.taken(size(piece))
 	}
 }
 
-// put writes to the peer. It waits no longer for it than any transport does.
-func (s *streamed) put(out [][]byte, status int, header http.Header) bool {
-	_ = s.control.SetWriteDeadline(time.Now().Add(stallTimeout))
+// pieceLocked takes out what is written next: a frame's worth, or a little less. mu is
+// held.
+func (s *streamed) pieceLocked() (piece [][]byte) {
+	if len(s.out) > 0 && len(s.out[0]) > maxPiece {
+		piece = [][]byte{s.out[0][:maxPiece]}
+		s.out[0] = s.out[0][maxPiece:]
+		return piece
+	}
+	n := 0
+	for room := maxPiece; n < len(s.out) && len(s.out[n]) <= room; n++ {
+		room -= len(s.out[n])
+	}
+	piece, s.out = s.out[:n], s.out[n:]
+	if len(s.out) == 0 {
+		s.out = nil
+	}
+	return piece
+}
+
+// put writes a piece to the peer, which has as long for it as it may take nothing on any
+// transport. net/http measures no progress: what would be written under one deadline had
+// that time in all.
+func (s *streamed) put(piece [][]byte, status int, header http.Header) bool {
+	_ = s.control.SetWriteDeadline(time.Now().Add(s.server.stall))
 	if header != nil {
 		h := s.w.Header()
 		clear(h)
@@ -92,7 +117,7 @@ func (s *streamed) put(out [][]byte, status int, header http.Header) bool {
 		}
 		s.w.WriteHeader(status)
 	}
-	for _, b := range out {
+	for _, b := range piece {
 		if _, err := s.w.Write(b); err != nil {
 			return false
 		}

@@ -3,8 +3,13 @@ package transport
 import (
 	"bufio"
 	"fmt"
+	"io"
+	"net/http"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/orbitd/orbitd/pkg/session"
 )
 
 // A connection moves to the loop of its session while what it was sent before is
@@ -28,5 +33,31 @@ func TestStreamMovesWhileItIsWritten(t *testing.T) {
 			t.Fatalf("got %s", line)
 		}
 		answer.Body.Close()
+	}
+}
+
+// A client that takes a little again and again gets all of a large answer, though
+// that lasts longer than one may take nothing at all.
+func TestSlowReaderOfHTTP2(t *testing.T) {
+	t.Parallel()
+	const messages, size, piece = 20, 60_000, 16 << 10
+	r := newRig(t, rigOptions{stall: 2 * time.Second, session: session.Limits{WindowBytes: 2 << 20}})
+	for range messages {
+		r.publish("/a/b", strings.Repeat("x", size))
+	}
+	for _, transport := range []string{PollPath, StreamPath} {
+		t.Run(transport, func(t *testing.T) {
+			t.Parallel()
+			c := r.talk(way{transport, second}, nil)
+			c.client.Transport.(*http.Transport).HTTP2 = &http.HTTP2Config{MaxReceiveBufferPerStream: 64 << 10}
+			answer, err := c.post(transport, `{"id":1,"op":"connect","last":{"/a/b":0}}`)
+			must(t, err)
+			defer answer.Body.Close()
+			for range messages * size / piece {
+				_, err := io.CopyN(io.Discard, answer.Body, piece)
+				must(t, err)
+				time.Sleep(50 * time.Millisecond)
+			}
+		})
 	}
 }

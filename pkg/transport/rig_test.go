@@ -85,6 +85,7 @@ type rigOptions struct {
 	limits  Limits
 	rules   string // see policy
 	loops   int
+	stall   time.Duration
 	store   engine.Rule
 	engine  func(engine.Engine) engine.Engine // what the broker is given of it
 }
@@ -130,7 +131,7 @@ func newRig(t testing.TB, o rigOptions) *rig {
 	must(t, err)
 	var front *httpserver.Server
 	r.server, err = New(Options{Broker: r.broker, Sessions: r.sessions, Loops: re.Loops(), Limits: o.limits, Gate: r.gate, Logger: log, Now: time.Now, CompressFrom: compressFrom,
-		Idle: func(c *reactor.Conn) reactor.Handler { return front.Idle(c) }})
+		Idle: func(c *reactor.Conn) reactor.Handler { return front.Idle(c) }, stall: o.stall})
 	must(t, err)
 	stop := r.engine.Tail(h.Commit)
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -2,6 +2,7 @@ package transport
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"math/rand/v2"
 	"slices"
@@ -70,6 +71,8 @@ type Options struct {
 	// Idle returns the handler of a connection of HTTP/1.1 whose poll was answered,
 	// and which waits for its next request. Without one it is closed.
 	Idle func(*reactor.Conn) reactor.Handler
+
+	stall time.Duration // for tests: another stallTimeout of answers
 }
 
 // A Server serves orbit.v1 on all transports.
@@ -82,6 +85,7 @@ type Server struct {
 	now    func() time.Time
 	idle   func(*reactor.Conn) reactor.Handler
 	others map[string]func(*reactor.Conn, Handshake) reactor.Handler
+	stall  time.Duration // stallTimeout of answers
 	parts  []*part
 	open   atomic.Int64 // connections
 	// deflated is how messages are framed for those who have agreed on it; nil:
@@ -121,7 +125,8 @@ func New(o Options) (*Server, error) {
 	}
 	s := &Server{
 		broker: o.Broker, limits: o.Limits.withDefaults(), log: o.Logger, now: o.Now, idle: o.Idle, others: o.Others, gate: o.Gate, sessions: o.Sessions,
-		wire: protocol.Limits{MaxMessage: o.Broker.MaxMessage()},
+		stall: cmp.Or(o.stall, stallTimeout),
+		wire:  protocol.Limits{MaxMessage: o.Broker.MaxMessage()},
 	}
 	if o.CompressFrom > 0 {
 		s.deflated = newDeflatedFrames(o.CompressFrom)
