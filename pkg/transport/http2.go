@@ -71,7 +71,9 @@ func (s *streamed) flush() bool {
 		s.mu.Lock()
 		piece, status, header := s.pieceLocked(), s.status, s.header
 		done, aborted := s.finished && len(piece) == 0, s.aborted
-		s.header = nil
+		if len(piece) > 0 {
+			s.header = nil
+		}
 		s.mu.Unlock()
 		switch {
 		case aborted:

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -59,5 +60,21 @@ func TestSlowReaderOfHTTP2(t *testing.T) {
 				time.Sleep(50 * time.Millisecond)
 			}
 		})
+	}
+}
+
+// Between its head and its body, an answer has nothing to write.
+func TestHeadWaitsForItsBody(t *testing.T) {
+	r := newRig(t, rigOptions{})
+	w := httptest.NewRecorder()
+	s := newStreamed(w, &down{part: r.server.parts[0]})
+	s.begin(http.StatusOK, http.Header{"Content-Type": {ndjson}})
+	if !s.flush() {
+		t.Fatal("an answer ended before its body")
+	}
+	s.write([]byte("x"))
+	s.flush()
+	if got := w.Header().Get("Content-Type"); got != ndjson {
+		t.Errorf("the body came with the type %q", got)
 	}
 }
