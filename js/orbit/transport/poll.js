@@ -59,8 +59,8 @@ class Poll {
   #calls = new Set();
   /** @type {Call | null} */
   #newest = null;
-  /** Of the newest one that was answered: its secret is the one that holds. */
-  #last = 0;
+  /** How many there were: the number of the newest. */
+  #begun = 0;
   /** @type {number} */
   #wait = WAIT;
   #failures = 0;
@@ -107,7 +107,7 @@ class Poll {
 
   /** @param {string[]} commands */
   async #begin(commands) {
-    const number = (this.#newest?.number ?? this.#last) + 1;
+    const number = ++this.#begun;
     const answered = !commands.every(text => text.startsWith('{"op":"ack"'));
     const call = this.#newest = { number, begun: performance.now(), answered };
     this.#calls.add(call);
@@ -186,12 +186,19 @@ class Poll {
       this.#end('the server does not know the session any more');
       return false;
     }
-    if (call.number > this.#last) {
-      this.#last = call.number;
-      const { client, ...rest } = this.#connect; // which the session has: it is selected by its secret
-      this.#connect = { ...rest, id: OWN, ack: 'manual', session: reply.session, secret: reply.secret };
-    }
+    if (call.number === this.#begun && this.#calls.size === 0) this.#adopt(reply);
     return true;
+  }
+
+  /**
+   * Of secrets the server keeps the newest, and the one that was used. So one is taken over only where no
+   * other poll is on its way by the old one: that would make it void. Until then the old one stays good.
+   *
+   * @param {import('../codec.js').Reply} reply
+   */
+  #adopt({ session, secret }) {
+    const { client, ...rest } = this.#connect; // which the session has: it is selected by its secret
+    this.#connect = { ...rest, id: OWN, ack: 'manual', session, secret };
   }
 
   /**
@@ -212,7 +219,7 @@ class Poll {
     const lost = Object.entries(subs).filter(([, result]) => result.error);
     for (const [channel] of lost) this.#positions.drop(channel);
     return [
-      ...(session ? [JSON.stringify({ session, secret })] : []),
+      ...(session && secret === this.#connect.secret ? [JSON.stringify({ session, secret })] : []),
       ...(error ? [JSON.stringify({ error })] : []),
       ...lost.map(([ch, result]) => JSON.stringify({ ch, revoked: result.error })),
     ];

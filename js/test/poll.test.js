@@ -1,0 +1,135 @@
+// Polls that overlap, against a server of which the test says when a request reaches it, and when its
+// answer comes: what it keeps of a session is the newest secret and the one that was used (PROTOCOL.md,
+// section 2, and pkg/session).
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { openPoll } from '../orbit/transport/poll.js';
+import { EPOCH, message, settle } from './host.js';
+
+const CH = '/chat/lobby';
+const HERE = { subs: { [CH]: { offset: 100 } } };
+
+class Server {
+  /** Requests that were sent and not taken by the test. */
+  #calls = [];
+  #secrets = ['none', 'none'];
+  #made = 0;
+
+  constructor(t) {
+    t.mock.method(globalThis, 'fetch', (url, { body }) => new Promise((resolve, reject) => {
+      this.#calls.push(new Call(this, String(url), body.split('\n').map(line => JSON.parse(line)), resolve, reject));
+    }));
+  }
+
+  /** The next request, when the client has sent it. */
+  async next() {
+    await settle();
+    assert.equal(this.#calls.length, 1, 'one request is under way to the server');
+    return this.#calls.shift();
+  }
+
+  async quiet() {
+    await settle();
+    assert.deepEqual(this.#calls, []);
+  }
+
+  /** A client of this name, or with this secret, comes. */
+  rotate({ client, secret }) {
+    const next = `S${this.#made++}`;
+    if (client === undefined && !this.#secrets.includes(secret)) return { resumed: false, secret: next }; // a new session
+    this.#secrets = [next, secret ?? this.#secrets[0]];
+    return { resumed: true, secret: next };
+  }
+}
+
+class Call {
+  #server;
+  #resolve;
+  #session;
+
+  constructor(server, url, commands, resolve, fail) {
+    Object.assign(this, { url, commands, fail });
+    this.#server = server;
+    this.#resolve = resolve;
+  }
+
+  /** It reaches the server, which takes the session up. */
+  arrive() {
+    this.#session = this.#server.rotate(this.commands[0]);
+    return this;
+  }
+
+  /** The answer reaches the client. */
+  async answer(...frames) {
+    const reply = { re: this.commands[0].id, session: 'session', epoch: EPOCH, window: 4, ...HERE, ...this.#session };
+    await this.#say([reply, ...frames].map(frame => JSON.stringify(frame)).join('\n'));
+  }
+
+  /** A newer one has ended it. */
+  empty() {
+    return this.#say('');
+  }
+
+  async #say(text) {
+    this.#resolve(new Response(text));
+    await settle();
+  }
+}
+
+/** A session by name that has connected and waits: the transport, what it heard, and the poll. */
+async function waiting(t) {
+  const server = new Server(t);
+  const poll = openPoll('http://push.example.org/');
+  t.after(() => poll.close());
+  const heard = [];
+  poll.onmessage = ({ data }) => heard.push(...data.split('\n').filter(Boolean).map(line => JSON.parse(line)));
+  poll.onclose = ({ reason }) => heard.push({ closed: reason });
+  poll.send(JSON.stringify({ id: 1, op: 'connect', client: 'laptop', epoch: EPOCH, last: { [CH]: 100 } }));
+  await (await server.next()).arrive().answer();
+  return { server, poll, heard, first: (await server.next()).arrive() };
+}
+
+const ack = (poll, offset) => poll.send(`{"op":"ack","last":{"${CH}":${offset}}}`);
+const publish = (poll, id) => poll.send(`{"id":${id},"op":"publish","channel":"${CH}","data":1}`);
+const fates = heard => heard.filter(({ bye, closed }) => bye || closed);
+
+test('a secret that comes while a newer poll is on its way is not used: that one makes it void', async t => {
+  const { server, poll, heard, first } = await waiting(t);
+  ack(poll, 100);
+  const second = await server.next(); // an acknowledgement is not waited for
+  await first.answer(message(CH, 101, 100));
+  second.arrive();
+  publish(poll, 2); // as the handler does
+  const third = (await server.next()).arrive();
+  await second.empty();
+  await third.answer({ re: 2, offset: 102, epoch: EPOCH }, message(CH, 102, 101));
+  assert.deepEqual(fates(heard), []);
+  assert.deepEqual(heard.filter(({ o }) => o).map(({ o }) => o), [101, 102]);
+  await (await server.next()).arrive().answer(message(CH, 103, 102));
+  assert.deepEqual(heard.at(-1).o, 103);
+});
+
+test('nor one that comes while an older poll is, which the network may have held up', async t => {
+  const { server, poll, heard, first } = await waiting(t);
+  await first.answer();
+  const late = await server.next();
+  publish(poll, 2);
+  await (await server.next()).arrive().answer({ re: 2, offset: 101, epoch: EPOCH }, message(CH, 101, 100));
+  late.arrive();
+  const third = (await server.next()).arrive();
+  await late.empty();
+  await third.answer(message(CH, 102, 101));
+  assert.deepEqual(fates(heard), []);
+  assert.deepEqual(heard.filter(({ o }) => o).map(({ o }) => o), [101, 102]);
+});
+
+test('where another client has taken the name, the secret is good no more, and that is told', async t => {
+  const { server, heard, first } = await waiting(t);
+  server.rotate({ client: 'laptop' });
+  server.rotate({ client: 'laptop' });
+  await first.answer(message(CH, 101, 100));
+  const next = (await server.next()).arrive();
+  await next.answer(message(CH, 102, 101));
+  assert.deepEqual(fates(heard), [{ bye: { code: 'displaced' } }]);
+  assert.deepEqual(heard.filter(({ o }) => o).map(({ o }) => o), [101]);
+});
