@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// A key that signs and that everybody on the host could have read is none, and what
-// cannot be relied on to know who has logged out lets nobody in.
+// A key that signs, a shared secret as well, and that everybody on the host could have
+// read is none, and what cannot be relied on to know who has logged out lets nobody in.
 func TestKeysAndLoginsAreTrustworthy(t *testing.T) {
 	_, private, err := ed25519.GenerateKey(rand.Reader)
 	must(t, err)
@@ -20,7 +20,6 @@ func TestKeysAndLoginsAreTrustworthy(t *testing.T) {
 	must(t, err)
 	s := &site{t: t, folder: t.TempDir()}
 	s.write("signing.pem", string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})))
-	s.write("orbitd.toml", server+small+open+"[[auth]]\ntype = \"token\"\nkey = \"file:signing.pem\"\n")
 	refused := func(want string) {
 		t.Helper()
 		err := s.start(nil)
@@ -31,6 +30,19 @@ func TestKeysAndLoginsAreTrustworthy(t *testing.T) {
 			t.Errorf("started: %v, want %q", err, want)
 		}
 	}
+	for name, c := range map[string]struct{ text, auth string }{
+		"secret":    {strings.Repeat("s", 32), `key = "file:secret"` + "\nalgorithm = \"HS256\""},
+		"jwks.json": {`{"keys":[{"kty":"oct","k":"` + strings.Repeat("A", 43) + `"}]}`, `jwks = "file:jwks.json"`},
+	} {
+		s.write(name, c.text)
+		s.write("orbitd.toml", server+small+open+"[[auth]]\ntype = \"token\"\nissuer = \"https://id.example\"\n"+c.auth+"\n")
+		must(t, os.Chmod(filepath.Join(s.folder, name), 0o644))
+		refused("everybody on this host can read or change file:" + name)
+		must(t, os.Chmod(filepath.Join(s.folder, name), 0o640))
+		must(t, s.start(nil))
+		must(t, s.Stop(t.Context()))
+	}
+	s.write("orbitd.toml", server+small+open+"[[auth]]\ntype = \"token\"\nkey = \"file:signing.pem\"\n")
 	path := filepath.Join(s.folder, "signing.pem")
 	must(t, os.Chmod(path, 0o644))
 	refused("everybody on this host can read or change file:signing.pem")

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -97,19 +98,27 @@ func tokenKeys(c *config.Config, t config.Token) (key tokenauth.Key, before toke
 	}
 	if t.Algorithm == config.HS256 {
 		key, err = tokenauth.Secret(text)
-		return key, nil, err
+	} else {
+		key, before, err = tokenauth.ParseKeys(text)
 	}
-	key, before, err = tokenauth.ParseKeys(text)
-	switch shared, unseen := t.Key.Shared(); {
+	switch {
 	case err != nil:
 	case t.Algorithm != "" && t.Algorithm != key.Algorithm():
 		err = fmt.Errorf("token key: it is one of %s, and algorithm says %s", key.Algorithm(), t.Algorithm)
-	case key.CanSign() && shared:
-		err = fmt.Errorf("token key: everybody on this host can read or change %s: make a new key, or chmod o-rwx if nobody has", t.Key)
-	case key.CanSign():
-		err = unseen
+	case key.Confidential():
+		err = unshared(t.Key)
 	}
 	return key, before, err
+}
+
+// unshared refuses a file with a key that signs and that everybody on the host could have
+// read.
+func unshared(file config.Secret) error {
+	shared, err := file.Shared()
+	if shared {
+		return fmt.Errorf("token key: everybody on this host can read or change %s: make a new key, or chmod o-rwx if nobody has", file)
+	}
+	return err
 }
 
 // keySet returns the keys of a file.
@@ -127,6 +136,9 @@ func keySet(t config.Token, log logrus.FieldLogger) (tokenauth.Set, error) {
 	}
 	for _, why := range leftOut {
 		log.WithError(why).Warn("a key of the set is not used")
+	}
+	if slices.ContainsFunc(keys, tokenauth.Key.Confidential) {
+		return keys, unshared(t.Set)
 	}
 	return keys, nil
 }

@@ -58,6 +58,9 @@ type Key struct {
 // CanSign reports whether the key is a private one.
 func (k Key) CanSign() bool { return k.private != nil }
 
+// Confidential reports whether whoever reads the key can sign with it.
+func (k Key) Confidential() bool { return k.CanSign() || k.algorithm == HS256 }
+
 // Algorithm returns the algorithm of the tokens that the key checks.
 func (k Key) Algorithm() string { return k.algorithm }
 
