@@ -69,12 +69,14 @@ func TestRedeliveredInPieces(t *testing.T) {
 	}
 }
 
-// What a client claims before the log has confirmed it is no acknowledgement.
+// What a client claims to have of this run, and has acknowledged before the log has
+// confirmed it, is no acknowledgement, and none of a run that there never was stays one.
 func TestAckOfAClaim(t *testing.T) {
 	r := newRig(t, rigOptions{})
 	r.publish("/a", "x", "x", "x")
-	for _, claim := range []message.Position{{Epoch: 77, Offset: 1 << 40}, r.at(1 << 40)} {
-		c := r.connect(0, named)
+	nowhere, beyond := message.Position{Epoch: 77, Offset: 1 << 40}, r.at(1<<40)
+	for _, claims := range [][]message.Position{{nowhere}, {beyond}, {nowhere, beyond}} {
+		c, claim := r.connect(0, named), claims[0]
 		release := r.hold()
 		c.after("/a", claim)
 		c.ack("/a", claim.Offset)
@@ -82,14 +84,79 @@ func TestAckOfAClaim(t *testing.T) {
 		c.do(func(s *session.Session) { s.Save(func(err error) { saved <- err }) })
 		must(t, <-saved)
 		stored := r.stored("laptop").Subscriptions[0].Cursor.Position
-		release()
-		if stored.Offset > 4 {
+		if stored.Offset > 4 && stored.Epoch == r.epoch() {
 			t.Errorf("the stored cursor is %v", stored)
 		}
+		for _, another := range claims[1:] {
+			c.after("/a", another)
+		}
+		release()
 		if e := <-c.events; e.kind != "gap" {
 			t.Error(e)
 		}
+		if at := c.cursor("/a"); at > 4 {
+			t.Errorf("the cursor stays %v", at)
+		}
 		c.unsubscribe("/a")
+	}
+	c := r.connect(0, named)
+	release := r.hold()
+	c.after("/a", nowhere)
+	c.now("/a")
+	release()
+	if at := c.cursor("/a"); at != 4 {
+		t.Errorf("from now on: the cursor is %v", at)
+	}
+}
+
+// What a client has of an earlier run is its cursor from the start: a server that is
+// killed before it has looked does not send it again, to a client that has forgotten.
+func TestStartInAnEarlierRun(t *testing.T) {
+	for _, q := range []session.Request{named, byApp} {
+		r := newRig(t, rigOptions{})
+		r.publish("/a", "x", "x", "x") // 2 to 4
+		has := r.at(3)
+		r.restart()
+		r.publish("/a", "x")
+		c := r.connect(0, q)
+		release := r.hold()
+		c.after("/a", has)
+		atOnce := r.stored("laptop")
+		release()
+		c.want("/a:4", "/a:6", "/a@6")
+		if at := c.cursor("/a"); at != has.Offset {
+			t.Errorf("the cursor is %v when the start is confirmed", at)
+		}
+		c.detach()
+		r.stop() // as if it had been killed before
+		saved := make(chan error, 1)
+		r.engine.SaveSession(atOnce, func(err error) { saved <- err })
+		must(t, <-saved)
+		r.start()
+		r.connect(0, q).want("/a:4r", "/a:6r")
+	}
+}
+
+// A cursor that was stored as a client claimed it, and is of a run that there never
+// was, is a gap to who takes it up, and then one of this history.
+func TestStoredClaim(t *testing.T) {
+	r := newRig(t, rigOptions{})
+	r.publish("/a", "x", "x", "x")
+	c := r.connect(0, byApp)
+	c.now("/a")
+	claimed := r.stored("laptop")
+	claimed.Subscriptions[0].Cursor.Position = message.Position{Epoch: 77, Offset: 1 << 40}
+	r.stop()
+	saved := make(chan error, 1)
+	r.engine.SaveSession(claimed, func(err error) { saved <- err })
+	must(t, <-saved)
+	r.start()
+	d := r.connect(0, byApp)
+	if e := <-d.events; e.kind != "gap" || e.why != "epoch" {
+		t.Fatal(e)
+	}
+	if at := d.cursor("/a"); at > 4 {
+		t.Errorf("the cursor is %v", at)
 	}
 }
 

@@ -48,6 +48,7 @@ type past struct {
 	again    message.Offset // up to here that process may have had messages
 	early    message.Offset // was acknowledged before Sent was trusted
 	resumed  bool           // starts at the cursor
+	claimed  bool           // the cursor is where the client says it stands, and of an earlier run, if any
 	trusted  bool           // Sent is known to belong to this history
 	replayed bool           // it has caught up, and At has said so
 }
@@ -79,6 +80,9 @@ func (sub *subscription) begin(start Start, visible message.Position) {
 	if sub.stored {
 		sub.stored, again = false, visible.Offset
 	}
+	if sub.claimed() {
+		sub.acked = message.Position{}
+	}
 	if !start.Given {
 		sub.Sent, sub.epoch, sub.past = visible.Offset, visible.Epoch, nil
 		if again > 0 {
@@ -88,11 +92,22 @@ func (sub *subscription) begin(start Start, visible message.Position) {
 		return
 	}
 	sub.Sent, sub.epoch, sub.past = start.After.Offset, start.After.Epoch, &past{again: again}
-	if sub.epoch == visible.Epoch && sub.Sent <= visible.Offset && sub.Sent > 0 {
+	switch {
+	case sub.Sent == 0:
+	case sub.epoch != visible.Epoch:
+		// It is stored before the log tells, in a named session: that run has ended, so a
+		// later look tells the same.
+		if sub.acked == (message.Position{}) {
+			sub.acked, sub.past.claimed = start.After, true
+		}
+	case sub.Sent <= visible.Offset:
 		sub.past.trusted = true
 		sub.vouched(start.After)
 	}
 }
+
+// claimed reports whether the cursor is not known to belong to this history.
+func (sub *subscription) claimed() bool { return sub.past != nil && sub.past.claimed }
 
 // stop ends delivery: the connection is gone, or the subscription moves or ends.
 func (sub *subscription) stop() {
@@ -241,7 +256,8 @@ func (sub *subscription) verified(p page) {
 	if sub.trusted() {
 		return
 	}
-	sub.past.trusted, sub.epoch = true, p.Epoch
+	lost := sub.past.resumed || sub.past.claimed // the cursor itself, where the position is
+	sub.past.trusted, sub.past.claimed, sub.epoch = true, false, p.Epoch
 	at := message.Position{Epoch: p.Epoch, Offset: sub.Sent}
 	switch {
 	case len(p.Gaps) == 0:
@@ -249,7 +265,7 @@ func (sub *subscription) verified(p page) {
 		sub.moveCursor(message.Position{Epoch: p.Epoch, Offset: sub.past.early})
 	case p.Gaps[0].Reason != engine.History:
 		sub.moveCursor(at) // what is gone can never be acknowledged
-	case sub.past.resumed: // the cursor itself was of another history
+	case lost:
 		sub.acked = message.Position{}
 		sub.moveCursor(at)
 	default:
