@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/orbitd/orbitd/pkg/httpserver"
+	"github.com/orbitd/orbitd/pkg/reactor"
 )
 
 // Bounds of what is not complete.
@@ -92,6 +93,58 @@ func TestBodyOnTheLoop(t *testing.T) {
 	expects.wantText("HTTP/1.1 100 Continue\r\n\r\n")
 	expects.send("slow")
 	expects.want(200, "slow")
+}
+
+// A crowd whose time is over is ended by pieces, between which the loops do what else
+// there is.
+func TestCrowdExpires(t *testing.T) {
+	r := newRig(t)
+	const crowd, piece = 400, 16
+	var peers []*peer
+	for range crowd {
+		p := r.dial()
+		p.send("GET /hello HTTP/1.1\r\n")
+		peers = append(peers, p)
+	}
+	r.open(crowd)
+	loops := r.reactor.Loops()
+	ended := make([][]int, len(loops)) // by loop and turn
+	for i, l := range loops {
+		r.on(l, func() {
+			before := r.server.Fresh(i)
+			l.OnTurn(func() {
+				n := r.server.Fresh(i)
+				ended[i] = append(ended[i], before-n)
+				before = n
+			})
+		})
+	}
+	r.clock.add(headTimeout)
+	for _, p := range peers {
+		p.want(408, "the request's head did not come in time")
+		p.wantEnd()
+	}
+	all := 0
+	for i, l := range loops {
+		r.on(l, func() {}) // the turn of the last one is over
+		r.on(l, func() {
+			for _, n := range ended[i] {
+				if all += n; n > piece {
+					t.Errorf("a turn ended %d", n)
+				}
+			}
+		})
+	}
+	if all != crowd {
+		t.Errorf("%d have ended in turns, of %d", all, crowd)
+	}
+}
+
+// on runs f on a loop, and waits for that.
+func (r *rig) on(l *reactor.Loop, f func()) {
+	done := make(chan struct{})
+	l.Post(func() { defer close(done); f() })
+	<-done
 }
 
 const chunked = "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"

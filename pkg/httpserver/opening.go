@@ -14,11 +14,12 @@ import (
 // other. It is owned by the loop.
 type front struct {
 	server *Server
-	index  int  // of the loop
+	loop   *reactor.Loop
 	fresh  line // have headTimeout
 	bodies line // have bodyTimeout for what a head has promised
 	idle   line // have carried a request, and have idleTimeout for the next to begin
 	kept   int  // bytes of heads and bodies that are not complete
+	busy   bool // expiring goes on in a later turn
 	ended  bool // nothing is handed over any more
 }
 
@@ -93,19 +94,35 @@ func (o *opening) leave() {
 	o.in, o.older, o.newer = nil, nil, nil
 }
 
-// expire ends the connections whose head is late. Those that have sent nothing
-// are told nothing: browsers open connections ahead of need, and would take an
-// answer for that to a request they make later.
-func (f *front) expire(now time.Time) {
-	f.fresh.expire(now, headTimeout, "the request's head did not come in time")
-	f.bodies.expire(now, bodyTimeout, "the request's body did not come in time")
-	f.idle.expire(now, idleTimeout, "")
+// expirePiece is how many connections a turn ends whose time is over: a crowd of them
+// comes at once, and mostly goes at once.
+const expirePiece = 16
+
+// tick ends the connections whose head, body or next request is late, unless it is at it.
+func (f *front) tick(time.Time) {
+	if !f.busy {
+		f.expire()
+	}
 }
 
-// expire ends those of a list that have been in it for so long, but for those of whom
-// something has come that the loop has not got round to read.
-func (l *line) expire(now time.Time, timeout time.Duration, why string) {
-	for o := l.oldest; o != nil && now.Sub(o.since) >= timeout; o = l.oldest {
+// expire ends a piece of them, and leaves the rest to later turns. Those that have
+// sent nothing are told nothing: browsers open connections ahead of need, and would
+// take an answer for that to a request they make later.
+func (f *front) expire() {
+	now, most := f.server.o.Now(), expirePiece
+	f.fresh.expire(now, &most, headTimeout, "the request's head did not come in time")
+	f.bodies.expire(now, &most, bodyTimeout, "the request's body did not come in time")
+	f.idle.expire(now, &most, idleTimeout, "")
+	if f.busy = most == 0; f.busy {
+		f.loop.Later(f.expire)
+	}
+}
+
+// expire ends those of a list that have been in it for so long, most of them at most,
+// but for those of whom something has come that the loop has not got round to read.
+func (l *line) expire(now time.Time, most *int, timeout time.Duration, why string) {
+	for o := l.oldest; o != nil && *most > 0 && now.Sub(o.since) >= timeout; o = l.oldest {
+		*most--
 		if !o.conn.Unread() {
 			o.end(http.StatusRequestTimeout, why)
 			continue

@@ -3,17 +3,20 @@ package httpserver
 import (
 	"net"
 	"sync"
+
+	"github.com/orbitd/orbitd/pkg/reactor"
 )
 
-// maxArriving is how many connections net/http is given before it has begun to
-// serve the first request of each. That is no wait, for the head of each is there;
-// but ten thousand that come at once would be as many goroutines that are ready to
-// run, between which the loops would have to wait for their turn.
-const maxArriving = 8
+// maxArriving is how many connections of each loop net/http is given before it has
+// begun to serve the first request of each. That is no wait, for the head of each is
+// there; but ten thousand that come at once would be as many goroutines that are ready
+// to run, between which the loops would have to wait for their turn.
+const maxArriving = 2
 
 // A queue is the listener of the net/http server: it accepts what the loops give
 // it. It never holds more connections than there are descriptors.
 type queue struct {
+	most   int // that may be arriving
 	mu     sync.Mutex
 	more   sync.Cond
 	conns  []net.Conn
@@ -25,8 +28,8 @@ type queue struct {
 	arriving sync.WaitGroup
 }
 
-func newQueue() *queue {
-	q := &queue{}
+func newQueue(loops int) *queue {
+	q := &queue{most: loops * maxArriving}
 	q.more.L = &q.mu
 	return q
 }
@@ -49,7 +52,7 @@ func (q *queue) put(c net.Conn) bool {
 func (q *queue) Accept() (net.Conn, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for len(q.conns) == 0 || q.taken >= maxArriving {
+	for len(q.conns) == 0 || q.taken >= q.most {
 		if len(q.conns) == 0 && q.closed {
 			return nil, net.ErrClosed
 		}
@@ -65,13 +68,19 @@ func (q *queue) Accept() (net.Conn, error) {
 }
 
 // arrived is called once for each conn that was accepted: its first request is
-// served, or it has ended.
-func (q *queue) arrived() {
+// served, or it has ended. The next one is not accepted before its loop has had a turn:
+// else the goroutines that come of one another would keep the processor from it.
+func (q *queue) arrived(l *reactor.Loop) {
+	q.arriving.Done()
+	l.Post(q.next)
+}
+
+// next has one more accepted.
+func (q *queue) next() {
 	q.mu.Lock()
 	q.taken--
 	q.mu.Unlock()
 	q.more.Signal()
-	q.arriving.Done()
 }
 
 // Close ends Accept. It is idempotent.

@@ -78,7 +78,7 @@ func New(o Options) (*Server, error) {
 	if o.Reactor == nil || o.Handler == nil || o.Upgrade == nil || o.UpgradePath == "" || o.Logger == nil || o.Now == nil {
 		return nil, errors.New("httpserver: all options are required")
 	}
-	s := &Server{o: o, queue: newQueue(), served: make(chan struct{})}
+	s := &Server{o: o, queue: newQueue(len(o.Reactor.Loops())), served: make(chan struct{})}
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(true) // on connections with TLS that ask for it
@@ -94,10 +94,10 @@ func New(o Options) (*Server, error) {
 		ConnContext:                  func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, connKey{}, c) },
 		ErrorLog:                     log.New(debugWriter{o.Logger}, "", 0),
 	}
-	for i, l := range o.Reactor.Loops() {
-		f := &front{server: s, index: i}
+	for _, l := range o.Reactor.Loops() {
+		f := &front{server: s, loop: l}
 		s.fronts = append(s.fronts, f)
-		l.OnTick(f.expire)
+		l.OnTick(f.tick)
 	}
 	go s.accept()
 	return s, nil
@@ -232,7 +232,7 @@ func (s *Server) handOver(c *reactor.Conn) {
 
 // take gives net/http a connection whose first head is there.
 func (s *Server) take(nc net.Conn, unread []byte, loop *reactor.Loop) {
-	c := &conn{Conn: nc, server: s, unread: unread, loop: loop, arrived: sync.OnceFunc(s.queue.arrived)}
+	c := &conn{Conn: nc, server: s, unread: unread, loop: loop, arrived: sync.OnceFunc(func() { s.queue.arrived(loop) })}
 	if !s.queue.put(c) {
 		_ = nc.Close() // after Shutdown
 	}

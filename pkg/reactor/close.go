@@ -54,20 +54,36 @@ func (l *Loop) shutWrite(c *Conn) {
 	c.watch()
 }
 
-// expire ends the closing connections whose time is over.
+// closingPiece is how many closing connections a turn looks at.
+const closingPiece = 128
+
+// expire begins to look at all closing connections, unless that is under way.
 func (l *Loop) expire() {
-	open := l.closing[:0]
-	for _, c := range l.closing {
-		switch {
-		case c.state&(gone|doomed) != 0:
-		case l.now.Before(c.x.deadline):
-			open = append(open, c)
-		default:
+	if l.toExpire == 0 && len(l.closing) > 0 {
+		l.toExpire = len(l.closing)
+		l.Later(l.expirePiece)
+	}
+}
+
+// expirePiece ends those whose time is over of a piece of the first toExpire, from the
+// last on, and leaves the rest to later turns.
+func (l *Loop) expirePiece() {
+	rest := max(l.toExpire-closingPiece, 0)
+	for i := l.toExpire - 1; i >= rest; i-- {
+		c := l.closing[i]
+		if ended := c.state&(gone|doomed) != 0; !ended {
+			if l.now.Before(c.x.deadline) {
+				continue
+			}
 			c.doom(ErrTimeout)
 		}
+		last := len(l.closing) - 1
+		l.closing[i], l.closing[last] = l.closing[last], nil
+		l.closing = l.closing[:last]
 	}
-	clear(l.closing[len(open):])
-	l.closing = open
+	if l.toExpire = rest; rest > 0 {
+		l.Later(l.expirePiece)
+	}
 }
 
 // doom ends c when this turn is settled. Until then its descriptor stays open,

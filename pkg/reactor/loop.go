@@ -42,10 +42,12 @@ type Loop struct {
 	reported []unix.EpollEvent // not handled yet
 	patient  bool              // connections that are not urgent may have input
 
-	due      []*Conn // to be settled
-	work     []*Conn // the other half of due
+	later    []func() // see Later
+	due      []*Conn  // to be settled
+	work     []*Conn  // the other half of due
 	batch    []func()
 	closing  []*Conn
+	toExpire int                 // of closing, the first ones: to be looked at yet
 	greeting map[*handshake]bool // no hello yet
 	shaking  map[*handshake]bool // begun
 	ready    []*handshake        // have a hello, and wait for a place
@@ -103,6 +105,11 @@ func (l *Loop) postLocked(f func()) bool {
 	}
 	return true
 }
+
+// Later has f run in a turn to come, behind what was left to later before: one such
+// call a turn, so that a long piece of work, cut into short ones, is in nobody's way.
+// On the loop only. After Reactor.Close, f may be dropped.
+func (l *Loop) Later(f func()) { l.later = append(l.later, f) }
 
 // OnTurn has f run at the end of each turn.
 func (l *Loop) OnTurn(f func()) { l.Post(func() { l.onTurn = append(l.onTurn, f) }) }

@@ -16,12 +16,13 @@ func (l *Loop) run() {
 		l.wait()
 		newcomers := l.input()
 		l.posted()
+		l.postponed()
 		l.settle()
 		l.maybeTick()
 		for _, f := range l.onTurn {
 			l.hook(f)
 		}
-		if newcomers || len(l.reported) > 0 {
+		if newcomers || len(l.reported)+len(l.later) > 0 {
 			// The loop goes on without waiting for anything, so on few cores it would
 			// keep others from the processor: those to whom it has handed over what
 			// has come, like the engine, until the runtime takes it away, 10 ms later.
@@ -58,7 +59,7 @@ func (l *Loop) wait() {
 	switch {
 	case len(l.reported) > 0:
 		return
-	case len(l.due) > 0 || l.patient:
+	case len(l.due)+len(l.later) > 0 || l.patient:
 		l.reported = l.poll.events[:l.poll.wait(false)]
 		return
 	}
@@ -107,4 +108,17 @@ func (l *Loop) posted() {
 	if cap(l.batch) > 4096 {
 		l.batch = nil // a burst is over; do not keep its size
 	}
+}
+
+// postponed runs the first of what was left to later before this turn.
+func (l *Loop) postponed() {
+	if len(l.later) == 0 {
+		return
+	}
+	f := l.later[0]
+	l.later[0] = nil
+	if l.later = l.later[1:]; len(l.later) == 0 {
+		l.later = nil
+	}
+	l.hook(f)
 }

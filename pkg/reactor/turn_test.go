@@ -216,3 +216,66 @@ func TestUrgentOnTheWay(t *testing.T) {
 		expect(t, nc, "there")
 	}
 }
+
+// What is left to later is done a piece a turn, in its order, without waiting for
+// anything, and who is urgent is read between the pieces.
+func TestLater(t *testing.T) {
+	x := newTurns(t)
+	nc, _ := x.come(true)
+	const pieces = 100
+	var done []int // the turn of each
+	x.meanwhile(func() {
+		x.loop.Post(func() {
+			for i := range pieces {
+				x.loop.Later(func() {
+					if len(done) != i {
+						t.Errorf("piece %d is done as number %d", i, len(done))
+					}
+					done = append(done, x.turn)
+				})
+			}
+		})
+		send(t, nc, "urgent")
+	})
+	read := x.after(1)[0].turn
+	for all := 0; all < pieces; {
+		on(t, x.loop, func() { all = len(done) })
+	}
+	for i, turn := range done {
+		if turn != done[0]+i {
+			t.Errorf("piece %d in turn %d, the first in %d", i, turn, done[0])
+		}
+	}
+	if read > done[0]+1 {
+		t.Errorf("read in turn %d, when there had been %d pieces", read, read-done[0])
+	}
+}
+
+// Connections that wait for their peers to close are given up a piece a turn.
+func TestManyLinger(t *testing.T) {
+	clock := newClock()
+	r := start(t, reactor.Options{Loops: 1, Tick: time.Millisecond, Linger: time.Second, Now: clock.now})
+	l := r.Loops()[0]
+	opened := make(chan *reactor.Conn)
+	address := listen(t, r, func(c *reactor.Conn) reactor.Handler { opened <- c; return &handler{} })
+	const crowd, piece = 300, 128
+	for range crowd {
+		dial(t, address)
+		c := get(t, opened)
+		on(t, l, c.Close)
+	}
+	var fewer []int // by turn
+	on(t, l, func() {
+		before := l.Len()
+		l.OnTurn(func() { n := l.Len(); fewer = append(fewer, before-n); before = n })
+	})
+	clock.add(time.Second)
+	for left := crowd; left > 0; {
+		on(t, l, func() { left = l.Len() })
+	}
+	on(t, l, func() {
+		if most := slices.Max(fewer); most > piece {
+			t.Errorf("a turn has given up %d", most)
+		}
+	})
+}

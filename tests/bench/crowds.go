@@ -102,6 +102,9 @@ func slowCrowd(s *site, n int) (crowd, error) {
 		return crowd{}, err
 	}
 	publisher[0].OnAccept = func() {}
+	if err := s.For(2 * time.Second); err != nil { // their requests are served
+		return crowd{}, err
+	}
 	for i := range 64 { // until nobody's socket takes more
 		publisher[0].Publish("/memory/2", uint64(i+1), 16<<10)
 	}
