@@ -204,10 +204,18 @@ func (e *Engine) Status() engine.Status {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
 	st := engine.Status{Epoch: e.epoch, Visible: e.visible}
-	if err := e.refusing.Load(); err != nil {
+	if err := e.refused(); err != nil {
 		st.Refusing = err
 	}
 	return st
+}
+
+// refused returns why publishes are refused, nil if they are not. Damage is for good.
+func (e *Engine) refused() *message.Error {
+	if err := e.corrupt.Load(); err != nil {
+		return err
+	}
+	return e.refusing.Load()
 }
 
 // Tip implements engine.Engine. It always knows.

@@ -65,7 +65,7 @@ func (e *Engine) Collect(ch chan<- prometheus.Metric) {
 	visible, channels := e.visible, len(e.channels)
 	e.mu.RUnlock()
 	refusing := 0.0
-	if e.refusing.Load() != nil {
+	if e.refused() != nil {
 		refusing = 1
 	}
 	size := e.seg.Size()

@@ -81,7 +81,6 @@ func (e *Engine) readError(err error) error {
 		told := message.Errorf(message.Unavailable, "stored data is damaged; the server's log has the file").Because(damage)
 		if e.corrupt.CompareAndSwap(nil, told) {
 			e.log.WithError(damage).WithField("file", damage.File).Error("stored data is damaged: nothing is served any more")
-			e.refusing.Store(told)
 		}
 		return told
 	}

@@ -246,7 +246,7 @@ func (e *Engine) repair() {
 			c.run()
 		}
 	}
-	if e.refusing.Load() != nil && e.seg.HasRoom() {
+	if e.refusing.Load() != nil && e.corrupt.Load() == nil && e.seg.HasRoom() {
 		e.accept()
 	}
 }
