@@ -31,6 +31,7 @@ const (
 	MaxContentType  = 255     // bytes of ct
 	MaxHeaders      = 100     // headers of a message
 	MaxHeaderBytes  = 8 << 10 // their names and values together
+	MaxAuth         = 64      // applications for which one connection has identities
 	DefaultHistory  = 50      // messages of a history without a limit
 	MaxHistory      = 256
 	CommandOverhead = 4096 // bytes that a command may have beyond the largest payload

@@ -2,6 +2,7 @@ package protocol_test
 
 import (
 	"bytes"
+	"fmt"
 	"reflect"
 	"slices"
 	"strings"
@@ -32,6 +33,10 @@ func TestCommandReadsWhatItsOpNeeds(t *testing.T) {
 		"the last of equal marks counts": {
 			`{"op":"ack","last":{"/a":1,"/b":2,"/a":3}}`,
 			protocol.Command{Op: protocol.OpAck, Last: []protocol.Mark{{Channel: "/a", Offset: 3}, {Channel: "/b", Offset: 2}}},
+		},
+		"the last of equal applications counts": {
+			`{"id":1,"op":"connect","auth":[{"app":"a","token":"x"},{"app":"b","token":"y"},{"app":"a","token":"z"}]}`,
+			protocol.Command{Op: protocol.OpConnect, ID: 1, Auth: []protocol.Auth{{App: "a", Token: "z"}, {App: "b", Token: "y"}}},
 		},
 		"fields of other ops are unknown ones": {
 			`{"op":"ping","channel":5,"last":[],"id":"x","new":{"a":[1.5e-7]}}`,
@@ -109,6 +114,7 @@ func TestCommandRefuses(t *testing.T) {
 		`{"id":1,"op":"publish","channel":"/a","data":1,"h":{"a":"` + strings.Repeat("x", 8<<10) + `"}}`: message.TooLarge,
 		`{"id":1,"op":"publish","channel":"/a","data":"` + strings.Repeat("x", 64<<10) + `"}`:            message.TooLarge,
 		`{"id":1,"op":"connect","token":"` + strings.Repeat("x", 69<<10) + `"}`:                          message.TooLarge,
+		connectTo(protocol.MaxAuth + 1):                                                                  message.TooLarge,
 	}
 	for line, code := range tests {
 		if c, err := protocol.ParseCommand([]byte(line), protocol.Limits{}); err == nil || err.Code != code {
@@ -117,7 +123,20 @@ func TestCommandRefuses(t *testing.T) {
 	}
 }
 
+// connectTo is a connect with identities for so many applications, two for the last.
+func connectTo(apps int) string {
+	entry := func(i int) string { return fmt.Sprintf(`{"app":"a%d","token":"t"}`, i) }
+	var list []string
+	for i := range apps {
+		list = append(list, entry(i))
+	}
+	return `{"id":1,"op":"connect","auth":[` + strings.Join(append(list, entry(apps-1)), ",") + `]}`
+}
+
 func TestLimitsAreExact(t *testing.T) {
+	if c := parse(t, connectTo(protocol.MaxAuth)); len(c.Auth) != protocol.MaxAuth {
+		t.Errorf("%d identities", len(c.Auth))
+	}
 	limits := protocol.Limits{MaxMessage: 10}
 	for _, test := range []struct {
 		data string

@@ -1,6 +1,8 @@
 package protocol
 
 import (
+	"slices"
+
 	"github.com/orbitd/orbitd/pkg/channel"
 	"github.com/orbitd/orbitd/pkg/message"
 )
@@ -261,6 +263,8 @@ func (r *reader) headers() []message.Header {
 	return headers
 }
 
+// auth returns the identities of single applications. Of those for one application the
+// last counts.
 func (r *reader) auth() []Auth {
 	if r.f.auth == nil {
 		return nil
@@ -277,7 +281,15 @@ func (r *reader) auth() []Auth {
 				token = value
 			}
 		})
-		list = append(list, Auth{r.app(r.required("app", app)), r.required("token", token)})
+		one := Auth{r.app(r.required("app", app)), r.required("token", token)}
+		switch i := slices.IndexFunc(list, func(a Auth) bool { return a.App == one.App }); {
+		case i >= 0:
+			list[i] = one
+		case len(list) == MaxAuth:
+			r.fail(message.TooLarge, `"auth" has identities for more than %d applications`, MaxAuth)
+		default:
+			list = append(list, one)
+		}
 	})
 	if !ok {
 		r.fail(message.BadRequest, `"auth" is not an array`)
