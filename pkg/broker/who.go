@@ -48,6 +48,19 @@ func (w *Who) Page() string {
 	return w.page
 }
 
+// Beside returns how many applications, other than that one, have an identity of their
+// own, or had one. To bound it is up to who calls With, which copies them all.
+func (w *Who) Beside(app string) int {
+	if w == nil {
+		return 0
+	}
+	n := len(w.apps)
+	if _, has := w.apps[app]; has {
+		n--
+	}
+	return n
+}
+
 // With returns w with an identity that counts in one application.
 func (w *Who) With(app string, id *auth.Identity) *Who {
 	next := &Who{apps: map[string]*auth.Identity{}}

@@ -113,6 +113,10 @@ func (x *exchange) history(c *protocol.Command) {
 }
 
 func (x *exchange) auth(c *protocol.Command) {
+	if x.session.Who().Beside(c.App) >= protocol.MaxAuth {
+		x.fail(c.ID, message.Errorf(message.TooLarge, "this connection has identities for %d applications, and may have no more", protocol.MaxAuth))
+		return
+	}
 	asOf := x.rechecks()
 	x.elsewhere(x.server().broker.Ask, func() func() {
 		id, err := x.server().broker.Authenticate(context.Background(), auth.Credentials{Token: c.Token, App: c.App})

@@ -42,6 +42,37 @@ func TestRefusedCommands(t *testing.T) {
 	p.want(`{"re":3,"offset":2}`)
 }
 
+// A connection has identities of its own for a bounded number of applications; to replace
+// one is always possible, and what was refused takes nothing away.
+func TestApplicationsOfAConnection(t *testing.T) {
+	r := newRig(t, rigOptions{rules: "/*/b @authenticated @authenticated"})
+	p := r.dial()
+	p.connect(`"auth":[{"app":"a0","token":"alice"}]`)
+	become := func(app int, user string) object {
+		p.send(fmt.Sprintf(`{"id":2,"op":"auth","app":"a%d","token":%q}`, app, user))
+		return p.next()
+	}
+	for i := range 63 {
+		if o := become(i+1, "alice"); o["user"] != "alice" {
+			t.Fatalf("application %d: %v", i+1, o)
+		}
+	}
+	if e, _ := become(64, "alice")["error"].(map[string]any); e["code"] != "too_large" || !strings.Contains(fmt.Sprint(e["message"]), "64 applications") {
+		t.Errorf("one too many: %v", e)
+	}
+	if o := become(7, "bob"); o["user"] != "bob" {
+		t.Errorf("another for an application that has one: %v", o)
+	}
+	for app, by := range map[int]string{0: "alice", 7: "bob", 63: "alice"} {
+		p.send(fmt.Sprintf(`{"id":3,"op":"publish","channel":"/a%d/b","data":1}`, app))
+		p.next()
+		p.send(fmt.Sprintf(`{"id":4,"op":"history","channel":"/a%d/b"}`, app))
+		if got := fmt.Sprint(p.next()["messages"]); !strings.Contains(got, "by:"+by) {
+			t.Errorf("what %s has published in application %d: %s", by, app, got)
+		}
+	}
+}
+
 // A connect that cannot be read is refused like any other: there is no session
 // to go on with.
 func TestRefusedConnects(t *testing.T) {
