@@ -81,14 +81,17 @@ type names struct {
 	census *census.Census
 	limit  int // of a user
 
-	mu      sync.Mutex
+	mu      sync.Mutex // never held while the engine is asked: loops settle
 	opening map[engine.SessionKey]*opening
 }
 
 // An opening is a session of whose name several may ask at once: it counts once.
 type opening struct {
-	askers int // who are admitted, and not settled yet
+	askers int // who are admitted or wait for that, and are not settled yet
 	made   bool
+
+	asked chan struct{} // closed when the census has said whether it counts
+	err   error         // why it does not
 }
 
 func newNames(store engine.SessionStore, limit int, now func() time.Time) *names {
@@ -104,21 +107,44 @@ func isNamed(s *engine.Session) (kind int, ok bool) { return 0, !strings.Contain
 // admit counts one more, or says why there must not be. It may block. Who is admitted
 // settles it.
 func (n *names) admit(ctx context.Context, s *engine.Session) error {
+	o, first := n.open(s.Key)
+	if first {
+		o.err = n.count(ctx, s)
+		if o.err != nil {
+			n.close(s.Key)
+		}
+		close(o.asked)
+	}
+	<-o.asked
+	return o.err
+}
+
+// open returns the opening of a session, and whether there was none before.
+func (n *names) open(key engine.SessionKey) (o *opening, first bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if o := n.opening[s.Key]; o != nil {
-		o.askers++
-		return nil
+	o, there := n.opening[key]
+	if !there {
+		o = &opening{asked: make(chan struct{})}
+		n.opening[key] = o
 	}
+	o.askers++
+	return o, !there
+}
+
+// close ends an opening that is refused.
+func (n *names) close(key engine.SessionKey) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	delete(n.opening, key)
+}
+
+func (n *names) count(ctx context.Context, s *engine.Session) error {
 	ok, err := n.census.Admit(ctx, s, 0)
-	switch {
-	case err != nil:
-		return err
-	case !ok:
-		return message.Errorf(message.TooLarge, "%s has %d named sessions already (session.max_named): use their names (client) again, one a device; one that is not used for durable_ttl ends by itself", s.User, n.limit)
+	if err == nil && !ok {
+		err = message.Errorf(message.TooLarge, "%s has %d named sessions already (session.max_named): use their names (client) again, one a device; one that is not used for durable_ttl ends by itself", s.User, n.limit)
 	}
-	n.opening[s.Key] = &opening{askers: 1}
-	return nil
+	return err
 }
 
 // settle says whether who was admitted has made the session. Where nobody has, as it was

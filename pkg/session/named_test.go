@@ -69,6 +69,36 @@ func TestLastNameAtOnce(t *testing.T) {
 	}
 }
 
+// While an engine that is slow counts what one user has stored, others open their
+// sessions: no loop waits for it.
+func TestNamedWhileCounting(t *testing.T) {
+	r := newRig(t, rigOptions{limits: session.Limits{Named: 1}})
+	r.connect(0, named) // the first count
+	r.pass(2 * time.Minute)
+	gate, opened := make(chan struct{}), make(chan error, 2)
+	open := func(part int, q session.Request) {
+		r.sessions.Parts()[part].Open(q, func(_ *session.Session, err error) { opened <- err })
+	}
+	asked := make(chan struct{})
+	r.reactor.Loops()[0].Post(func() {
+		open(0, session.Request{Who: who("bob"), Name: "laptop"})
+		close(asked)
+		<-gate // so bob is admitted, and his session not made
+	})
+	<-asked
+	r.drainWorkers()
+	counting, done := make(chan struct{}), make(chan struct{})
+	r.saves.scanWith(func() { close(counting); <-done })
+	r.on(1, func() { open(1, session.Request{Who: alice, Name: "phone"}) })
+	<-counting
+	close(gate)
+	defer close(done)
+	r.on(0, func() {})
+	if err := <-opened; err != nil {
+		t.Error(err)
+	}
+}
+
 // What could not be stored does not count for long.
 func TestNamedLimitWithoutADisk(t *testing.T) {
 	r := newRig(t, rigOptions{limits: session.Limits{Named: 2, TTL: time.Second}})

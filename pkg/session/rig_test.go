@@ -121,6 +121,7 @@ type saves struct {
 	fail error
 	hold bool
 	held []func(error)
+	scan func() // called by Sessions
 }
 
 func (s *saves) SaveSession(record engine.Session, done func(error)) {
@@ -140,6 +141,23 @@ func (s *saves) SaveSession(record engine.Session, done func(error)) {
 	default:
 		s.Engine.SaveSession(record, done)
 	}
+}
+
+func (s *saves) Sessions(ctx context.Context, yield func(engine.Session) bool) error {
+	s.mu.Lock()
+	scan := s.scan
+	s.mu.Unlock()
+	if scan != nil {
+		scan()
+	}
+	return s.Engine.Sessions(ctx, yield)
+}
+
+// scanWith has f called before all sessions are looked at.
+func (s *saves) scanWith(f func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.scan = f
 }
 
 func (s *saves) failWith(err error) {
@@ -288,19 +306,24 @@ func (r *rig) on(loop int, f func()) {
 func (r *rig) settle() {
 	r.t.Helper()
 	for range 4 {
-		here, leave := make(chan struct{}), make(chan struct{})
 		r.engine.MoveCursors(nil)
-		for range 2 { // both workers, at once
-			r.broker.Go(func() { here <- struct{}{}; <-leave })
-		}
-		<-here
-		<-here
-		close(leave)
+		r.drainWorkers()
 		for i := range r.reactor.Loops() {
 			r.on(i, func() {}) // what was posted before has run, and its turn ends
 			r.on(i, func() {})
 		}
 	}
+}
+
+// drainWorkers waits until all jobs that the workers had are done.
+func (r *rig) drainWorkers() {
+	here, leave := make(chan struct{}), make(chan struct{})
+	for range 2 { // both workers, at once
+		r.broker.Go(func() { here <- struct{}{}; <-leave })
+	}
+	<-here
+	<-here
+	close(leave)
 }
 
 // pass moves the clock, and waits until every loop has had a tick since.
