@@ -54,7 +54,7 @@ func (e *Engine) restoreCheckpoint(b []byte) error {
 	}
 	e.seq.keys.restore(r)
 	for range r.count() {
-		e.seq.sessions.put(r.session())
+		e.seq.sessions.put(newSession(r.session()))
 	}
 	e.seq.savedSize = int64(len(b))
 	return r.end()

@@ -27,6 +27,7 @@ type commit struct {
 	receipts []engine.Receipt
 	answers  []answer
 	then     []func() // run once it is durable, in order
+	saves    []*session
 	cursors  []*session
 
 	staged map[string]int64 // bytes of bounded applications
@@ -67,7 +68,9 @@ func (c *commit) reset(time int64) {
 	clear(c.channels)
 	clear(c.answers)
 	clear(c.then)
-	c.channels, c.inMemory, c.answers, c.then, c.cursors = c.channels[:0], c.inMemory[:0], c.answers[:0], c.then[:0], nil
+	clear(c.saves)
+	c.channels, c.inMemory, c.answers, c.then = c.channels[:0], c.inMemory[:0], c.answers[:0], c.then[:0]
+	c.saves, c.cursors = c.saves[:0], nil
 	c.from = 0
 	clear(c.staged)
 }
@@ -346,7 +349,11 @@ func (e *Engine) takeBack(c *commit) {
 
 // hold keeps a failed commit until the log has written it elsewhere.
 func (e *Engine) hold(c *commit) {
+	if len(c.messages) == 0 { // nothing that was stored is of it
+		c.from = e.seq.next
+	}
 	held := *c
 	e.seq.held = &held
+	e.seq.sessions.hold(c.saves)
 	*c = commit{}
 }

@@ -2,10 +2,12 @@ package local
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/orbitd/orbitd/pkg/engine"
 	"github.com/orbitd/orbitd/pkg/message"
@@ -17,13 +19,7 @@ import (
 // refused. Once the disk takes something again, it is there and its key known.
 func TestFailedSyncIsNeverAcknowledged(t *testing.T) {
 	var fails atomic.Bool
-	fault := &vfs.Fault{FS: vfs.NewMem(), Hook: func(op vfs.Op) (int, error) {
-		if fails.Load() && strings.HasPrefix(op.Kind, "sync") {
-			return 0, syscall.EIO
-		}
-		return 0, nil
-	}}
-	e := open(t, Options{FS: fault})
+	e := open(t, Options{FS: failingSyncs(&fails)})
 	publishKeyed(t, e, 0)
 	visible := e.Status().Visible
 	fails.Store(true)
@@ -43,7 +39,7 @@ func TestFailedSyncIsNeverAcknowledged(t *testing.T) {
 	if _, err := engine.Publish(t.Context(), e, keyedMessage(0)); err != nil {
 		t.Errorf("a retry of what is stored: %v", err)
 	}
-	if err := submitSaving(e, engine.Session{Key: engine.SessionKey{1}}, keyedMessage(0)); message.CodeOf(err) != message.Unavailable {
+	if err := submitSaving(e, []engine.Session{{Key: engine.SessionKey{1}}}, keyedMessage(0)); message.CodeOf(err) != message.Unavailable {
 		t.Errorf("the same with a session: %v", err)
 	}
 	fails.Store(false)
@@ -63,8 +59,89 @@ func TestFailedSyncIsNeverAcknowledged(t *testing.T) {
 	}
 }
 
-func submitSaving(e *Engine, s engine.Session, msgs ...message.Message) error {
+// failingSyncs is a disk on which no sync succeeds while fails is set.
+func failingSyncs(fails *atomic.Bool) *vfs.Fault {
+	return &vfs.Fault{FS: vfs.NewMem(), Hook: func(op vfs.Op) (int, error) {
+		if fails.Load() && strings.HasPrefix(op.Kind, "sync") {
+			return 0, syscall.EIO
+		}
+		return 0, nil
+	}}
+}
+
+// Where cursors alone were being written when the disk failed, every key is as sure as
+// it was.
+func TestKeysWhileCursorsAreHeld(t *testing.T) {
+	var fails atomic.Bool
+	e := open(t, Options{FS: failingSyncs(&fails)})
+	key := engine.SessionKey{1}
+	save(t, e, oneSubscription(key, time.Hour))
+	stored := publishKeyed(t, e, 0)
+	fails.Store(true)
+	moveTo(e, key, stored[0].Offset)
+	e.upkeep(t)
+	if e.Status().Refusing == nil {
+		t.Fatal("the disk did not fail")
+	}
+	if r := publishKeyed(t, e, 0); !r[0].Duplicate || r[0].Offset != stored[0].Offset {
+		t.Errorf("a retry of what is stored: %+v; was %+v", r, stored)
+	}
+	fails.Store(false)
+	e.upkeep(t)
+	if at, ok := cursor(t, e, key); !ok || at != stored[0].Offset {
+		t.Errorf("the session is there: %v, at %d", ok, at)
+	}
+}
+
+// A session whose storing failed is stored when the disk takes something again: with the
+// cursors that moved meanwhile, and only so far as they moved; then they are on the disk.
+func TestCursorsMoveWhileASessionIsHeld(t *testing.T) {
+	var fails atomic.Bool
+	fault := failingSyncs(&fails)
+	e := open(t, Options{FS: fault})
+	key, other := engine.SessionKey{1}, engine.SessionKey{2}
+	at := func(o message.Offset) engine.Session {
+		s := oneSubscription(key, time.Hour)
+		s.Subscriptions[0].Cursor.Position = message.Position{Epoch: e.epoch, Offset: o}
+		return s
+	}
+	for i := range 30 {
+		publish(t, e, "/a/b", fmt.Sprint(i))
+	}
+	save(t, e, at(5))
+	check := func(what string, key engine.SessionKey, want message.Offset) {
+		t.Helper()
+		if got, ok := cursor(t, e, key); !ok || got != want {
+			t.Errorf("%s: the session is there: %v, at %d; want %d", what, ok, got, want)
+		}
+	}
+	fails.Store(true)
+	s := at(10)
+	fresh := at(7)
+	fresh.Key = other // of which nothing is stored yet
+	if err := submitSaving(e, []engine.Session{s, fresh}, keyedMessage(100)); message.CodeOf(err) != message.Unknown {
+		t.Fatalf("the save: %v", err)
+	}
+	check("while it is held", key, 5)
+	moveTo(e, key, 20)
+	moveTo(e, key, 15)
+	moveTo(e, other, 21)
+	check("moved", key, 20)
+	fails.Store(false)
+	e.upkeep(t)
+	check("repaired", key, 20)
+	check("repaired", other, 21)
+	moveTo(e, key, 22)
+	e.upkeep(t)
+	fault.PowerOff()
+	_ = e.Close(t.Context())
+	e = open(t, Options{FS: fault.FS.(*vfs.Mem).Crash(rand.New(rand.NewPCG(1, 1)), 0)})
+	check("after a crash", key, 22)
+	check("after a crash", other, 21)
+}
+
+func submitSaving(e *Engine, sessions []engine.Session, msgs ...message.Message) error {
 	answer := make(chan error, 1)
-	e.SubmitSaving(msgs, []engine.Session{s}, func(_ []engine.Receipt, err error) { answer <- err })
+	e.SubmitSaving(msgs, sessions, func(_ []engine.Receipt, err error) { answer <- err })
 	return <-answer
 }

@@ -241,7 +241,7 @@ func (e *Engine) repair() {
 			return
 		}
 		if c := e.seq.held; c != nil {
-			e.seq.held = nil
+			e.seq.held, e.seq.sessions.held = nil, nil
 			e.show(c)
 			c.run()
 		}

@@ -40,7 +40,9 @@ func (e *Engine) stageSession(c *commit, s engine.Session) {
 	e.seq.sessions.rideOne(c, s.Key)
 	c.durable = true
 	c.batch.Add(nil, &seglog.Record{Type: typeSession, Time: c.time}, func(b []byte) []byte { return appendSession(b, &s) })
-	c.then = append(c.then, func() { e.seq.sessions.put(s) })
+	own := newSession(s)
+	c.saves = append(c.saves, own)
+	c.then = append(c.then, func() { e.seq.sessions.put(own) })
 }
 
 // stageDrop adds the end of a session to the batch.
@@ -89,7 +91,7 @@ func (t *sessionTable) restoreRecord(e *Engine, rec *seglog.Record) error {
 	case typeSession:
 		s := r.session()
 		if r.err == nil {
-			t.put(s)
+			t.put(newSession(s))
 		}
 	case typeDrop:
 		var key engine.SessionKey

@@ -122,8 +122,8 @@ func TestSessionsExpireByParts(t *testing.T) {
 		if i%10 == 0 {
 			ttl = 0
 		}
-		table.put(oneSubscription(key(i), ttl))
-		table.put(oneSubscription(key(i), ttl)) // it takes its own place
+		table.put(newSession(oneSubscription(key(i), ttl)))
+		table.put(newSession(oneSubscription(key(i), ttl))) // it takes its own place
 	}
 	later := time.Hour.Milliseconds()
 	table.expire(later)

@@ -23,6 +23,10 @@ type sessionTable struct {
 	next  int        // place in list at which expire goes on
 	moved []*session // dirty ones, and such as were
 	armed bool       // the timer that forces a commit runs
+
+	// held are those that a failed commit stores when it is written elsewhere. None is
+	// in the table before; what moves meanwhile moves in both.
+	held map[engine.SessionKey]*session
 }
 
 func newSessionTable() *sessionTable {
@@ -34,11 +38,24 @@ func expired(s *engine.Session, now int64) bool {
 	return s.TTL > 0 && s.Seen+milliseconds(s.TTL) < now
 }
 
-func (t *sessionTable) put(s engine.Session) {
+func newSession(s engine.Session) *session {
+	return &session{Session: s, moved: make([]bool, len(s.Subscriptions))}
+}
+
+// put takes s over, in place of what its key had.
+func (t *sessionTable) put(s *session) {
 	t.remove(s.Key)
-	own := &session{Session: s, moved: make([]bool, len(s.Subscriptions)), place: len(t.list)}
-	t.all[s.Key] = own
-	t.list = append(t.list, own)
+	s.place = len(t.list)
+	t.all[s.Key] = s
+	t.list = append(t.list, s)
+}
+
+// hold notes what a failed commit stores later; nothing ends that.
+func (t *sessionTable) hold(saves []*session) {
+	t.held = make(map[engine.SessionKey]*session, len(saves))
+	for _, s := range saves {
+		t.held[s.Key] = s
+	}
 }
 
 func (t *sessionTable) remove(key engine.SessionKey) {
@@ -59,18 +76,22 @@ func (t *sessionTable) remove(key engine.SessionKey) {
 func (t *sessionTable) move(e *Engine, moves []engine.CursorMove, now int64) {
 	for i := range moves {
 		m := &moves[i]
-		s := t.all[m.Key]
-		if s == nil || expired(&s.Session, now) {
-			continue
-		}
-		s.Seen = max(s.Seen, now)
-		if j := s.find(m); j >= 0 && e.advance(&s.Subscriptions[j].Cursor, m.Cursor) {
-			s.moved[j] = true
-		}
-		if !s.dirty {
-			s.dirty = true
-			t.moved = append(t.moved, s)
-		}
+		t.moveOne(e, t.all[m.Key], m, now)
+		t.moveOne(e, t.held[m.Key], m, now)
+	}
+}
+
+func (t *sessionTable) moveOne(e *Engine, s *session, m *engine.CursorMove, now int64) {
+	if s == nil || expired(&s.Session, now) {
+		return
+	}
+	s.Seen = max(s.Seen, now)
+	if j := s.find(m); j >= 0 && e.advance(&s.Subscriptions[j].Cursor, m.Cursor) {
+		s.moved[j] = true
+	}
+	if !s.dirty {
+		s.dirty = true
+		t.moved = append(t.moved, s)
 	}
 }
 

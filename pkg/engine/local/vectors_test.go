@@ -56,7 +56,7 @@ func sampleEngine(t *testing.T) *Engine {
 	m := sampleMessage()
 	e.seq.keys.dropped = 9
 	e.seq.keys.put(scopeOf(&m, m.Key), keyed{contentOf(&m), 300, sampleTime, false})
-	e.seq.sessions.put(sampleSession())
+	e.seq.sessions.put(newSession(sampleSession()))
 	return e
 }
 
