@@ -15,6 +15,10 @@ publish   = ["*"]
 match     = "/closed/**"
 subscribe = []
 publish   = ["*"]
+[[channel]]
+match     = "/desk/**"
+subscribe = ["user:alice"]
+publish   = ["user:alice"]
 `;
 const CH = '/chat/lobby';
 
@@ -50,6 +54,12 @@ const once = (target, type, match = () => true) => new Promise(resolve => {
   };
   target.addEventListener(type, listener);
 });
+
+/** A token of alice's. */
+async function login({ url }) {
+  const form = new URLSearchParams({ user: 'alice', password: 'demo' });
+  return (await (await fetch(url + '/v1/login', { method: 'POST', body: form })).json()).token;
+}
 
 const connected = orbit => once(orbit, 'open', event => event.channel === undefined);
 const numbers = count => Array.from({ length: count }, (_, i) => i);
@@ -118,6 +128,19 @@ for (const name of usable) {
     }
     await got.reach(150);
     assert.deepEqual(got.data(), numbers(150));
+  });
+
+  test(`${name}: who brings a token is its user in all that they do`, { timeout: 30_000 }, async t => {
+    const daemon = await Daemon.start(t, { channels });
+    const orbit = open(t, daemon.url, { transports: [name], token: () => login(daemon) });
+    const ends = [];
+    orbit.onclose = ({ message }) => ends.push(message);
+    const desk = orbit.channel('/desk/1');
+    const got = collect(desk);
+    await once(desk, 'open');
+    await desk.publish('x');
+    await got.reach(1);
+    assert.deepEqual([orbit.user, got[0].publisher, ends], ['alice', 'alice', []]);
   });
 
   test(`${name}: what is cut in the middle goes on`, { timeout: 30_000 }, async t => {

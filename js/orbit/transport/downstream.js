@@ -1,6 +1,6 @@
 import { CODE, LIMIT, PATH, TIME } from '../constants.js';
 import { address } from './address.js';
-import { ABNORMAL, errorOf, farewell, post, refusal, takeBody } from './http.js';
+import { ABNORMAL, errorOf, farewell, naming, post, refusal, takeBody } from './http.js';
 
 /**
  * A stream or sse with the WebSocket's surface: what the server says comes in the answer to one call,
@@ -29,6 +29,8 @@ export class Downstream {
   #ended = false;
   /** @type {string[]} */
   #queue = [];
+  /** Of the connect. @type {string | undefined} */
+  #token;
   /** What names the session, from the answer to the connect. @type {Record<string, string> | null} */
   #names = null;
   /** The beginning of a line that is not complete. */
@@ -82,9 +84,11 @@ export class Downstream {
 
   /** @param {string[]} commands the connect first */
   async #receive(commands) {
+    const { id, token } = JSON.parse(commands[0]);
+    this.#token = token;
     const response = await post(address(this.#server, this.#path), commands, { signal: this.#call.signal });
     if (!response.ok || !response.headers.get('Content-Type')?.startsWith(this.#type) || !response.body) {
-      this.#refused(await errorOf(response), JSON.parse(commands[0]).id);
+      this.#refused(await errorOf(response), id);
       return;
     }
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
@@ -113,7 +117,7 @@ export class Downstream {
   #learn(line) {
     const { session, secret } = JSON.parse(line);
     if (!session || !secret) return;
-    this.#names = { 'Orbit-Session': session, 'Orbit-Secret': secret };
+    this.#names = naming({ session, secret }, this.#token);
     queueMicrotask(() => this.#pump());
   }
 

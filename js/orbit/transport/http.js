@@ -21,6 +21,19 @@ export function post(url, commands, more) {
 }
 
 /**
+ * The headers of a call to /v1/send: the session, and whose it is where its connect has said so, for each call
+ * says it anew.
+ *
+ * @param {{session: string, secret: string}} names
+ * @param {string} [token] of the connect; without it the user is that of the cookie, or nobody
+ * @returns {Record<string, string>}
+ */
+export function naming({ session, secret }, token) {
+  const names = { 'Orbit-Session': session, 'Orbit-Secret': secret };
+  return token === undefined ? names : { ...names, Authorization: `Bearer ${token}` };
+}
+
+/**
  * What an answer other than the one that was hoped for says: an error of the server, or only that
  * something else has answered.
  *

@@ -1,6 +1,6 @@
 import { LIMIT, PATH } from '../constants.js';
 import { address } from './address.js';
-import { ABNORMAL, errorOf, farewell, post, refusal, takeBody } from './http.js';
+import { ABNORMAL, errorOf, farewell, naming, post, refusal, takeBody } from './http.js';
 import { Positions } from './positions.js';
 
 /** The id of our own commands, which the session's never reach. */
@@ -90,11 +90,10 @@ class Poll {
   close() {
     if (this.#ended) return;
     this.#ended = true;
-    const { session, secret } = this.#connect;
+    const { session, secret, token } = this.#connect;
     const rest = farewell(this.#queue);
     if (session && rest.length > 0) {
-      const headers = { 'Orbit-Session': session, 'Orbit-Secret': secret };
-      post(address(this.#server, PATH.send), rest, { headers, keepalive: true }).catch(() => {});
+      post(address(this.#server, PATH.send), rest, { headers: naming({ session, secret }, token), keepalive: true }).catch(() => {});
     }
     this.#queue = [];
   }
