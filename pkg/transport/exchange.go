@@ -117,6 +117,15 @@ func (x *exchange) passes(line []byte) bool {
 
 // feed takes a text that holds one or more commands. The bytes are borrowed.
 func (x *exchange) feed(text []byte) {
+	p := x.carrier.home()
+	before := p.works
+	p.works = x
+	x.take(text)
+	p.works = before
+}
+
+// take is feed where proceed is at it already.
+func (x *exchange) take(text []byte) {
 	for line := range protocol.Lines(text) {
 		if x.closed {
 			return
@@ -130,8 +139,16 @@ func (x *exchange) feed(text []byte) {
 	}
 }
 
-// proceed goes on after something that was waited for.
+// proceed goes on after something that was waited for. Where that was done at once, by a
+// command that is just being carried out, whoever does that goes on: commands would else
+// overtake those behind that one, and each be carried out within the one before it.
 func (x *exchange) proceed() {
+	p := x.carrier.home()
+	if p.works == x {
+		return
+	}
+	before := p.works
+	p.works = x
 	for {
 		for x.hasLines() && !x.waits() && !x.closed {
 			line := x.waiting.lines[0]
@@ -142,6 +159,7 @@ func (x *exchange) proceed() {
 			break
 		}
 	}
+	p.works = before
 	if w := x.waiting; w != nil && len(w.lines) == 0 && len(w.deliveries) == 0 {
 		x.waiting = nil
 	}

@@ -106,7 +106,7 @@ func (x *exchange) nextDelivery() bool {
 	first := &q.deliveries[0]
 	if text := first.text; text != nil {
 		first.text = nil
-		x.feed(text)
+		x.take(text)
 		return true
 	}
 	q.deliveries = q.deliveries[1:]

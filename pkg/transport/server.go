@@ -102,6 +102,7 @@ type part struct {
 	sessions *session.Part
 	streams  map[*down]struct{} // those that are no connection of the loop
 	dirty    []client           // have something to send at the end of the turn
+	works    *exchange          // that is in feed or proceed just now, if one is
 	memory   reactor.Memory
 	header   bytes.Reader       // over a frame whose header is being read
 	one      [1]message.Message // that is being published
