@@ -203,20 +203,49 @@ func TestASilentServerIsGivenUp(t *testing.T) {
 // Acknowledgements are lazy: one a second.
 func TestAcksAreLazy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		dialled := make(chan net.Conn, 1)
-		r := start(t, client.Options{URL: "http://pipe", Dial: func(context.Context, string, string) (net.Conn, error) {
-			here, there := net.Pipe()
-			dialled <- there
-			return here, nil
-		}})
-		r.listen(nil)
-		p := upgrade(t, <-dialled)
-		p.hello(p.expect(protocol.OpConnect), epochOne, "")
-		p.reply(protocol.AppendSubscribed(nil, p.expect(protocol.OpSubscribe).ID, 10, 1))
+		r, p := piped(t, client.Options{})
 		began := time.Now()
 		p.send(push(11, 10))
 		if c := p.expect(protocol.OpAck); c.Last[0].Offset != 11 || time.Since(began) != time.Second {
 			t.Errorf("%+v after %v", c, time.Since(began))
+		}
+		go p.expectClose()
+		r.cancel()
+		r.end()
+	})
+}
+
+// piped brings a client to the subscription of /a at offset 10, over a pipe: for a
+// bubble of synctest.
+func piped(t *testing.T, o client.Options) (*run, *peer) {
+	t.Helper()
+	dialled := make(chan net.Conn, 1)
+	o.URL = "http://pipe"
+	o.Dial = func(context.Context, string, string) (net.Conn, error) {
+		here, there := net.Pipe()
+		dialled <- there
+		return here, nil
+	}
+	r := start(t, o)
+	r.listen(nil)
+	p := upgrade(t, <-dialled)
+	p.hello(p.expect(protocol.OpConnect), epochOne, "")
+	p.reply(protocol.AppendSubscribed(nil, p.expect(protocol.OpSubscribe).ID, 10, 1))
+	return r, p
+}
+
+// What the application has acknowledged is said behind a subscription that was being
+// repeated when it was due.
+func TestAcksBehindASubscription(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, p := piped(t, client.Options{Manual: true})
+		p.send(push(11, 10), push(15, 14))
+		c := p.expect(protocol.OpSubscribe)
+		r.Ack("/a", 11)
+		time.Sleep(10 * time.Second)
+		p.reply(protocol.AppendSubscribed(nil, c.ID, 15, 1))
+		if c := p.expect(protocol.OpAck); c.Last[0] != (protocol.Mark{Channel: "/a", Offset: 11}) {
+			t.Errorf("%+v", c)
 		}
 		go p.expectClose()
 		r.cancel()

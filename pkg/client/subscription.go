@@ -111,7 +111,14 @@ func (s *state) startAcks(sub *subscription) {
 	sub.acked, sub.unacked = 0, 0
 	if !s.o.Manual {
 		sub.processed = 0
-	} else if sub.processed > 0 && s.ackDue.IsZero() {
+	} else if sub.processed > 0 {
+		s.ackSoon()
+	}
+}
+
+// ackSoon has what was processed acknowledged, lazily.
+func (s *state) ackSoon() {
+	if s.ackDue.IsZero() {
 		s.ackDue = time.Now().Add(ackDelay)
 	}
 }
@@ -125,6 +132,9 @@ func (s *state) subscribed(sub *subscription, o *protocol.Object) {
 	case !sub.placed:
 		sub.placed, sub.position = true, message.Position{Epoch: o.Epoch, Offset: o.Offset}
 		sub.OnLive(sub.position)
+	}
+	if sub.processed > sub.acked { // it may have been due while there was no answer
+		s.ackSoon()
 	}
 }
 
@@ -233,12 +243,9 @@ func (s *state) note(sub *subscription, offset message.Offset) {
 func (s *state) processed(sub *subscription, offset message.Offset) {
 	sub.processed = max(sub.processed, offset)
 	sub.unacked++
-	now := time.Now()
-	if s.ackDue.IsZero() {
-		s.ackDue = now.Add(ackDelay)
-	}
+	s.ackSoon()
 	if s.hello != nil && sub.unacked >= max(1, s.hello.Window/2) {
-		s.ackDue = now
+		s.ackDue = time.Now()
 	}
 }
 
