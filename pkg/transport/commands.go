@@ -3,6 +3,7 @@ package transport
 import (
 	"context"
 
+	"github.com/orbitd/orbitd/pkg/acl"
 	"github.com/orbitd/orbitd/pkg/auth"
 	"github.com/orbitd/orbitd/pkg/engine"
 	"github.com/orbitd/orbitd/pkg/message"
@@ -101,6 +102,9 @@ func (x *exchange) history(c *protocol.Command) {
 	x.elsewhere(x.server().broker.Go, func() func() {
 		b, err := x.server().broker.History(context.Background(), who, c.Channel, c.Before, limit)
 		return func() {
+			if err == nil { // the right may have gone meanwhile
+				err = x.server().broker.May(x.session.Who(), acl.Subscribe, c.Channel)
+			}
 			if err != nil {
 				x.fail(c.ID, err)
 				return

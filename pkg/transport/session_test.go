@@ -12,6 +12,7 @@ import (
 	"github.com/orbitd/orbitd/pkg/broker"
 	"github.com/orbitd/orbitd/pkg/channel"
 	"github.com/orbitd/orbitd/pkg/engine"
+	"github.com/orbitd/orbitd/pkg/message"
 	"github.com/orbitd/orbitd/pkg/session"
 )
 
@@ -136,6 +137,39 @@ func TestRevoked(t *testing.T) {
 	}
 }
 
+// pasts is an engine that tells when a history is read, and waits.
+type pasts struct {
+	engine.Engine
+	asked, answer chan struct{}
+}
+
+func (p *pasts) History(ctx context.Context, ch channel.Name, before message.Offset, limit engine.Limit) (engine.Batch, error) {
+	b, err := p.Engine.History(ctx, ch, before, limit)
+	p.asked <- struct{}{}
+	<-p.answer
+	return b, err
+}
+
+// A history that is being read when the right goes is not shown: neither where the
+// rules have changed nor where the user has left a group.
+func TestRevokedHistory(t *testing.T) {
+	for rules, directory := range map[string]broker.Authenticator{"/a/b group:admins *": names{}, "/a/b group:staff *": ungrouped{}} {
+		e := &pasts{asked: make(chan struct{}), answer: make(chan struct{})}
+		r := newRig(t, rigOptions{engine: func(inner engine.Engine) engine.Engine { e.Engine = inner; return e }})
+		r.publish("/a/b", 1)
+		p := r.dial()
+		p.connect(`"token":"alice/staff"`)
+		p.send(`{"id":2,"op":"history","channel":"/a/b"}`)
+		<-e.asked
+		r.broker.SetRights(broker.Rights{
+			Policy: policy(t, rules), Auth: directory, Storage: func(channel.Name) engine.Rule { return engine.Rule{} },
+		})
+		must(t, r.sessions.Recheck(t.Context()))
+		close(e.answer)
+		p.want(`{"re":2,"error":"map[code:forbidden message:subscribe to /a/b is not allowed for alice]"}`)
+	}
+}
+
 // lookups is an engine that tells when a named session is looked up, and waits.
 type lookups struct {
 	engine.Engine
@@ -154,6 +188,10 @@ type ungrouped struct{ names }
 func (ungrouped) Authenticate(_ context.Context, c auth.Credentials) (*auth.Identity, error) {
 	user, _, _ := strings.Cut(c.Token, "/")
 	return &auth.Identity{User: user, Realm: "names"}, nil
+}
+
+func (ungrouped) Refresh(_ context.Context, id *auth.Identity) (*auth.Identity, error) {
+	return &auth.Identity{User: id.User, Realm: id.Realm}, nil
 }
 
 // Who was on the way to a session during a reload has been looked at by nobody:
