@@ -146,6 +146,15 @@ func (a *API) who(r *http.Request) (*broker.Who, error) {
 	return broker.NewWho(id).On(a.Gate.PageOf(r)), err
 }
 
+// still returns who the caller is by now, after what has taken time: its body, which it
+// may have held back, or the disk.
+func (a *API) still(r *http.Request, who *broker.Who) (*broker.Who, error) {
+	if who.Expired(time.Now()) {
+		return nil, message.Errorf(message.Unauthorized, "the login has expired; log in again")
+	}
+	return a.Broker.Refresh(r.Context(), who)
+}
+
 func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 	e := message.AsError(err)
 	if e.Cause != nil && e.Code == message.Internal && !errors.Is(err, context.Canceled) {

@@ -82,6 +82,12 @@ func serveWithin(t *testing.T, timeout time.Duration) string {
 // serveRules is serve with rules: for each pattern who may do everything.
 func serveRules(t *testing.T, patterns map[string]string, timeout time.Duration) string {
 	t.Helper()
+	return serveBroker(t, newBroker(t, memory.New(memory.Options{}), rights(t, patterns, names{})), timeout)
+}
+
+// rights are those of serveRules, of whom somebody knows.
+func rights(t *testing.T, patterns map[string]string, who broker.Authenticator) broker.Rights {
+	t.Helper()
 	var rules []acl.Rule
 	for pattern, who := range patterns {
 		match, err := channel.ParsePattern(pattern)
@@ -92,11 +98,23 @@ func serveRules(t *testing.T, patterns map[string]string, timeout time.Duration)
 	}
 	policy, err := acl.Compile(rules)
 	check(t, err)
-	e := memory.New(memory.Options{})
-	b, err := broker.New(broker.Options{Engine: e, MaxMessage: 1000, Rights: broker.Rights{
-		Policy: policy, Auth: names{}, Storage: func(channel.Name) engine.Rule { return engine.Rule{} },
-	}})
+	return broker.Rights{Policy: policy, Auth: who, Storage: func(channel.Name) engine.Rule { return engine.Rule{} }}
+}
+
+// newBroker returns a broker that ends with the test, and its engine with it.
+func newBroker(t *testing.T, e engine.Engine, r broker.Rights) *broker.Broker {
+	t.Helper()
+	b, err := broker.New(broker.Options{Engine: e, MaxMessage: 1000, Rights: r})
 	check(t, err)
+	t.Cleanup(func() {
+		b.Close()
+		check(t, e.Close(context.Background()))
+	})
+	return b
+}
+
+func serveBroker(t *testing.T, b *broker.Broker, timeout time.Duration) string {
+	t.Helper()
 	a, err := New(Options{
 		Broker: b, Issuer: func() Issuer { return names{} }, Cookie: "token", Logger: logrus.New(), Timeout: timeout,
 		TokenOf: func(r *http.Request) string {
@@ -110,11 +128,7 @@ func serveRules(t *testing.T, patterns map[string]string, timeout time.Duration)
 	})
 	check(t, err)
 	server := httptest.NewServer(a)
-	t.Cleanup(func() {
-		server.Close()
-		b.Close()
-		check(t, e.Close(context.Background()))
-	})
+	t.Cleanup(server.Close)
 	return server.URL
 }
 

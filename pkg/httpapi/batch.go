@@ -41,6 +41,10 @@ func (a *API) publishMany(w http.ResponseWriter, r *http.Request) {
 		a.fail(w, r, err)
 		return
 	}
+	if who, err = a.still(r, who); err != nil {
+		a.fail(w, r, err)
+		return
+	}
 	lines, err := a.lines(who, text)
 	if err != nil {
 		a.fail(w, r, err)

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strconv"
 
+	"github.com/orbitd/orbitd/pkg/acl"
 	"github.com/orbitd/orbitd/pkg/engine"
 	"github.com/orbitd/orbitd/pkg/gzipped"
 	"github.com/orbitd/orbitd/pkg/message"
@@ -61,7 +62,14 @@ func (a *API) past(r *http.Request) (engine.Batch, error) {
 	if err != nil {
 		return engine.Batch{}, err
 	}
-	return a.Broker.History(r.Context(), who, name, message.Offset(before), int(limit))
+	b, err := a.Broker.History(r.Context(), who, name, message.Offset(before), int(limit))
+	if err != nil {
+		return engine.Batch{}, err
+	}
+	if who, err = a.still(r, who); err != nil {
+		return engine.Batch{}, err
+	}
+	return b, a.Broker.May(who, acl.Subscribe, name)
 }
 
 // number returns a parameter of the query, or what holds without it.

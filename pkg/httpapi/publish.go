@@ -54,6 +54,9 @@ func (a *API) publishOne(w http.ResponseWriter, r *http.Request) ([]engine.Recei
 	if err := setPayload(&m, r.Header.Get("Content-Type")); err != nil {
 		return nil, err
 	}
+	if who, err = a.still(r, who); err != nil {
+		return nil, err
+	}
 	return a.store(r, who, []message.Message{m})
 }
 
