@@ -54,6 +54,10 @@ type Identity struct {
 	Login *Login
 	// Scope is the channels that the proof is for; nil: it does not say.
 	Scope *channel.Scope
+	// Proof names what the authenticator By, a Prover, has relied on; empty: on nothing
+	// that it could cease to believe. By is where the token was looked at, and Realm where
+	// its user comes from.
+	Proof, By string
 }
 
 // A Login is what proofs have in common that come from one another, as a token
@@ -121,6 +125,17 @@ type Renewer interface {
 	// Every returns how often Renew is to be called for the users who are
 	// connected.
 	Every() time.Duration
+}
+
+// A Prover is an authenticator whose identities rest on something that it may cease to
+// believe, as those of a token do on the key that has signed it.
+type Prover interface {
+	// Believes returns nil if a Proof counts as it did. ErrDenied means that it does not
+	// any more; any other error that it could not be found out. It may block.
+	Believes(ctx context.Context, proof string) error
+	// Changed receives when a Proof may count no more, at one place; nil: that comes
+	// with another configuration alone.
+	Changed() <-chan struct{}
 }
 
 // An Ender is an authenticator that knows which logins have been ended. It is asked

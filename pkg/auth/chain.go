@@ -120,6 +120,7 @@ func (c *Chain) admit(ctx context.Context, m Named, id *Identity, app string) (*
 		return nil, message.AsError(fmt.Errorf("authenticator %s named no user", m.Name))
 	}
 	proven := *id
+	proven.By = m.Name
 	if proven.Realm == "" {
 		proven.Realm = m.Name
 	}
@@ -134,16 +135,20 @@ func (c *Chain) admit(ctx context.Context, m Named, id *Identity, app string) (*
 
 // Refresh returns the identity as it is now: with the groups of today where its
 // authenticator can tell, else as it was. Its errors are those of Authenticate;
-// a user who is gone, or whose authenticator is, is Unauthorized.
+// a user who is gone, or whose authenticator is, is Unauthorized, and so is one whose
+// proof is not believed any more.
 func (c *Chain) Refresh(ctx context.Context, id *Identity) (*Identity, error) {
 	if c.Ended(id) {
 		return nil, unauthorized(fmt.Errorf("the login %q of %q was ended", id.Login.ID, id.User))
 	}
-	i := slices.IndexFunc(c.members, func(m Named) bool { return m.Name == id.Realm })
-	if i < 0 {
+	if err := c.believes(ctx, id); err != nil {
+		return nil, err
+	}
+	realm := c.member(id.Realm)
+	if realm == nil {
 		return nil, unauthorized(fmt.Errorf("there is no authenticator %q any more", id.Realm))
 	}
-	r, ok := c.members[i].Authenticator.(Refresher)
+	r, ok := realm.(Refresher)
 	if !ok {
 		return id, nil
 	}
@@ -154,6 +159,31 @@ func (c *Chain) Refresh(ctx context.Context, id *Identity) (*Identity, error) {
 	fresh := *id
 	fresh.Groups = now.Groups
 	return &fresh, nil
+}
+
+// believes returns nil if what an identity rests on counts as it did.
+func (c *Chain) believes(ctx context.Context, id *Identity) error {
+	if id.Proof == "" {
+		return nil
+	}
+	p, ok := c.member(id.By).(Prover)
+	if !ok {
+		return unauthorized(fmt.Errorf("there is no authenticator %q of tokens any more", id.By))
+	}
+	if err := p.Believes(ctx, id.Proof); err != nil {
+		return verdict(id.By, err)
+	}
+	return nil
+}
+
+// member returns the authenticator of a name, or nil.
+func (c *Chain) member(name string) Authenticator {
+	for _, m := range c.members {
+		if m.Name == name {
+			return m.Authenticator
+		}
+	}
+	return nil
 }
 
 // Ended reports whether the login that an identity belongs to was ended.

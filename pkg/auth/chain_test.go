@@ -223,6 +223,46 @@ func TestRefresh(t *testing.T) {
 	}
 }
 
+// doubtful looks at tokens, and believes in what it has found good for as long as it is
+// told to.
+type doubtful struct {
+	scripted
+	doubts error
+}
+
+func (d *doubtful) Believes(context.Context, string) error { return d.doubts }
+func (d *doubtful) Changed() <-chan struct{}               { return nil }
+
+// What a proof rests on is asked for again where the user comes from another realm, too;
+// with whoever has believed it, the proof is gone.
+func TestProofs(t *testing.T) {
+	users := &directory{groups: map[string][]string{"alice": {"staff"}}}
+	for _, realm := range []string{"tokens", "users"} {
+		tokens := &doubtful{scripted: scripted{id: &auth.Identity{User: "alice", Realm: realm, Proof: "key"}}}
+		members := []auth.Named{{Name: "tokens", Authenticator: tokens}, {Name: "users", Authenticator: users}}
+		id, err := auth.NewChain(members, nil).Authenticate(t.Context(), auth.Credentials{Token: "t"})
+		check(t, id, err, realm, "")
+		for _, c := range []struct {
+			doubts error
+			by     []auth.Named
+			code   message.Code
+		}{
+			{nil, members, ""},
+			{errDeny, members, message.Unauthorized},
+			{errDown, members, message.Unavailable},
+			{nil, members[1:], message.Unauthorized},
+			{nil, []auth.Named{{Name: "tokens", Authenticator: &scripted{}}, members[1]}, message.Unauthorized},
+		} {
+			tokens.doubts = c.doubts
+			now, err := auth.NewChain(c.by, nil).Refresh(t.Context(), id)
+			if c.code == "" && now.Proof != "key" {
+				t.Errorf("it rests on %q", now.Proof)
+			}
+			check(t, now, err, realm, c.code)
+		}
+	}
+}
+
 func TestExpired(t *testing.T) {
 	now := time.Unix(1000, 0)
 	for _, tc := range []struct {

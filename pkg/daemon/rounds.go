@@ -21,7 +21,8 @@ const roundTimeout = 10 * time.Minute
 
 // rounds look up again, as often as their authenticators want, what is true of the
 // users who are connected, and have those sessions judged of whose users something
-// else is true than they say. stop ends them and waits.
+// else is true than they say, and those whose proof may be believed no more. stop ends
+// them and waits.
 type rounds struct {
 	log      logrus.FieldLogger
 	sessions everybody
@@ -35,6 +36,9 @@ func startRounds(members []auth.Named, sessions everybody, log logrus.FieldLogge
 	for _, m := range members {
 		if renewer, ok := m.Authenticator.(auth.Renewer); ok {
 			r.running.Go(func() { r.run(ctx, m.Name, renewer) })
+		}
+		if prover, ok := m.Authenticator.(auth.Prover); ok && prover.Changed() != nil {
+			r.running.Go(func() { r.watch(ctx, m.Name, prover.Changed()) })
 		}
 	}
 	return r
@@ -69,6 +73,31 @@ func (r *rounds) round(ctx context.Context, realm string, renewer auth.Renewer) 
 	if err != nil && ctx.Err() == nil {
 		r.log.WithError(err).Error("not all clients could be looked at again")
 	}
+}
+
+// watch has those judged again whom an authenticator has found good, whenever it may not
+// believe any more what they have proven that by.
+func (r *rounds) watch(ctx context.Context, name string, changed <-chan struct{}) {
+	for {
+		select {
+		case <-changed:
+			err := r.sessions.RecheckWhere(ctx, func(w *broker.Who) bool { return provenBy(w, name) })
+			if err != nil && ctx.Err() == nil {
+				r.log.WithError(err).Error("not all clients could be looked at again")
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func provenBy(w *broker.Who, name string) bool {
+	for id := range w.Identities() {
+		if id.By == name {
+			return true
+		}
+	}
+	return false
 }
 
 // renew looks the connected users of a realm up again, or the one that is named, and

@@ -20,10 +20,11 @@ import (
 // A signOn is somebody else's issuer of tokens, with its keys at a URL.
 type signOn struct {
 	*httptest.Server
-	t     *testing.T
-	key   *ecdsa.PrivateKey
-	down  atomic.Bool
-	asked atomic.Int32
+	t         *testing.T
+	key       *ecdsa.PrivateKey
+	published atomic.Pointer[ecdsa.PublicKey]
+	down      atomic.Bool
+	asked     atomic.Int32
 }
 
 func newSignOn(t *testing.T) *signOn {
@@ -31,6 +32,7 @@ func newSignOn(t *testing.T) *signOn {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	must(t, err)
 	s := &signOn{t: t, key: key}
+	s.published.Store(&key.PublicKey)
 	s.Server = httptest.NewServer(s)
 	t.Cleanup(s.Close)
 	return s
@@ -42,7 +44,7 @@ func (s *signOn) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusBadGateway)
 		return
 	}
-	point, err := s.key.PublicKey.Bytes()
+	point, err := s.published.Load().Bytes()
 	if err != nil {
 		s.t.Error(err)
 	}

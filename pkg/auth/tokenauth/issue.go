@@ -72,7 +72,7 @@ func (a *Authenticator) Renew(ctx context.Context, id *auth.Identity, renewal st
 	if a.o.Logins == nil {
 		return Tokens{}, errors.New("renew a login: there is no place to store that")
 	}
-	said, err := a.verify(ctx, renewal)
+	said, _, err := a.verify(ctx, renewal)
 	if err != nil {
 		return Tokens{}, fmt.Errorf("renew a login: %w", err)
 	}

@@ -52,6 +52,7 @@ type Key struct {
 	algorithm string
 	id        string             // of a key in a set; empty: of none in particular
 	verify    any                // as the algorithm of package jwt wants it
+	print     string             // tells the key from all others, and cannot be turned back into it
 	private   ed25519.PrivateKey // nil: checks only
 }
 
@@ -73,7 +74,7 @@ func Secret(secret []byte) (Key, error) {
 	case len(secret) < MinSecret:
 		return Key{}, fmt.Errorf("token key: a secret of %d bytes; %s needs %d", len(secret), HS256, MinSecret)
 	}
-	return Key{algorithm: HS256, verify: secret}, nil
+	return Key{algorithm: HS256, verify: secret, print: fingerprint(HS256, secret)}, nil
 }
 
 // ParseKeys reads keys in PEM form: a public one of RSA, P-256 or Ed25519, or a
@@ -131,17 +132,18 @@ func parseBlock(block *pem.Block) (Key, error) {
 func publicKey(public any) (Key, error) {
 	switch public := public.(type) {
 	case ed25519.PublicKey:
-		return Key{algorithm: EdDSA, verify: public}, nil
+		return Key{algorithm: EdDSA, verify: public, print: fingerprint(EdDSA, public)}, nil
 	case *ecdsa.PublicKey:
 		if public.Curve != elliptic.P256() {
 			return Key{}, fmt.Errorf("token key: curve %s; %s needs P-256", public.Curve.Params().Name, ES256)
 		}
-		return Key{algorithm: ES256, verify: public}, nil
+		point, err := public.Bytes()
+		return Key{algorithm: ES256, verify: public, print: fingerprint(ES256, point)}, err
 	case *rsa.PublicKey:
 		if bits := public.N.BitLen(); bits < minRSA || bits > maxRSA {
 			return Key{}, fmt.Errorf("token key: an RSA key of %d bits; taken are %d to %d", bits, minRSA, maxRSA)
 		}
-		return Key{algorithm: RS256, verify: public}, nil
+		return Key{algorithm: RS256, verify: public, print: fingerprint(RS256, x509.MarshalPKCS1PublicKey(public))}, nil
 	}
 	return Key{}, fmt.Errorf("token key: a key of type %T", public)
 }
@@ -150,7 +152,12 @@ func publicKey(public any) (Key, error) {
 // key however many there were before.
 func keyOf(private ed25519.PrivateKey) Key {
 	public := private.Public().(ed25519.PublicKey)
-	return Key{algorithm: EdDSA, private: private, verify: public, id: keyID(public)}
+	return Key{algorithm: EdDSA, private: private, verify: public, id: keyID(public), print: fingerprint(EdDSA, public)}
+}
+
+func fingerprint(algorithm string, key []byte) string {
+	sum := sha256.Sum256(append([]byte(algorithm+" "), key...))
+	return string(sum[:16])
 }
 
 func keyID(public ed25519.PublicKey) string {

@@ -53,41 +53,19 @@ type Remote struct {
 	cancel context.CancelFunc
 	done   chan struct{}
 	wake   chan struct{} // of capacity 1: one fetch serves all who wait
+	gone   chan struct{} // of capacity 1: a key is not in the set any more
 
 	failures int    // in a row; the goroutine's own
 	text     []byte // of the set; likewise
 
 	mu     sync.Mutex
 	keys   Set
+	known  bool // the set was read once
 	latest *fetch
 	closed bool
 }
 
 var _ Keys = (*Remote)(nil)
-
-// A fetch is one reading of the set. It is the Remote's latest from when it is
-// asked for; err counts when done is closed.
-type fetch struct {
-	began time.Time
-	done  chan struct{}
-	err   error
-}
-
-func newFetch() *fetch { return &fetch{began: time.Now(), done: make(chan struct{})} }
-
-func (f *fetch) over() bool {
-	select {
-	case <-f.done:
-		return true
-	default:
-		return false
-	}
-}
-
-func (f *fetch) end(err error) {
-	f.err = err
-	close(f.done)
-}
 
 // NewRemote returns the key set at a URL. It does not wait for it.
 func NewRemote(o RemoteOptions) (*Remote, error) {
@@ -106,7 +84,7 @@ func NewRemote(o RemoteOptions) (*Remote, error) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &Remote{
-		o: o, cancel: cancel, done: make(chan struct{}), wake: make(chan struct{}, 1), latest: newFetch(),
+		o: o, cancel: cancel, done: make(chan struct{}), wake: make(chan struct{}, 1), gone: make(chan struct{}, 1), latest: newFetch(),
 		// The keys are this issuer's because they come from this place, and no other.
 		client: &http.Client{Transport: o.Transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
 	}
@@ -124,29 +102,41 @@ func (r *Remote) Close() {
 // read again, at most every ten seconds. If that fails, or was done just before, it
 // could not be found out.
 func (r *Remote) Find(ctx context.Context, id string) ([]Key, error) {
-	if keys := r.known(id); len(keys) > 0 {
+	if keys := r.find(id); len(keys) > 0 {
 		return keys, nil
 	}
 	f := r.ask()
 	if f == nil {
 		return nil, fmt.Errorf("key %q is unknown, and the key set was read less than %s ago", id, fetchPause)
 	}
-	select {
-	case <-f.done:
-	case <-ctx.Done():
-		return nil, fmt.Errorf("read the key set: %w", context.Cause(ctx))
+	if err := f.wait(ctx); err != nil {
+		return nil, err
 	}
-	if f.err != nil {
-		return nil, fmt.Errorf("read the key set: %w", f.err)
-	}
-	return r.known(id), nil
+	return r.find(id), nil
 }
 
-func (r *Remote) known(id string) []Key {
+func (r *Remote) find(id string) []Key {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.keys.find(id)
 }
+
+// All returns the keys as they were read last. Before the first time it waits for that.
+func (r *Remote) All(ctx context.Context) ([]Key, error) {
+	r.mu.Lock()
+	keys, known, f := r.keys, r.known, r.latest
+	r.mu.Unlock()
+	if known {
+		return keys, nil
+	}
+	if err := f.wait(ctx); err != nil {
+		return nil, err
+	}
+	return r.find(""), nil
+}
+
+// Gone receives when keys have left the set since the last time.
+func (r *Remote) Gone() <-chan struct{} { return r.gone }
 
 // ask returns a fetch that runs or is about to, or nil if the last one began too
 // short a time ago.
@@ -222,7 +212,13 @@ func (r *Remote) load(ctx context.Context) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err == nil {
-		r.keys = keys
+		if !keys.contains(r.keys) {
+			select {
+			case r.gone <- struct{}{}:
+			default: // that is said already
+			}
+		}
+		r.keys, r.known = keys, true
 	}
 	r.latest.end(err)
 }

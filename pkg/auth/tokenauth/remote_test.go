@@ -125,6 +125,61 @@ func TestKeysAreReplaced(t *testing.T) {
 	})
 }
 
+// TestProofsEndWithTheirKeys: what a key has signed is believed for as long as the key is
+// in the set, by whatever id; when one has gone that is told.
+func TestProofsEndWithTheirKeys(t *testing.T) {
+	before, after := newIssuer(t), newIssuer(t)
+	synctest.Test(t, func(t *testing.T) {
+		p := &publisher{}
+		a, _, end := remote(t, p)
+		defer end()
+		synctest.Wait()
+		err := a.Believes(t.Context(), "x")
+		if err == nil || errors.Is(err, auth.ErrDenied) {
+			t.Errorf("before the set was ever read: %v", err)
+		}
+		publish := func(keys ...map[string]any) {
+			p.give(text(set(t, keys...)))
+			time.Sleep(time.Hour)
+		}
+		publish(before.jwk("RS256", "other"), before.jwk("ES256", "one"), after.jwk("ES256", "two"))
+		proof := func(i *issuer) string {
+			id, err := a.Authenticate(t.Context(), auth.Credentials{Token: i.token("ES256", "", i.claims())})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return id.Proof
+		}
+		old, stays := proof(before), proof(after)
+		believed := func(what, proof string, gone bool, want error) {
+			t.Helper()
+			synctest.Wait()
+			if err := a.Believes(t.Context(), proof); !errors.Is(err, want) {
+				t.Errorf("%s: %v, want %v", what, err, want)
+			}
+			select {
+			case <-a.Changed():
+				if !gone {
+					t.Errorf("%s: a key has gone", what)
+				}
+			default:
+				if gone {
+					t.Errorf("%s: nobody is told that a key has gone", what)
+				}
+			}
+		}
+		believed("at first", old, false, nil)
+		publish(after.jwk("ES256", "two"), before.jwk("ES256", "renamed"), before.jwk("RS256", "other"))
+		believed("by another id", old, false, nil)
+		p.give(nil)
+		time.Sleep(time.Hour)
+		believed("while the issuer is down", old, false, nil)
+		publish(after.jwk("ES256", "two"))
+		believed("of a key that has gone", old, true, auth.ErrDenied)
+		believed("of a key that stays", stays, false, nil)
+	})
+}
+
 // TestUnknownKeys: whoever makes up key ids has the issuer asked every ten seconds
 // at most, and is told no more than that it could not be found out.
 func TestUnknownKeys(t *testing.T) {

@@ -20,6 +20,8 @@ type Keys interface {
 	// Find returns the keys that may have signed a token which names the key id,
 	// maybe an empty one. An error says that this could not be found out.
 	Find(ctx context.Context, id string) ([]Key, error)
+	// All returns all of them, as they are known. An error says that none are yet.
+	All(ctx context.Context) ([]Key, error)
 }
 
 // A Set is keys that do not change.
@@ -30,6 +32,9 @@ var _ Keys = Set(nil)
 // Find returns the keys of that id. A key without an id may be of any, and a token
 // without one is tried with all.
 func (s Set) Find(_ context.Context, id string) ([]Key, error) { return s.find(id), nil }
+
+// All returns the set.
+func (s Set) All(context.Context) ([]Key, error) { return s, nil }
 
 func (s Set) find(id string) (keys []Key) {
 	for _, k := range s {
@@ -43,6 +48,16 @@ func (s Set) find(id string) (keys []Key) {
 // Of returns the keys of one algorithm; of all if none is named.
 func (s Set) Of(algorithm string) Set {
 	return slices.DeleteFunc(slices.Clone(s), func(k Key) bool { return algorithm != "" && k.algorithm != algorithm })
+}
+
+// contains reports whether all keys of another set are in it, by whatever id.
+func (s Set) contains(other Set) bool {
+	for _, k := range other {
+		if !slices.ContainsFunc(s, func(mine Key) bool { return mine.print == k.print }) {
+			return false
+		}
+	}
+	return true
 }
 
 // maxKeys bounds a set, as each of its keys may be tried with a token.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -64,6 +65,7 @@ type Authenticator struct {
 var (
 	_ auth.Authenticator = (*Authenticator)(nil)
 	_ auth.Ender         = (*Authenticator)(nil)
+	_ auth.Prover        = (*Authenticator)(nil)
 )
 
 // New returns an authenticator.
@@ -120,7 +122,7 @@ func (a *Authenticator) Authenticate(ctx context.Context, c auth.Credentials) (*
 	case a.o.Issuer != "" && said.claims["iss"] != a.o.Issuer:
 		return nil, fmt.Errorf("%w: the token is of another issuer", auth.ErrPass)
 	}
-	claims, err := a.verify(ctx, c.Token)
+	claims, by, err := a.verify(ctx, c.Token)
 	if err != nil {
 		return nil, err
 	}
@@ -132,7 +134,34 @@ func (a *Authenticator) Authenticate(ctx context.Context, c auth.Credentials) (*
 	if err = errors.Join(said.check(types), err); err != nil {
 		return nil, fmt.Errorf("%w: %w", auth.ErrDenied, err)
 	}
+	id.Proof = a.proof(by)
 	return id, nil
+}
+
+// proof names what a token by a key is believed for: the key, as one of this issuer and
+// for this audience.
+func (a *Authenticator) proof(by Key) string {
+	return fingerprint(a.o.Issuer+"\x00"+a.o.Audience, []byte(by.print))
+}
+
+// Believes reports whether the key of a token that was good still is one of these.
+func (a *Authenticator) Believes(ctx context.Context, proof string) error {
+	keys, err := a.o.Keys.All(ctx)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errKeys, err)
+	}
+	if !slices.ContainsFunc(keys, func(k Key) bool { return a.proof(k) == proof }) {
+		return fmt.Errorf("%w: the key that has signed the token does not count any more", auth.ErrDenied)
+	}
+	return nil
+}
+
+// Changed receives when keys have left the set that an issuer publishes.
+func (a *Authenticator) Changed() <-chan struct{} {
+	if r, ok := a.o.Keys.(*Remote); ok {
+		return r.Gone()
+	}
+	return nil
 }
 
 // Ended reports whether a login that this server's own tokens name was ended.
@@ -141,25 +170,48 @@ func (a *Authenticator) Ended(login string) bool { return a.o.Logins != nil && a
 // errKeys says that the keys could not be found out.
 var errKeys = errors.New("find the key of a token")
 
-// verify returns the claims of a token whose signature and times are right.
-func (a *Authenticator) verify(ctx context.Context, token string) (jwt.MapClaims, error) {
-	claims := jwt.MapClaims{}
-	_, err := a.parser.ParseWithClaims(token, claims, func(t *jwt.Token) (any, error) { return a.keys(ctx, t) })
+// verify returns the claims of a token whose signature and times are right, and the key
+// that has signed it.
+func (a *Authenticator) verify(ctx context.Context, token string) (claims jwt.MapClaims, by Key, err error) {
+	claims = jwt.MapClaims{}
+	var keys []Key
+	t, err := a.parser.ParseWithClaims(token, claims, func(t *jwt.Token) (any, error) {
+		keys, err = a.keys(ctx, t)
+		return verifiers(keys), err
+	})
 	switch {
 	case errors.Is(err, errKeys):
-		return nil, err
+		return nil, Key{}, err
 	case errors.Is(err, jwt.ErrTokenInvalidClaims):
-		return nil, fmt.Errorf("%w: %w", auth.ErrDenied, err)
+		return nil, Key{}, fmt.Errorf("%w: %w", auth.ErrDenied, err)
 	case err != nil:
-		return nil, fmt.Errorf("%w: %w", auth.ErrPass, err)
+		return nil, Key{}, fmt.Errorf("%w: %w", auth.ErrPass, err)
 	}
-	return claims, nil
+	return claims, signer(t, keys), nil
+}
+
+// signer returns which of several keys has signed a token that is right.
+func signer(t *jwt.Token, keys []Key) Key {
+	signed := t.Raw[:strings.LastIndexByte(t.Raw, '.')]
+	for _, k := range keys[:len(keys)-1] {
+		if t.Method.Verify(signed, t.Signature, k.verify) == nil {
+			return k
+		}
+	}
+	return keys[len(keys)-1]
+}
+
+func verifiers(keys []Key) (set jwt.VerificationKeySet) {
+	for _, k := range keys {
+		set.Keys = append(set.Keys, k.verify)
+	}
+	return set
 }
 
 // keys returns those that may have signed a token: of the id that it names, which is
 // compared and nothing else, and of the algorithm that it names. So no key is ever
 // used with another algorithm than its own.
-func (a *Authenticator) keys(ctx context.Context, t *jwt.Token) (any, error) {
+func (a *Authenticator) keys(ctx context.Context, t *jwt.Token) ([]Key, error) {
 	id := ""
 	if named, ok := t.Header["kid"]; ok {
 		if id, ok = named.(string); !ok {
@@ -170,16 +222,10 @@ func (a *Authenticator) keys(ctx context.Context, t *jwt.Token) (any, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errKeys, err)
 	}
-	var set jwt.VerificationKeySet
-	for _, k := range keys {
-		if k.algorithm == t.Method.Alg() {
-			set.Keys = append(set.Keys, k.verify)
-		}
-	}
-	if len(set.Keys) == 0 {
+	if keys = Set(keys).Of(t.Method.Alg()); len(keys) == 0 {
 		return nil, fmt.Errorf("no key %q of algorithm %s", id, t.Method.Alg())
 	}
-	return set, nil
+	return keys, nil
 }
 
 // identity returns whom claims that were verified name.
