@@ -237,17 +237,18 @@ export class Session {
    */
   #greet(connection, token) {
     const { client, app } = this.#options;
+    const manual = this.#options.manual();
     const auth = [...app !== undefined && token !== undefined ? [[app, token]] : [], ...this.#auth];
     const command = {
       op: 'connect',
       token: app === undefined ? token : undefined,
       auth: auth.length > 0 ? auth.map(([app, token]) => ({ app, token })) : undefined,
       client: this.durable ? client : undefined,
-      ack: this.#options.manual() ? 'manual' : undefined,
+      ack: manual ? 'manual' : undefined,
       ...(this.durable ? {} : this.#known), // a name selects its session by itself
     };
     const used = JSON.stringify(command).length + '"id":1,"epoch":"0123456789abcdef","last":{},'.length;
-    const last = this.#parts.subscriptions.last(LIMIT.commandBytes + this.#max - used);
+    const last = this.#parts.subscriptions.last(LIMIT.commandBytes + this.#max - used, !manual);
     connection.request({ ...command, ...last }, reply => {
       if (reply === null) return;
       this.#parts.transports.answered();

@@ -48,7 +48,10 @@ export class Subscription {
   #known;
   /** How far this connection's server has sent: it refuses an ack beyond. */
   #sent = 0;
+  /** What this connection's server is known to have as processed. */
   #acked = 0;
+  /** Up to here the page has processed nothing: it chose to start there. */
+  #chosen = 0;
 
   /**
    * @param {string} name
@@ -61,6 +64,7 @@ export class Subscription {
     this.position = this.#done = after;
     this.epoch = epoch;
     this.#known = new Set(beyond);
+    this.#chosen = this.#acked = beyond === undefined ? after ?? 0 : 0; // else an earlier page has processed it
   }
 
   /**
@@ -86,7 +90,7 @@ export class Subscription {
     return { ...this.start, beyond: [...finished, ...coming] };
   }
 
-  /** The start as far as it may be named in a connect, where it counts as an ack. */
+  /** The start as far as it may be named in a connect. */
   get named() {
     return this.#done === undefined || this.epoch === undefined ? undefined : this.start;
   }
@@ -99,10 +103,13 @@ export class Subscription {
   /**
    * It was asked for, after start as it is now. What arrives before the reply is of an earlier
    * subscription and is dropped.
+   *
+   * @param {boolean} [acks] whether the server takes that start as acknowledged
    */
-  ask() {
+  ask(acks = false) {
     this.state = 'asked';
-    this.#sent = this.#acked = this.#done ?? 0;
+    this.#sent = this.#done ?? 0;
+    if (acks) this.#acked = this.#sent;
     this.finished = 0;
     this.asking = {};
     return this.asking;
@@ -118,14 +125,15 @@ export class Subscription {
     this.asking = null;
     this.refused = 0;
     if (!fresh || this.start !== undefined || offset === undefined) return;
-    this.position = this.#done = this.#sent = this.#acked = offset;
+    this.position = this.#done = this.#sent = this.#acked = this.#chosen = offset;
     this.epoch = epoch;
   }
 
-  /** The connection ended. */
+  /** The connection ended, and with it acks, perhaps, that the server has not had. */
   lost() {
     if (this.state !== 'ended') this.state = 'new';
     this.asking = null;
+    this.#acked = this.#chosen;
   }
 
   /** The server refused it for good, or took it away. */
@@ -190,7 +198,7 @@ export class Subscription {
     if (anew) {
       this.#open = [];
       this.#known.clear();
-      this.#acked = 0;
+      this.#acked = this.#chosen = 0;
       this.#sent = this.position = this.#done = to;
     } else {
       this.#push(to, true);

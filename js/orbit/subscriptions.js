@@ -83,9 +83,10 @@ export class Subscriptions {
    * not fit is subscribed to afterwards.
    *
    * @param {number} room bytes
+   * @param {boolean} acks whether the server takes it as acknowledged
    * @returns {{epoch?: string, last?: Record<string, number>}}
    */
-  last(room) {
+  last(room, acks) {
     const candidates = [...this.#all.values()].filter(s => s.state !== 'ended' && s.named);
     const epoch = mostFrequent(candidates.map(s => s.epoch));
     /** @type {Record<string, number>} */
@@ -94,7 +95,7 @@ export class Subscriptions {
       room -= subscription.name.length + '"":,'.length + String(LIMIT.offset).length;
       if (room < 0) break;
       last[subscription.name] = subscription.named?.after ?? 0;
-      subscription.ask();
+      subscription.ask(acks);
     }
     return Object.keys(last).length > 0 ? { epoch, last } : {};
   }
@@ -262,6 +263,7 @@ export class Subscriptions {
     if (error === undefined) {
       subscription.granted(offset, this.#epoch, fresh);
       this.#cursors.keep(subscription.name, subscription.processed);
+      this.#acks.moved(subscription);
       subscription.sink.granted(offset, this.#epoch);
     } else if (RETRIED.includes(error.code)) {
       this.#askLater(subscription, ++subscription.refused + 1);

@@ -16,8 +16,9 @@ class Server {
   #made = 0;
 
   constructor(t) {
-    t.mock.method(globalThis, 'fetch', (url, { body }) => new Promise((resolve, reject) => {
-      this.#calls.push(new Call(this, String(url), body.split('\n').map(line => JSON.parse(line)), resolve, reject));
+    t.mock.method(globalThis, 'fetch', (url, { body, headers }) => new Promise((resolve, reject) => {
+      const commands = body.split('\n').map(line => JSON.parse(line));
+      this.#calls.push(Object.assign(new Call(this, commands, resolve), { url: String(url), headers, fail: reject }));
     }));
   }
 
@@ -47,8 +48,8 @@ class Call {
   #resolve;
   #session;
 
-  constructor(server, url, commands, resolve, fail) {
-    Object.assign(this, { url, commands, fail });
+  constructor(server, commands, resolve) {
+    this.commands = commands;
     this.#server = server;
     this.#resolve = resolve;
   }
@@ -84,13 +85,14 @@ async function waiting(t) {
   const heard = [];
   poll.onmessage = ({ data }) => heard.push(...data.split('\n').filter(Boolean).map(line => JSON.parse(line)));
   poll.onclose = ({ reason }) => heard.push({ closed: reason });
-  poll.send(JSON.stringify({ id: 1, op: 'connect', client: 'laptop', epoch: EPOCH, last: { [CH]: 100 } }));
+  poll.send(JSON.stringify({ id: 1, op: 'connect', token: 't', client: 'laptop', epoch: EPOCH, last: { [CH]: 100 } }));
   await (await server.next()).arrive().answer();
   return { server, poll, heard, first: (await server.next()).arrive() };
 }
 
 const ack = (poll, offset) => poll.send(`{"op":"ack","last":{"${CH}":${offset}}}`);
 const publish = (poll, id) => poll.send(`{"id":${id},"op":"publish","channel":"${CH}","data":1}`);
+const acks = call => call.commands.filter(({ op }) => op === 'ack').map(({ last }) => last);
 const fates = heard => heard.filter(({ bye, closed }) => bye || closed);
 
 test('a secret that comes while a newer poll is on its way is not used: that one makes it void', async t => {
@@ -132,4 +134,67 @@ test('where another client has taken the name, the secret is good no more, and t
   await next.answer(message(CH, 102, 101));
   assert.deepEqual(fates(heard), [{ bye: { code: 'displaced' } }]);
   assert.deepEqual(heard.filter(({ o }) => o).map(({ o }) => o), [101]);
+});
+
+test('an acknowledgement whose poll has failed goes with the next one', async t => {
+  const { server, poll, heard, first } = await waiting(t);
+  await first.answer(message(CH, 101, 100));
+  const waits = (await server.next()).arrive();
+  ack(poll, 101);
+  const second = await server.next();
+  assert.deepEqual(acks(second), [{ [CH]: 101 }]);
+  second.fail(new TypeError('failed to fetch'));
+  const third = (await server.next()).arrive();
+  await waits.empty();
+  assert.deepEqual(acks(third), [{ [CH]: 101 }]);
+  await third.answer(message(CH, 102, 101));
+  assert.deepEqual(acks((await server.next()).arrive()), [], 'it was taken');
+  assert.deepEqual(fates(heard), []);
+});
+
+test('so does one whose poll a newer one has ended: it may have come too late for it', async t => {
+  const { server, poll, first } = await waiting(t);
+  await first.answer(message(CH, 101, 100));
+  const waits = (await server.next()).arrive();
+  ack(poll, 101);
+  const second = (await server.next()).arrive();
+  await waits.empty();
+  publish(poll, 2);
+  const third = (await server.next()).arrive();
+  await second.empty();
+  await server.quiet();
+  await third.answer({ re: 2, offset: 102, epoch: EPOCH }, message(CH, 102, 101));
+  const fourth = (await server.next()).arrive();
+  assert.deepEqual(acks(fourth), [{ [CH]: 101 }]);
+});
+
+test('but not to a subscription that has begun anew before it', async t => {
+  const { server, poll, first } = await waiting(t);
+  await first.answer(message(CH, 101, 100));
+  const waits = (await server.next()).arrive();
+  ack(poll, 101);
+  const second = (await server.next()).arrive();
+  await waits.empty();
+  poll.send(JSON.stringify({ id: 2, op: 'subscribe', channel: CH, after: 50, epoch: EPOCH }));
+  const third = (await server.next()).arrive();
+  await second.empty();
+  await third.answer({ re: 2, offset: 101, epoch: EPOCH });
+  const fourth = (await server.next()).arrive();
+  assert.deepEqual(acks(fourth), [], 'which would be refused, as beyond what was sent');
+});
+
+test('what is left over when it is closed is said by a call of its own', async t => {
+  const { server, poll, first } = await waiting(t);
+  await first.answer(message(CH, 101, 100));
+  const waits = (await server.next()).arrive();
+  ack(poll, 101);
+  const second = (await server.next()).arrive();
+  await waits.empty();
+  publish(poll, 2);
+  (await server.next()).arrive();
+  await second.empty();
+  poll.close();
+  const last = await server.next();
+  assert.deepEqual([last.url, acks(last)], ['http://push.example.org/v1/send', [{ [CH]: 101 }]]);
+  assert.deepEqual(last.headers, { 'Orbit-Session': 'session', 'Orbit-Secret': 'S1', Authorization: 'Bearer t' });
 });

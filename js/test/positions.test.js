@@ -263,6 +263,46 @@ test('manual mode acknowledges what the page did, in any order', async () => {
   assert.deepEqual(host.last.take(), [{ op: 'ack', last: { [CH]: 102 } }]);
 });
 
+/** A session by name whose page acknowledges: 101 was acknowledged, and the connection went before that was sent. */
+async function unheard(options) {
+  const world = await live({ client: 'laptop', token: 't', ...options }, {}, event => options.ack ?? event.offset);
+  world.host.last.say(message(CH, 101, 100), message(CH, 102, 101));
+  world.got[0].ack();
+  await settle();
+  world.host.last.drop();
+  await world.host.advance(TIME.first);
+  const connect = await greet(world.host, { resumed: true, subs: { [CH]: { offset: 102 } } });
+  return { ...world, connect };
+}
+
+test('an acknowledgement that went with its connection is said on the next one', async () => {
+  const { host, got, connect } = await unheard({ ack: 'manual' });
+  assert.deepEqual(connect.last, { [CH]: 101 }, 'which moves no cursor where the page acknowledges');
+  await host.advance(TIME.ack);
+  assert.deepEqual(host.last.take(), [{ op: 'ack', last: { [CH]: 101 } }]);
+  got[1].ack();
+  await settle();
+  assert.deepEqual(host.last.take(), [], 'not before the server has sent it here');
+  host.last.say(message(CH, 102, 101));
+  await host.advance(TIME.ack);
+  assert.deepEqual(host.last.take(), [{ op: 'ack', last: { [CH]: 102 } }]);
+});
+
+test('but not where the connect has said it', async () => {
+  const { host } = await unheard({});
+  await host.advance(TIME.ack);
+  assert.deepEqual(host.last.take(), []);
+});
+
+test('where a page chose to start it has acknowledged nothing', async () => {
+  const { host } = await live({ client: 'laptop', token: 't', ack: 'manual' }, { after: 100, epoch: EPOCH });
+  host.last.drop();
+  await host.advance(TIME.first);
+  await greet(host, { resumed: true, subs: { [CH]: { offset: 100 } } });
+  await host.advance(TIME.ack);
+  assert.deepEqual(host.last.take(), []);
+});
+
 test('a loop takes its time: what it did not take is not acknowledged', async () => {
   const { host, orbit } = make();
   const loop = orbit.channel(CH, { after: 0 })[Symbol.asyncIterator]();

@@ -143,6 +143,33 @@ for (const name of usable) {
     assert.deepEqual([orbit.user, got[0].publisher, ends], ['alice', 'alice', []]);
   });
 
+  test(`${name}: an acknowledgement that is cut off is not forgotten`, { timeout: 30_000 }, async t => {
+    const daemon = await Daemon.start(t, { channels });
+    const proxy = await Proxy.start(t, daemon.port);
+    const page = () => open(t, proxy.url, { transports: [name], client: 'laptop', ack: 'manual', token: () => login(daemon) });
+    const orbit = page();
+    const lobby = orbit.channel(CH);
+    const got = collect(lobby);
+    await once(lobby, 'open');
+    await lobby.publish('first');
+    await got.reach(1);
+    const back = name !== 'poll' && connected(orbit); // a poll is only made again
+    got[0].ack();
+    proxy.cut(); // before the second is over for which acknowledgements wait
+    await back;
+    const other = orbit.channel('/chat/other');
+    other.onmessage = () => {};
+    await once(other, 'open');
+    other.close(); // which says all that is to be said
+    await lobby.history(); // and this is answered behind it
+    const next = page();
+    const rest = collect(next.channel(CH));
+    await once(next.channel(CH), 'open');
+    await next.channel(CH).publish('second');
+    await rest.reach(1);
+    assert.deepEqual(rest.data(), ['second']);
+  });
+
   test(`${name}: what is cut in the middle goes on`, { timeout: 30_000 }, async t => {
     const daemon = await Daemon.start(t, { channels });
     const proxy = await Proxy.start(t, daemon.port);

@@ -15,6 +15,7 @@ const SHORTEST = 4;
  * @property {number} number
  * @property {number} begun milliseconds
  * @property {boolean} answered whether it has commands whose answers it brings, and nothing else does
+ * @property {string[]} acks that it takes to the server, where it ends without an answer and the connection does not
  */
 
 /**
@@ -55,6 +56,8 @@ class Poll {
 
   /** @type {string[]} */
   #queue = [];
+  /** Acks of polls that were not answered: the server may not have had them. @type {string[]} */
+  #unheard = [];
   /** @type {Set<Call>} */
   #calls = new Set();
   /** @type {Call | null} */
@@ -91,7 +94,7 @@ class Poll {
     if (this.#ended) return;
     this.#ended = true;
     const { session, secret, token } = this.#connect;
-    const rest = farewell(this.#queue);
+    const rest = this.#positions.acks([...this.#unheard, ...farewell(this.#queue)]);
     if (session && rest.length > 0) {
       post(address(this.#server, PATH.send), rest, { headers: naming({ session, secret }, token), keepalive: true }).catch(() => {});
     }
@@ -101,17 +104,24 @@ class Poll {
   #pump() {
     if (this.#ended || this.#newest?.answered) return;
     if (this.#queue.length > 0) this.#begin(takeBody(this.#queue));
-    else if (this.#accepted && this.#newest === null && !this.#positions.full(this.#window)) this.#begin([]);
+    else if (this.#accepted && this.#newest === null && this.#wanted) this.#begin([]);
+  }
+
+  /** Whether a poll is of use that has nothing to send. */
+  get #wanted() {
+    return this.#unheard.length > 0 || !this.#positions.full(this.#window);
   }
 
   /** @param {string[]} commands */
   async #begin(commands) {
     const number = ++this.#begun;
-    const answered = !commands.every(text => text.startsWith('{"op":"ack"'));
-    const call = this.#newest = { number, begun: performance.now(), answered };
+    const answered = farewell(commands).length < commands.length;
+    const again = this.#positions.acks(this.#unheard.splice(0));
+    const acks = answered ? again : [...again, ...commands];
+    const call = this.#newest = { number, begun: performance.now(), answered, acks };
     this.#calls.add(call);
     try {
-      const response = await this.#post(commands, this.#accepted ? this.#wait : 0);
+      const response = await this.#post([...again, ...commands], this.#accepted ? this.#wait : 0);
       const text = response.ok ? await response.text() : '';
       const error = response.ok ? null : await errorOf(response);
       this.#over(call);
@@ -158,6 +168,7 @@ class Poll {
    * @param {Call} call
    */
   #empty(call) {
+    this.#unheard.push(...call.acks);
     if (call.answered) this.#end('the answers to what was sent are lost');
     else if (this.#newest !== null) return;
     else if (this.#calls.size > 0) this.#pump();
@@ -249,6 +260,7 @@ class Poll {
       this.#end(`no answer to a poll: ${message}`);
       return;
     }
+    this.#unheard.push(...call.acks);
     const held = (performance.now() - call.begun) / 1000;
     this.#wait = Math.max(SHORTEST, Math.min(this.#wait, Math.floor(held * 0.75)));
     this.#pump();

@@ -115,6 +115,22 @@ export class Positions {
     return undefined;
   }
 
+  /**
+   * Acks that may have been lost, once more and as one; but none of what has begun anew meanwhile.
+   *
+   * @param {string[]} texts
+   * @returns {string[]} one command, or none
+   */
+  acks(texts) {
+    /** @type {Record<string, number>} */
+    const last = {};
+    for (const [channel, offset] of texts.flatMap(text => Object.entries(JSON.parse(text).last))) {
+      const had = offset <= (this.#all.get(channel)?.offset ?? -1);
+      if (had) last[channel] = Math.max(offset, last[channel] ?? 0);
+    }
+    return Object.keys(last).length > 0 ? [JSON.stringify({ op: 'ack', last })] : [];
+  }
+
   /** @param {string} channel */
   #isAsked(channel) {
     return [...this.#asked.values()].some(command => command.channel === channel);
