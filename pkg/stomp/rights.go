@@ -13,6 +13,10 @@ func (c *conn) recheck(done func()) {
 	b.Ask(func() {
 		now, err := b.Refresh(context.Background(), who)
 		c.part.loop.Post(func() {
+			if !c.closed && c.who != who { // another look has come to its end: ours may be older
+				c.recheck(done)
+				return
+			}
 			defer done()
 			switch {
 			case c.closed:
