@@ -258,15 +258,20 @@ func (a *Authenticator) bind(ctx context.Context, p *person, d digest, password 
 	return nil
 }
 
-// complete finds the groups of a person and keeps what is known now.
+// complete finds the groups of a person and returns what is known now: what was asked
+// later, if anything was.
 func (a *Authenticator) complete(ctx context.Context, p *person, asked time.Time) (record, error) {
 	groups, err := a.groupsOf(ctx, p)
 	if err != nil {
 		return record{}, err
 	}
 	r := record{&auth.Identity{User: p.user, Groups: groups}, p.password, asked}
-	if before, had := a.known.put(r); had && before.password != r.password {
+	before, had := a.known.put(r)
+	if had && before.password != r.password {
 		a.passwords.forgetRight(p.user)
+	}
+	if had && r.found.Before(before.found) {
+		return before, nil
 	}
 	return r, nil
 }

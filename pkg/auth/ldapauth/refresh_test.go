@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -163,6 +164,38 @@ func TestRefreshIsNotOlderThanTheRound(t *testing.T) {
 	renew(t, a, "alice") // a round in which bob is not connected
 	if has(refresh(t, a, "bob"), "traders") {
 		t.Error("what was found before the round counts")
+	}
+}
+
+// A login that was under way when the directory was asked again brings nothing back that
+// was gone by then.
+func TestRenewDuringALogin(t *testing.T) {
+	s := slapd.Start(t, slapd.Options{})
+	held, release := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	p := newProxy(t, strings.TrimPrefix(s.Plain, "ldap://"), func(c net.Conn, b []byte) {
+		if strings.Contains(string(b), slapd.Group("traders")) {
+			once.Do(func() { close(held); <-release })
+		}
+		pass(c, b)
+	})
+	a := open(t, options(s), func(o *ldapauth.Options) { o.URLs = []string{p.url} })
+	in := make(chan *auth.Identity)
+	go func() {
+		id, err := login(t, a, "bob", "bob-secret")
+		if err != nil {
+			t.Error(err)
+		}
+		in <- id
+	}()
+	<-held
+	s.Leave(slapd.Group("traders"), slapd.Person("bob"))
+	if got := renew(t, a, "bob"); got != "bob" {
+		t.Errorf("the round has found %s", got)
+	}
+	close(release)
+	if has(<-in, "traders") {
+		t.Error("the login has brought back a group that bob has left")
 	}
 }
 
