@@ -67,7 +67,7 @@ func (c *conn) takeUp(s *subscription, start message.Position, given bool, recei
 		}
 	}
 	r.lookUp(fits(func(*engine.Session) {
-		r.claim(func() {
+		err := r.claim(func() {
 			r.load(fits(func(stored *engine.Session) {
 				if stored != nil {
 					start, given = s.window.restore(&stored.Subscriptions[0], c.server().broker.Engine().Status().Visible), true
@@ -77,13 +77,16 @@ func (c *conn) takeUp(s *subscription, start message.Position, given bool, recei
 				r.save(nil, nil, func(err error) { c.begun(s, receipt, err) })
 			}))
 		})
+		if err != nil {
+			c.failTo(err, receipt)
+		}
 	}))
 }
 
 // mayHave returns why s may not be what is stored, if anything is.
 func (s *subscription) mayHave(stored *engine.Session, found bool) error {
 	if found && stored.Subscriptions[0].Channel != s.name {
-		return message.Errorf(message.Conflict, "the durable subscription %.40q is one of %s; end it by UNSUBSCRIBE with durable:true first", s.record.name, stored.Subscriptions[0].Channel)
+		return s.record.conflict(stored.Subscriptions[0].Channel)
 	}
 	return s.conn.server().broker.May(s.conn.who, acl.Subscribe, s.name) // rights may have changed since SUBSCRIBE
 }
@@ -147,7 +150,7 @@ func (c *conn) forget(r *record, receipt *string) {
 		r.drop(dropped)
 		return
 	}
-	r.claim(func() {
+	_ = r.claim(func() { // of whichever channel it is
 		r.lookUp(func(_ engine.Session, found bool, err error) {
 			if err != nil {
 				r.release()

@@ -76,7 +76,7 @@ func newGroup(r record) *group {
 
 // load takes up what is stored, or begins at start.
 func (g *group) load(start message.Position, given bool) {
-	g.record.claim(func() {
+	_ = g.record.claim(func() { // a group of another channel has another key
 		g.record.load(func(stored engine.Session, found bool, err error) {
 			switch {
 			case g.over:

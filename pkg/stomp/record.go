@@ -83,15 +83,19 @@ func kindOf(s *engine.Session) (k kind, ok bool) {
 	return durableKind, ok
 }
 
-// claim makes r the one that has its key, and calls then on r's loop when whoever
-// had it has let go of it.
-func (r *record) claim(then func()) {
-	r.part.records[r] = struct{}{}
+// claim makes r the one that has its key, and calls then on r's loop when whoever had
+// it has let go of it. Who has it for another channel keeps it: that is a Conflict.
+func (r *record) claim(then func()) error {
 	s := r.part.server
 	s.mu.Lock()
 	before := s.records[r.session.Key]
+	if before != nil && before.channel != r.channel && before.channel != "" && r.channel != "" {
+		s.mu.Unlock()
+		return r.conflict(before.channel)
+	}
 	s.records[r.session.Key] = r
 	s.mu.Unlock()
+	r.part.records[r] = struct{}{}
 	grant := func() {
 		if r.granted = true; r.released { // displaced itself meanwhile
 			r.vacate()
@@ -101,9 +105,15 @@ func (r *record) claim(then func()) {
 	}
 	if before == nil {
 		grant()
-		return
+		return nil
 	}
 	before.part.loop.Post(func() { before.yield(func() { r.part.loop.Post(grant) }) })
+	return nil
+}
+
+// conflict is what a durable subscription is told whose name is one of another channel.
+func (r *record) conflict(of channel.Name) error {
+	return message.Errorf(message.Conflict, "the durable subscription %.40q is one of %s; end it by UNSUBSCRIBE with durable:true first", r.name, of)
 }
 
 // yield ends the owner, and calls then when the record is free.
