@@ -41,7 +41,7 @@ export const BYE = Object.freeze({
 export const LOCAL = Object.freeze({
   closed: 'closed', // the page closed the channel or the connection
   outboxFull: 'outbox_full', // LIMIT.outbox publishes, or LIMIT.outboxBytes, wait for their answer
-  notKept: 'not_kept', // what `resume` asks for cannot be had: publishes end with this page, or another Orbit keeps its place
+  notKept: 'not_kept', // what `resume` asks for cannot be had: publishes or its place end with this page, or another Orbit keeps that
   tooOld: 'too_old', // a publish could not be sent within TIME.unsent
   otherUser: 'other_user', // a publish without an answer was sent as somebody else
   lost: 'connection_lost', // by the network or a crash: the library comes back by itself

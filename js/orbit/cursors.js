@@ -27,9 +27,11 @@ export class Cursors {
   #failed;
   /** The channels on which it keeps its place. @type {Set<string>} */
   #mine = new Set();
+  /** That there is no storage, or no room. */
+  #told = false;
 
   /**
-   * @param {import('./host.js').Kept | null} storage
+   * @param {import('./host.js').Kept | null} storage null: no place is to be kept
    * @param {string} url of the server
    * @param {string} [name] what tells the Orbit from others of its page
    * @param {(error: OrbitError) => void} [failed] a place cannot be kept
@@ -76,6 +78,9 @@ export class Cursors {
   keep(channel, processed) {
     if (processed?.epoch === undefined || !this.#mine.has(channel)) return;
     const { epoch, after, beyond = [] } = processed;
-    this.#storage?.set(this.#key(channel), `${epoch}-${[after, ...beyond].join('+')}`);
+    if (this.#storage?.set(this.#key(channel), `${epoch}-${[after, ...beyond].join('+')}`) || this.#told) return;
+    this.#told = true;
+    const why = 'where this page stands is not kept for the next one: the browser has no storage for it, or no room in it';
+    this.#failed(new OrbitError(LOCAL.notKept, why, channel));
   }
 }

@@ -31,8 +31,8 @@ import { openWebSocket } from './transport/websocket.js';
  * @property {(name: import('./constants.js').TransportName) => boolean} supports whether there could be one
  * @property {() => number} now milliseconds of a clock that never goes back
  * @property {() => number} date Unix milliseconds, as the machine has them
- * @property {(place: 'tab' | 'browser') => Kept | null} storage what pages of this tab, or of this
- *   browser, keep for each other; null: there is none
+ * @property {(place: 'tab' | 'browser') => Kept} storage what pages of this tab, or of this browser, keep for each
+ *   other; where there is none, nothing is
  * @property {(scope: string) => Promise<import('./shelf.js').Shelf>} shelf what pages of this browser leave
  *   for each other, and any of them takes; it rejects where that cannot be
  * @property {() => number} random at least 0, below 1: for waiting times, not for keys
@@ -44,7 +44,7 @@ import { openWebSocket } from './transport/websocket.js';
  *
  * @typedef {object} Kept none of it throws: what cannot be kept is not
  * @property {(key: string) => string | null} get
- * @property {(key: string, value: string) => void} set
+ * @property {(key: string, value: string) => boolean} set false: it is not kept, and what was before it still is
  * @property {(key: string) => boolean} hold false: another Orbit of this page has the key, and has not released it
  * @property {(key: string) => void} release
  *
@@ -80,14 +80,13 @@ const held = new Set();
  * A look at Node's storages may warn or throw, so only a page looks.
  *
  * @param {'tab' | 'browser'} place
- * @returns {Kept | null}
+ * @returns {Kept}
  */
 function kept(place) {
   const storage = tried(() => globalThis.document && (place === 'tab' ? globalThis.sessionStorage : globalThis.localStorage));
-  if (!storage) return null;
   return {
-    get: key => tried(() => storage.getItem(key)) ?? null,
-    set: (key, value) => { tried(() => storage.setItem(key, value)); },
+    get: key => tried(() => storage?.getItem(key)) ?? null,
+    set: (key, value) => tried(() => { storage?.setItem(key, value); return Boolean(storage); }) ?? false,
     hold: key => !held.has(`${place} ${key}`) && Boolean(held.add(`${place} ${key}`)),
     release: key => { held.delete(`${place} ${key}`); },
   };

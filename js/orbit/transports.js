@@ -129,7 +129,7 @@ export class Transports {
     this.#preferred = this.current;
     this.#alone = LIMIT.alone;
     this.#since = this.#host.now();
-    this.#storage?.set(this.#key, JSON.stringify({ transport: this.current, at: this.#host.date() }));
+    this.#storage.set(this.#key, JSON.stringify({ transport: this.current, at: this.#host.date() }));
   }
 
   /**
@@ -173,7 +173,7 @@ export class Transports {
   /** @returns {TransportName | undefined} */
   #recall() {
     try {
-      const { transport, at } = JSON.parse(this.#storage?.get(this.#key) ?? '{}');
+      const { transport, at } = JSON.parse(this.#storage.get(this.#key) ?? '{}');
       const age = this.#host.date() - at;
       return age >= 0 && age < TIME.remember && this.#names.includes(transport) ? transport : undefined;
     } catch {

@@ -30,9 +30,11 @@ export class TestHost {
   supports = name => this.supported.includes(name);
   /** What pages keep for each other, wherever. */
   kept = new Map();
+  /** No more than there is. */
+  full = false;
   storage = () => ({
     get: key => this.kept.get(key) ?? null,
-    set: (key, value) => { this.kept.set(key, value); },
+    set: (key, value) => !this.full && Boolean(this.kept.set(key, value)),
     hold: key => !this.held.has(key) && Boolean(this.held.add(key)),
     release: key => { this.held.delete(key); },
   });

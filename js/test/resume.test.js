@@ -27,7 +27,7 @@ class Tab {
     const kept = this.#kept;
     const storage = () => ({
       get: key => kept.get(key) ?? null,
-      set: (key, value) => { if (page.alive) kept.set(key, value); },
+      set: (key, value) => page.alive && Boolean(kept.set(key, value)),
       hold: () => true,
       release: () => {},
     });
@@ -194,6 +194,30 @@ test('two Orbits of a page keep a place each where they have names, and one does
   const next = page({ resume: 'tab', name: 'side' }, first);
   assert.deepEqual(await begins(next), { after: 103, epoch: EPOCH });
   for (const name of ['', 7, null]) assert.throws(() => page({ resume: 'tab', name }), /name is a text/);
+});
+
+test('a place that cannot be kept is told of, once', async t => {
+  t.mock.method(console, 'error', () => {});
+  const first = page({ resume: 'tab' });
+  const shown = beside(first, {}, { after: 100, epoch: EPOCH });
+  await bring(first, 101);
+  first.host.full = true;
+  first.host.last.say(message(CH, 102, 101), message(CH, 103, 102));
+  await settle();
+  assert.equal(shown.errors.length, 1);
+  assert.match(shown.errors[0], /^not_kept \/chat\/lobby: .* no room/);
+  assert.deepEqual(await begins(page({ resume: 'tab' }, first)), { after: 101, epoch: EPOCH }, 'so these come again');
+});
+
+test('nor is there a place where there is no storage', async t => {
+  t.mock.method(console, 'error', () => {});
+  const none = new TestHost();
+  none.storage = host.storage; // as in Node
+  const { errors } = beside({ host: none }, { resume: 'browser' }, { after: 100, epoch: EPOCH });
+  await bring({ host: none }, 101);
+  await settle();
+  assert.equal(errors.length, 1);
+  assert.match(errors[0], /^not_kept \/chat\/lobby: .* no storage/);
 });
 
 test('and is forgotten where it has expired, or is of another history', async () => {
