@@ -18,6 +18,8 @@ const FORM = /^([0-9a-f]{16})-([0-9]{1,16}(?:\+[0-9]{1,16})*)$/;
  * A place is one Orbit's of a page: of two that have no names, or the same, the one that was first keeps it. The
  * other one begins there, too, for that is nearer to where it was than anything else that is known.
  *
+ * Tabs that are open at the same time share the place of their browser: it is where the one stands that is furthest.
+ *
  * Owned by Orbit.
  */
 export class Cursors {
@@ -25,8 +27,8 @@ export class Cursors {
   #url;
   #name;
   #failed;
-  /** The channels on which it keeps its place. @type {Set<string>} */
-  #mine = new Set();
+  /** The channels on which it keeps its place, and what is kept as far as it knows. @type {Map<string, string | null>} */
+  #mine = new Map();
   /** That there is no storage, or no room. */
   #told = false;
 
@@ -52,7 +54,7 @@ export class Cursors {
   hold(channel) {
     if (this.#storage === null || this.#mine.has(channel)) return;
     if (this.#storage.hold(this.#key(channel))) {
-      this.#mine.add(channel);
+      this.#mine.set(channel, this.#storage.get(this.#key(channel)));
       return;
     }
     const why = `another Orbit of this page keeps its place on ${channel}, where this one begins, too`;
@@ -77,10 +79,24 @@ export class Cursors {
   /** @param {string} channel @param {import('./subscription.js').Start | undefined} processed */
   keep(channel, processed) {
     if (processed?.epoch === undefined || !this.#mine.has(channel)) return;
+    if (this.#storage === null || this.#isBehind(channel, processed)) return;
     const { epoch, after, beyond = [] } = processed;
-    if (this.#storage?.set(this.#key(channel), `${epoch}-${[after, ...beyond].join('+')}`) || this.#told) return;
+    const place = `${epoch}-${[after, ...beyond].join('+')}`;
+    this.#mine.set(channel, place);
+    if (this.#storage.set(this.#key(channel), place) || this.#told) return;
     this.#told = true;
     const why = 'where this page stands is not kept for the next one: the browser has no storage for it, or no room in it';
     this.#failed(new OrbitError(LOCAL.notKept, why, channel));
+  }
+  /**
+   * Whether another tab has kept a place meanwhile that is further.
+   *
+   * @param {string} channel
+   * @param {import('./subscription.js').Start} place
+   */
+  #isBehind(channel, { epoch, after = 0 }) {
+    if (this.#storage?.get(this.#key(channel)) === this.#mine.get(channel)) return false;
+    const other = this.recall(channel);
+    return other?.epoch === epoch && (other?.after ?? 0) > after;
   }
 }

@@ -6,7 +6,7 @@ import { Orbit } from '../orbit.js';
 import { host } from '../orbit/host.js';
 import { TIME } from '../orbit/constants.js';
 import { greet } from './open.js';
-import { EPOCH, message, settle, TestHost } from './host.js';
+import { EPOCH, message, OTHER_EPOCH, settle, TestHost } from './host.js';
 import { TestShelves } from './shelf.js';
 
 const CH = '/chat/lobby';
@@ -194,6 +194,24 @@ test('two Orbits of a page keep a place each where they have names, and one does
   const next = page({ resume: 'tab', name: 'side' }, first);
   assert.deepEqual(await begins(next), { after: 103, epoch: EPOCH });
   for (const name of ['', 7, null]) assert.throws(() => page({ resume: 'tab', name }), /name is a text/);
+});
+
+test('the place of a browser is that of the tab which is furthest', async () => {
+  const first = page({ resume: 'browser' });
+  const slow = beside(first, { resume: 'browser' }, { after: 100, epoch: EPOCH });
+  slow.channel.onmessage = ({ offset }) => offset === 102 && new Promise(() => {});
+  await bring(first, 101);
+  const second = page({ resume: 'browser' }, first);
+  beside(second, { resume: 'browser' });
+  await greet(second.host, { subs: { [CH]: { offset: 102 } } });
+  second.host.last.say(message(CH, 102, 101), message(CH, 103, 102));
+  first.host.last.say(message(CH, 102, 101), message(CH, 103, 102));
+  assert.deepEqual(await begins(page({ resume: 'browser' }, first)), { after: 103, epoch: EPOCH });
+  second.host.last.drop();
+  await second.host.advance(TIME.first);
+  await greet(second.host, { epoch: OTHER_EPOCH, subs: { [CH]: { offset: 70 } } });
+  second.host.last.say({ ch: CH, gap: { after: 103, to: 60, reason: 'epoch' } });
+  assert.deepEqual(await begins(page({ resume: 'browser' }, first)), { after: 60, epoch: OTHER_EPOCH });
 });
 
 test('a place that cannot be kept is told of, once', async t => {
