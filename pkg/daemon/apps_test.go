@@ -122,6 +122,44 @@ func TestOriginsOfApplications(t *testing.T) {
 	}
 }
 
+// A page of an application's origin renews and ends its visitor's login by the cookie,
+// without a look at any token: with one in hand it could use the other application.
+func TestPagesSeeNoTokens(t *testing.T) {
+	s := newApps(t, "")
+	page := []string{"Content-Type", form, "Origin", "https://a.example"}
+	answer, _ := s.do("POST", "http", "/v1/login", "user=alice&password=alice-secret", "Content-Type", form, "Origin", "http://"+s.address("http"))
+	cookies := func() (all string) {
+		for _, c := range answer.Cookies() {
+			all += c.Name + "=" + c.Value + "; "
+		}
+		return all
+	}
+	for range 2 {
+		var body string
+		answer, body = s.do("POST", "http", "/v1/refresh", "", append(page, "Cookie", cookies())...)
+		if answer.StatusCode != 200 || strings.Contains(body, "token") || strings.Contains(body, "refresh") || len(answer.Cookies()) != 2 {
+			t.Fatalf("renewed: %d %s %v", answer.StatusCode, body, answer.Cookies())
+		}
+		for _, c := range answer.Cookies() {
+			if strings.Contains(body, c.Value) || !c.HttpOnly {
+				t.Errorf("the page sees %s", c.Name)
+			}
+		}
+	}
+	renewed := cookies()
+	publish := func(status int) {
+		t.Helper()
+		if answer, body := s.do("POST", "http", "/v1/publish/a/closed", "1", "Origin", "https://a.example", "Cookie", renewed); answer.StatusCode != status {
+			t.Errorf("%d %s, want %d", answer.StatusCode, body, status)
+		}
+	}
+	publish(http.StatusOK)
+	if answer, _ := s.do("POST", "http", "/v1/logout", "", append(page, "Cookie", renewed)...); answer.StatusCode != http.StatusNoContent {
+		t.Errorf("logged out by %d", answer.StatusCode)
+	}
+	publish(http.StatusUnauthorized)
+}
+
 // What one application floods is refused, by a text that names the key; another one
 // on the same server loses nothing. A batch for both stores what is the other's.
 func TestFloodOfOneApplication(t *testing.T) {

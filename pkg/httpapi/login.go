@@ -33,7 +33,7 @@ func (a *API) login(w http.ResponseWriter, r *http.Request) {
 		a.fail(w, r, err)
 		return
 	}
-	a.handOver(w, r, id, tokens)
+	a.handOver(w, r, id, tokens, false)
 }
 
 func (a *API) issuer() (Issuer, error) {
@@ -47,15 +47,22 @@ func (a *API) issuer() (Issuer, error) {
 // when its token has ended: so that a page is told to renew it, and is not suddenly
 // anonymous. A page of the server's own does not see what renews: that is worth more
 // to a thief than a token.
-func (a *API) handOver(w http.ResponseWriter, r *http.Request, id *auth.Identity, t tokenauth.Tokens) {
+//
+// Nor does a page of another origin see anything that the browser alone has brought, in
+// a cookie: it may use its own applications by that, and with a token in hand, brought from
+// elsewhere, it could use those of others.
+func (a *API) handOver(w http.ResponseWriter, r *http.Request, id *auth.Identity, t tokenauth.Tokens, byCookie bool) {
 	if r.Header.Get("Origin") != "" {
 		a.setCookies(w, r, t)
-		if a.Gate.PageOf(r) == "" {
+		switch own := a.Gate.PageOf(r) == ""; {
+		case own:
 			t.Renewal = ""
+		case byCookie:
+			t.Token, t.Renewal = "", ""
 		}
 	}
 	body, err := json.Marshal(struct {
-		Token   string `json:"token"`
+		Token   string `json:"token,omitempty"`
 		User    string `json:"user"`
 		Expires int64  `json:"expires"`
 		Refresh string `json:"refresh,omitempty"`
@@ -94,9 +101,14 @@ func readForm(w http.ResponseWriter, r *http.Request, with string) error {
 
 // refresh answers a token that renews with the next ones. The user is looked up again.
 func (a *API) refresh(w http.ResponseWriter, r *http.Request) {
-	id, tokens, err := a.renew(w, r)
+	token, byCookie, err := a.renewalOf(w, r)
+	if err != nil {
+		a.fail(w, r, err)
+		return
+	}
+	id, tokens, err := a.renew(r, token)
 	if err == nil {
-		a.handOver(w, r, id, tokens)
+		a.handOver(w, r, id, tokens, byCookie)
 		return
 	}
 	if message.CodeOf(err) == message.Unauthorized {
@@ -105,12 +117,8 @@ func (a *API) refresh(w http.ResponseWriter, r *http.Request) {
 	a.fail(w, r, err)
 }
 
-func (a *API) renew(w http.ResponseWriter, r *http.Request) (*auth.Identity, tokenauth.Tokens, error) {
+func (a *API) renew(r *http.Request, token string) (*auth.Identity, tokenauth.Tokens, error) {
 	var none tokenauth.Tokens
-	token, err := a.renewalOf(w, r)
-	if err != nil {
-		return nil, none, err
-	}
 	if token == "" {
 		return nil, none, message.Errorf(message.Unauthorized, "send a form with refresh, from the answer to a login, or its cookie")
 	}
@@ -140,18 +148,18 @@ func (a *API) renew(w http.ResponseWriter, r *http.Request) (*auth.Identity, tok
 
 // renewalOf returns the token that renews: of the form, or of the cookie where the
 // browser vouches for the page.
-func (a *API) renewalOf(w http.ResponseWriter, r *http.Request) (string, error) {
+func (a *API) renewalOf(w http.ResponseWriter, r *http.Request) (token string, byCookie bool, err error) {
 	if err := readForm(w, r, "refresh"); err != nil {
-		return "", err
+		return "", false, err
 	}
 	if token := r.PostForm.Get("refresh"); token != "" || !auth.Vouched(r) {
-		return token, nil
+		return token, false, nil
 	}
 	c, err := r.Cookie(a.renewalCookie())
 	if err != nil {
-		return "", nil
+		return "", false, nil
 	}
-	return c.Value, nil
+	return c.Value, true, nil
 }
 
 // logout ends the login of each token that the request has, and of everybody who came
@@ -173,7 +181,7 @@ func (a *API) endAll(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	renewal, err := a.renewalOf(w, r)
+	renewal, _, err := a.renewalOf(w, r)
 	if err != nil {
 		return err
 	}

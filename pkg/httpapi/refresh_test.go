@@ -35,7 +35,8 @@ func TestRefresh(t *testing.T) {
 }
 
 // TestRefreshCookie: what renews is for the calls alone, and not for a page's scripts,
-// where the page is the server's own.
+// where the page is the server's own. A page of another origin is told nothing that it
+// could bring elsewhere, where the browser has brought the cookie.
 func TestRefreshCookie(t *testing.T) {
 	url := serve(t)
 	find := func(answer *http.Response, name string) *http.Cookie {
@@ -47,19 +48,27 @@ func TestRefreshCookie(t *testing.T) {
 		}
 		return nil
 	}
-	for origin, told := range map[string]bool{url: false, "https://good.example": true} {
-		for _, c := range []call{
-			{"POST", "/v1/login", "", []string{"Authorization", "Basic YWxpY2U6Z29vZA==", "Origin", origin}, 200, `"token":"good"`},
-			{"POST", "/v1/refresh", "", []string{"Cookie", "token_refresh=renews", "Origin", origin}, 200, `"token":"good"`},
-		} {
-			if body := c.text(t, url); strings.Contains(body, `"refresh":"renews"`) != told {
-				t.Errorf("%s, %s: %s", c.path, origin, body)
-			}
-			answer := c.do(t, url)
-			access, renewal := find(answer, "token"), find(answer, "token_refresh")
-			if access == nil || renewal == nil || renewal.Path != "/v1/" || !renewal.HttpOnly || renewal.SameSite != http.SameSiteStrictMode || !access.Expires.Equal(renewal.Expires) {
-				t.Errorf("%s, %s: %v", c.path, origin, answer.Cookies())
-			}
+	const elsewhere = "https://good.example"
+	basic, byCookie, form := []string{"Authorization", "Basic YWxpY2U6Z29vZA=="}, []string{"Cookie", "token_refresh=renews"}, []string{"Content-Type", asForm}
+	for _, told := range []struct {
+		origin, path, body string
+		header             []string
+		token, renewal     bool
+	}{
+		{url, "/v1/login", "", basic, true, false},
+		{url, "/v1/refresh", "", byCookie, true, false},
+		{elsewhere, "/v1/login", "", basic, true, true},
+		{elsewhere, "/v1/refresh", "refresh=renews", form, true, true},
+		{elsewhere, "/v1/refresh", "", byCookie, false, false}, // what the page did not have it does not get
+	} {
+		c := call{"POST", told.path, told.body, append(told.header, "Origin", told.origin), 200, `"user":"alice","expires":`}
+		if body := c.text(t, url); strings.Contains(body, `"refresh":`) != told.renewal || strings.Contains(body, `"token":`) != told.token {
+			t.Errorf("%s, %s: %s", c.path, told.origin, body)
+		}
+		answer := c.do(t, url)
+		access, renewal := find(answer, "token"), find(answer, "token_refresh")
+		if access == nil || renewal == nil || renewal.Path != "/v1/" || !renewal.HttpOnly || renewal.SameSite != http.SameSiteStrictMode || !access.Expires.Equal(renewal.Expires) {
+			t.Errorf("%s, %s: %v", c.path, told.origin, answer.Cookies())
 		}
 	}
 	answer := call{"POST", "/v1/refresh", "", []string{"Cookie", "token_refresh=used", "Origin", url}, 401, ""}.do(t, url)
@@ -77,7 +86,7 @@ func TestRefreshCookie(t *testing.T) {
 // text returns the body of the answer.
 func (c call) text(t *testing.T, url string) string {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), c.method, url+c.path, nil)
+	r, err := http.NewRequestWithContext(t.Context(), c.method, url+c.path, strings.NewReader(c.body))
 	check(t, err)
 	for i := 0; i < len(c.header); i += 2 {
 		r.Header.Add(c.header[i], c.header[i+1])
