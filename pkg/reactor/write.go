@@ -6,7 +6,7 @@ package reactor
 // shared with any number of connections. It reports whether anything is pending.
 //
 // Nothing bounds what is pending but the caller, who sees it in Pending. If the
-// peer has gone, Closed will tell, later in this turn.
+// peer has gone, nothing is pending either: Lost tells at once, and Closed later.
 func (c *Conn) Write(bufs ...[]byte) (blocked bool) {
 	if c.state&mute != 0 {
 		return false
@@ -33,6 +33,10 @@ func (c *Conn) Write(bufs ...[]byte) (blocked bool) {
 	}
 	return false
 }
+
+// Lost reports whether the connection has failed or ended, so that the socket has not
+// taken what was written last, nor will take anything.
+func (c *Conn) Lost() bool { return c.state&(doomed|gone) != 0 }
 
 func size(bufs [][]byte) (n int) {
 	for _, b := range bufs {

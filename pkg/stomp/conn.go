@@ -209,7 +209,7 @@ func (c *conn) flush() {
 	}
 	c.blocked = c.rc.Write(c.out...)
 	c.sent = c.part.loop.Now()
-	if !c.blocked {
+	if !c.blocked && !c.rc.Lost() {
 		c.flushed()
 	}
 	c.part.memory.Give(c.out)

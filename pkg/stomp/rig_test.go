@@ -61,7 +61,8 @@ func newServer(t *testing.T, d *directory, within func(engine.Engine) engine.Eng
 	policy, err := acl.Compile([]acl.Rule{{Match: all, Subscribe: []acl.Principal{staff}}})
 	must(t, err)
 	e := memory.New(memory.Options{})
-	b, err := broker.New(broker.Options{Engine: within(e), Rights: broker.Rights{
+	whole := within(e)
+	b, err := broker.New(broker.Options{Engine: whole, Rights: broker.Rights{
 		Policy: policy, Auth: d, Storage: func(channel.Name) engine.Rule { return engine.Rule{} },
 	}})
 	must(t, err)
@@ -69,12 +70,16 @@ func newServer(t *testing.T, d *directory, within func(engine.Engine) engine.Eng
 	must(t, err)
 	log := logrus.New()
 	log.SetOutput(t.Output())
-	s, err := New(Options{Broker: b, Hub: hub.New([]hub.Loop{r.Loops()[0]}), Loops: r.Loops(), Logger: log, Now: time.Now})
+	h := hub.New([]hub.Loop{r.Loops()[0]})
+	r.Loops()[0].OnTurn(h.Shards()[0].Round)
+	s, err := New(Options{Broker: b, Hub: h, Loops: r.Loops(), Logger: log, Now: time.Now})
 	must(t, err)
+	stop := whole.Tail(h.Commit)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
 	must(t, r.Listen(l, s.Accept))
 	t.Cleanup(func() {
+		stop()
 		l.Close()
 		b.Close()
 		must(t, r.Close(context.Background()))
