@@ -94,6 +94,10 @@ func (x *exchange) ack(c *protocol.Command) {
 }
 
 func (x *exchange) history(c *protocol.Command) {
+	if x.carrier.full() {
+		x.fail(c.ID, errFull)
+		return
+	}
 	limit := c.Limit
 	if limit == 0 {
 		limit = protocol.DefaultHistory

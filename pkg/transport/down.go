@@ -175,6 +175,9 @@ func (d *down) send(b []byte) {
 	if d.out == nil {
 		d.out = d.part.memory.Take()
 	}
+	if d.hold != nil {
+		d.hold.queued += len(b)
+	}
 	d.out = append(d.out, b)
 	d.markDirty()
 }
@@ -297,8 +300,8 @@ func (d *down) Frames(b []byte) {
 	d.send(b)
 }
 
-// Blocked reports whether the wire has not taken everything.
-func (d *down) Blocked() bool { return d.blocked }
+// Blocked reports whether the wire has not taken everything, or a poll is full.
+func (d *down) Blocked() bool { return d.blocked || d.full() }
 
 // At ends a replay.
 func (d *down) At(name channel.Name, offset message.Offset) {

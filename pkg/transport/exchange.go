@@ -28,6 +28,9 @@ type carrier interface {
 	// move takes the connection to another part and calls then there; if the
 	// connection ends on the way, then is not called.
 	move(to *part, then func())
+	// full reports whether the connection holds back as much as it may until all commands
+	// are answered: what is long is refused.
+	full() bool
 	// resume is called when waits has become false.
 	resume()
 }
@@ -96,7 +99,7 @@ func (x *exchange) hasLines() bool { return x.waiting != nil && len(x.waiting.li
 
 // waits reports whether no commands are taken at the moment. The carrier stops
 // reading; resume tells when to go on.
-func (x *exchange) waits() bool { return x.holds() || x.carrier.Blocked() }
+func (x *exchange) waits() bool { return x.holds() || x.carrier.Blocked() && !x.carrier.full() }
 
 // holds reports whether none are taken for another reason than that the connection
 // takes no answers.
@@ -168,9 +171,10 @@ func (x *exchange) proceed() {
 	}
 }
 
-// idle reports whether all commands that have come are answered.
+// idle reports whether all commands that have come are answered, but for the bodies that a
+// full connection does not begin.
 func (x *exchange) idle() bool {
-	return !x.busy && x.publishing == 0 && (x.waiting == nil || !x.hasLines() && len(x.waiting.deliveries) == 0)
+	return !x.busy && x.publishing == 0 && !x.hasLines() && !x.hasDelivery()
 }
 
 // tick goes on with what was beyond the rate.

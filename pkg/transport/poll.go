@@ -24,6 +24,8 @@ const (
 // that: the next poll says what has arrived.
 type hold struct {
 	until     time.Time
+	queued    int                       // bytes
+	limit     int                       // from so many on it is full
 	keep      bool                      // the HTTP connection serves on behind the answer
 	something bool                      // is queued that the client waits for
 	named     map[channel.Name]struct{} // by the client: it knows where it stands
@@ -38,7 +40,7 @@ func (s *Server) servePoll(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.openDown(w, r, ndjson, &down{shape: lines{}, hold: &hold{
-		until: s.now().Add(wait), keep: r.ProtoAtLeast(1, 1) && !r.Close && w.Header().Get("Connection") == "",
+		until: s.now().Add(wait), limit: s.sessions.Limits().WindowBytes + maxCommands, keep: r.ProtoAtLeast(1, 1) && !r.Close && w.Header().Get("Connection") == "",
 	}})
 }
 
@@ -79,6 +81,15 @@ func (h *hold) replayed(name channel.Name) {
 		h.something = true
 	}
 }
+
+// full reports whether a poll has queued as much as it may: a window of messages, and as
+// many bytes of answers as a body has of commands. Nothing takes any of it before the end,
+// so from then on it is sent no more messages, a history is refused, and no body that comes
+// by another request is begun. Other answers are short: the commands and their rate bound
+// them.
+func (d *down) full() bool { return d.hold != nil && d.hold.queued >= d.hold.limit }
+
+var errFull = message.Errorf(message.RateLimited, "the answer to this poll has as much as it may (session.window_bytes and 1 MiB); ask again in the next one")
 
 // over reports whether the answer is complete: all commands are answered, nothing is
 // being read, and there is something, or the time is over. What is being read is

@@ -96,13 +96,19 @@ func (x *exchange) deliver(d delivery) {
 	x.proceed()
 }
 
+// hasDelivery reports whether there is a delivery that is begun or may be.
+func (x *exchange) hasDelivery() bool {
+	q := x.waiting
+	return q != nil && len(q.deliveries) > 0 && (q.deliveries[0].text == nil || !x.carrier.full())
+}
+
 // nextDelivery ends the delivery whose commands have all been begun, and feeds
 // the next. It reports whether there was anything to do.
 func (x *exchange) nextDelivery() bool {
-	q := x.waiting
-	if q == nil || len(q.deliveries) == 0 {
+	if !x.hasDelivery() {
 		return false
 	}
+	q := x.waiting
 	first := &q.deliveries[0]
 	if text := first.text; text != nil {
 		first.text = nil

@@ -167,6 +167,7 @@ func (w *websocket) connected(c *protocol.Command, r *protocol.Connected) {
 func (w *websocket) commands() *exchange { return &w.exchange }
 
 func (w *websocket) home() *part { return w.part }
+func (w *websocket) full() bool  { return false }
 func (w *websocket) resume()     { w.conn.ResumeRead() }
 
 func (w *websocket) move(to *part, then func()) {
