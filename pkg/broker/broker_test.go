@@ -118,6 +118,12 @@ func TestEngineErrors(t *testing.T) {
 	orphan.Key, orphan.Predecessor = "k2", "k1"
 	_, err = publish(b, nil, orphan)
 	wantCode(t, err, message.OutOfOrder)
+	for _, key := range []string{"k3", "k4", "k5"} { // the first is forgotten
+		m := text("/a", "x")
+		m.Key = key
+		_, err = publish(b, nil, m)
+		must(t, err)
+	}
 	late := text("/a", "x")
 	late.Key, late.First = "k", 1
 	_, err = publish(b, nil, late)

@@ -112,10 +112,11 @@ func principals(t testing.TB, name string) []acl.Principal {
 	return []acl.Principal{p}
 }
 
-// newBroker returns a broker on an engine in memory; both end with the test.
+// newBroker returns a broker on an engine in memory that remembers two keys; both end
+// with the test.
 func newBroker(t testing.TB, o broker.Options) (*broker.Broker, *memory.Engine) {
 	t.Helper()
-	e := memory.New(memory.Options{})
+	e := memory.New(memory.Options{KeyCount: 2})
 	o.Engine = e
 	b, err := broker.New(o)
 	must(t, err)

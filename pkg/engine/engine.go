@@ -44,7 +44,7 @@ type Engine interface {
 	// application keep their order.
 	//
 	// Errors: message.Conflict (the key was used with other content),
-	// message.KeyExpired (First is older than what keys are remembered for),
+	// message.KeyExpired (a key was forgotten that was stored at First or later),
 	// message.OutOfOrder (Predecessor is not stored), message.Unavailable (disk
 	// full or failing, closing, or too much pending), message.Unknown (the disk
 	// failed while these were being written), message.TooLarge. Error.Index says

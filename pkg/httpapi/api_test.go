@@ -82,7 +82,7 @@ func serveWithin(t *testing.T, timeout time.Duration) string {
 // serveRules is serve with rules: for each pattern who may do everything.
 func serveRules(t *testing.T, patterns map[string]string, timeout time.Duration) string {
 	t.Helper()
-	return serveBroker(t, newBroker(t, memory.New(memory.Options{}), rights(t, patterns, names{})), timeout)
+	return serveBroker(t, newBroker(t, memory.New(memory.Options{KeyCount: 1}), rights(t, patterns, names{})), timeout)
 }
 
 // rights are those of serveRules, of whom somebody knows.
@@ -177,7 +177,7 @@ func TestCalls(t *testing.T) {
 	key := []string{"Idempotency-Key", "k1"}
 	for _, c := range []call{
 		{"POST", "/v1/publish/open/a", `{"text":"hi"}`, nil, 200, `"offset":2`},
-		{"POST", "/v1/publish/open/a", "plain", []string{"Content-Type", "text/plain"}, 200, `"offset":3`},
+		{"POST", "/v1/publish/open/a", "plain", []string{"Content-Type", "text/plain", "Idempotency-Key", "forgotten"}, 200, `"offset":3`},
 		{"POST", "/v1/publish/open/a", `1`, key, 200, `"offset":4`},
 		{"POST", "/v1/publish/open/a", `1`, key, 200, `"offset":4,"epoch":`},
 		{"POST", "/v1/publish/open/a", `1`, key, 200, `"duplicate":true`},

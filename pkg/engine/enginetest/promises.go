@@ -65,6 +65,9 @@ func oneKey(t T, world World) {
 
 func keysExpire(t T, world World) {
 	b := plain(t, world)
+	old := withKey(text(logA, "0"), "old")
+	old.First = 1 // long ago, but nothing is forgotten yet
+	b.publish(one(old))
 	m := withKey(text(logA, "1"), "k")
 	m.First = b.ledger.now
 	b.publish(one(m))
@@ -122,6 +125,8 @@ func cursorsForward(t T, world World) {
 
 func definiteErrors(t T, world World) {
 	b := plain(t, world)
+	b.publish(one(withKey(text(logA, "0"), "forgotten")))
+	b.tick(2 * time.Hour)
 	b.publish(one(withKey(text(logA, "1"), "k")))
 	late := withKey(text(logA, "2"), "late")
 	late.First = 1

@@ -70,12 +70,8 @@ func (l *ledger) judgeRepeat(msgs []message.Message, i, j int) verdict {
 // judgeNew judges a key of which the engine knows nothing.
 func (l *ledger) judgeNew(before []message.Message, m *message.Message) verdict {
 	v := verdict{store: true, within: -1}
-	window := l.options.KeyWindow.Milliseconds()
-	if m.First != 0 {
-		if m.First < l.latest-window || m.First <= l.droppedKeys() {
-			v.refuse = append(v.refuse, message.KeyExpired)
-		}
-		v.store = m.First >= l.now-window
+	if m.First != 0 && m.First <= l.droppedKeys() {
+		v.refuse = append(v.refuse, message.KeyExpired)
 	}
 	if m.Predecessor == "" || slices.ContainsFunc(before, func(o message.Message) bool {
 		return scopeOf(&o, o.Key) == scopeOf(m, m.Predecessor)

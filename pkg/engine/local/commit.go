@@ -167,7 +167,7 @@ func (e *Engine) judgeKey(c *commit, s *submit, i int) *message.Error {
 			return message.Errorf(message.Conflict, "the key was used before, with another message")
 		case known:
 			return nil
-		case m.First != 0 && m.First < e.seq.keys.horizon(c.time):
+		case e.seq.keys.expired(m.First):
 			return message.Errorf(message.KeyExpired, "the first attempt was too long ago to know whether it succeeded")
 		}
 	}

@@ -109,14 +109,9 @@ func (t *keyTable) forget(now int64) {
 	}
 }
 
-// horizon is the time since which every key is remembered.
-func (t *keyTable) horizon(now int64) int64 {
-	h := now - t.window
-	if t.dropped > 0 {
-		h = max(h, t.dropped+1)
-	}
-	return h
-}
+// expired reports whether a publish first tried at first may have been stored under a
+// key that was forgotten. The clock has no say in it: nothing else is ever lost.
+func (t *keyTable) expired(first int64) bool { return first != 0 && first <= t.dropped }
 
 func (t *keyTable) appendTo(b []byte) []byte {
 	b = binary.AppendUvarint(b, uint64(t.dropped))

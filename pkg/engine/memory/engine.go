@@ -112,12 +112,11 @@ func (e *Engine) Recall(msgs []message.Message, otherwise *message.Error, done f
 
 // recall returns the receipts of what is stored; e.mu is held.
 func (e *Engine) recall(msgs []message.Message, otherwise *message.Error) ([]engine.Receipt, error) {
-	now := e.now()
 	if err := e.refusing(); err != nil {
 		return nil, err
 	}
-	e.state.Keys.Forget(now, e.options.KeyWindow, e.options.KeyCount)
-	receipts, _, err := e.state.Keys.Judge(msgs, now, e.options.KeyWindow)
+	e.state.Keys.Forget(e.now(), e.options.KeyWindow, e.options.KeyCount)
+	receipts, _, err := e.state.Keys.Judge(msgs)
 	if err != nil {
 		return nil, err
 	}
@@ -134,7 +133,7 @@ func (e *Engine) store(msgs []message.Message) ([]engine.Receipt, engine.Batch, 
 		return nil, engine.Batch{}, err
 	}
 	e.state.Keys.Forget(now, e.options.KeyWindow, e.options.KeyCount)
-	receipts, repeats, err := e.state.Keys.Judge(msgs, now, e.options.KeyWindow)
+	receipts, repeats, err := e.state.Keys.Judge(msgs)
 	if err != nil {
 		return nil, engine.Batch{}, err
 	}

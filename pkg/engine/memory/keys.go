@@ -14,9 +14,7 @@ import (
 type Keys struct {
 	entries map[scope]keyed
 	order   []keyed // oldest first
-	// forgotten is the greatest time of a key that was dropped. A publish first
-	// tried at or before it may have been stored under a key of which nothing is
-	// known any more.
+	// forgotten is the greatest time of a key that was dropped.
 	forgotten int64
 }
 
@@ -65,11 +63,9 @@ func (k *Keys) Forget(now int64, window time.Duration, count int) {
 	}
 }
 
-// Expired reports whether a publish first tried at first is older than what is
-// remembered.
-func (k *Keys) Expired(first, now int64, window time.Duration) bool {
-	return first != 0 && (first < now-window.Milliseconds() || first <= k.forgotten)
-}
+// Expired reports whether a publish first tried at first may have been stored under
+// a key that was forgotten.
+func (k *Keys) Expired(first int64) bool { return first != 0 && first <= k.forgotten }
 
 func (k *Keys) dropChannel(name channel.Name) {
 	k.remove(func(m message.Message) bool { return m.Channel == name })
@@ -88,11 +84,11 @@ func Same(a, b *message.Message) bool {
 	return a.ContentType == b.ContentType && slices.Equal(a.Headers, b.Headers) && bytes.Equal(a.Data, b.Data)
 }
 
-// Judge returns what becomes of msgs at now: a receipt for each, whose offset is
+// Judge returns what becomes of msgs: a receipt for each, whose offset is
 // zero where the message is to be stored; or why they are refused. A receipt
 // with Duplicate and no offset repeats a message of msgs itself, whose index
 // repeats holds.
-func (k *Keys) Judge(msgs []message.Message, now int64, window time.Duration) (receipts []engine.Receipt, repeats []int, err error) {
+func (k *Keys) Judge(msgs []message.Message) (receipts []engine.Receipt, repeats []int, err error) {
 	receipts = make([]engine.Receipt, len(msgs))
 	repeats = make([]int, len(msgs))
 	own := map[scope]int{}
@@ -101,7 +97,7 @@ func (k *Keys) Judge(msgs []message.Message, now int64, window time.Duration) (r
 		if m.Key == "" {
 			continue
 		}
-		if code := k.judge(msgs, i, own, now, window, &receipts[i], &repeats[i]); code != "" {
+		if code := k.judge(msgs, i, own, &receipts[i], &repeats[i]); code != "" {
 			e := message.Errorf(code, "message %d, key %q: %s", i, m.Key, reasons[code])
 			e.Index = i
 			return nil, nil, e
@@ -116,7 +112,7 @@ var reasons = map[message.Code]string{
 	message.OutOfOrder: "the predecessor is not stored",
 }
 
-func (k *Keys) judge(msgs []message.Message, i int, own map[scope]int, now int64, window time.Duration, r *engine.Receipt, repeats *int) message.Code {
+func (k *Keys) judge(msgs []message.Message, i int, own map[scope]int, r *engine.Receipt, repeats *int) message.Code {
 	m := &msgs[i]
 	used, stored := k.Find(m, m.Key)
 	earlier, inBatch := own[scopeOf(m, m.Key)]
@@ -133,7 +129,7 @@ func (k *Keys) judge(msgs []message.Message, i int, own map[scope]int, now int64
 			r.Offset = 0
 		}
 		return ""
-	case k.Expired(m.First, now, window):
+	case k.Expired(m.First):
 		return message.KeyExpired
 	case m.Predecessor != "" && !k.stored(m, own):
 		return message.OutOfOrder
