@@ -195,11 +195,14 @@ export class Orbit extends Target {
     return (await this.#session.auth(app, token)).user;
   }
 
-  /** Ends everything. Publishes without an answer reject: they may or may not be stored. */
+  /**
+   * Ends everything of this page. Publishes without an answer reject: they may or may not be stored. A session by
+   * name keeps its place and its subscriptions.
+   */
   close() {
     if (this.#closed) return;
-    for (const channel of [...this.#channels.values()]) channel.close();
     this.#closed = true;
+    for (const channel of [...this.#channels.values()]) channel.close();
     this.#session.close();
     if (this.#transports instanceof Shared) this.#transports.close();
   }
@@ -245,7 +248,7 @@ export class Orbit extends Target {
       closed: subscription => {
         if (manual) this.#manuals--;
         if (this.#channels.get(name) === channel) this.#channels.delete(name);
-        if (subscription) this.#subscriptions.remove(subscription);
+        if (subscription) this.#subscriptions.remove(subscription, this.#closed);
       },
       tell: (type, detail) => this.#tell(type, detail),
     }, manual);

@@ -60,14 +60,17 @@ export class Subscriptions {
     return subscription;
   }
 
-  /** @param {Subscription} subscription */
-  remove(subscription) {
+  /**
+   * @param {Subscription} subscription
+   * @param {boolean} [kept] by the session, which goes on by its name where the page ends
+   */
+  remove(subscription, kept = false) {
     this.#host.clearTimeout(subscription.timer);
     if (this.#all.get(subscription.name) !== subscription) return;
     this.#acks.flush();
     this.#all.delete(subscription.name);
     this.#cursors.release(subscription.name);
-    if (subscription.state !== 'ended') this.#unsubscribe(subscription.name);
+    if (subscription.state !== 'ended' && !kept) this.#unsubscribe(subscription.name);
     subscription.end();
   }
 

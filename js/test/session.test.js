@@ -394,3 +394,17 @@ test('close ends it all', async () => {
   assert.throws(() => orbit.channel('/x'), { code: 'closed' });
   orbit.close();
 });
+
+test('a page that closes its Orbit says what it has processed, and its name keeps its subscriptions', async () => {
+  for (const [ends, said] of [[({ orbit }) => orbit.close(), []], [({ lobby }) => lobby.close(), ['unsubscribe']]]) {
+    const page = await live({ client: 'laptop', token: 't' });
+    const { last } = page.host;
+    last.say(message(CH, 101, 100));
+    await settle();
+    ends(page);
+    const [ack, ...rest] = last.take();
+    assert.deepEqual(ack, { op: 'ack', last: { [CH]: 101 } });
+    assert.deepEqual(rest.map(({ op }) => op), said);
+    assert.deepEqual([page.lobby.state, last.closed], ['closed', said.length === 0]);
+  }
+});
