@@ -60,10 +60,13 @@ type queue struct {
 	bytes   int            // of both
 	apps    map[string]int // of these, of submits, by application
 	closed  bool
-	over    bool // nobody waits for late any more
+
+	answers   []func() // to what was not taken
+	answering bool     // they are being called
+	over      bool     // nobody waits for that any more
 
 	wake chan struct{}
-	late sync.WaitGroup // answers to what was not taken
+	late sync.WaitGroup // for answers
 }
 
 var (
@@ -106,8 +109,8 @@ func (q *queue) close() {
 	q.kick()
 }
 
-// answerLate calls done from a goroutine of its own: the sequencer may be gone.
-// Close waits for those that were begun before its end.
+// answerLate calls done from another goroutine than the sequencer's, which may be gone: one
+// for all that are refused meanwhile. Close waits for those that were begun before its end.
 func (q *queue) answerLate(done func()) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -115,7 +118,28 @@ func (q *queue) answerLate(done func()) {
 		go done()
 		return
 	}
-	q.late.Go(done)
+	q.answers = append(q.answers, done)
+	if !q.answering {
+		q.answering = true
+		q.late.Go(q.answerAll)
+	}
+}
+
+// answerAll calls all answers that there are, and that come meanwhile.
+func (q *queue) answerAll() {
+	for {
+		q.mu.Lock()
+		answers := q.answers
+		q.answers = nil
+		q.answering = len(answers) > 0
+		q.mu.Unlock()
+		if len(answers) == 0 {
+			return
+		}
+		for _, answer := range answers {
+			answer()
+		}
+	}
 }
 
 // end waits for late answers.
