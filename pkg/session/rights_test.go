@@ -133,6 +133,44 @@ func TestIdentityAddedDuringAReload(t *testing.T) {
 	c.want("bye unavailable")
 }
 
+// However many looks at a client overlap, it stays where they find nothing else.
+func TestRechecksOverlap(t *testing.T) {
+	r := newRig(t, rigOptions{})
+	c := r.connect(0, session.Request{Who: alice})
+	c.now("/a")
+	asked := make(chan chan struct{})
+	r.users.set(func() {
+		r.users.during = func() {
+			answer := make(chan struct{})
+			asked <- answer
+			<-answer
+		}
+	})
+	const n = 4
+	over := make(chan error, n)
+	for range n {
+		go func() { over <- r.sessions.Recheck(t.Context()) }()
+	}
+	var answers []chan struct{}
+	for left, wave := n, n; left > 0; {
+		select {
+		case answer := <-asked: // and it looks again, with the others
+			if answers = append(answers, answer); len(answers) < wave {
+				continue
+			}
+			for _, answer := range answers {
+				close(answer)
+			}
+			answers, wave = nil, wave-1
+		case err := <-over:
+			must(t, err)
+			left--
+		}
+	}
+	r.publish("/a", "x")
+	c.want("/a:2")
+}
+
 // The connection ends when its identity does. That of one application takes along
 // no more than what it had there, and leaves nothing to who the client is elsewhere.
 func TestIdentityExpires(t *testing.T) {

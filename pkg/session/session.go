@@ -216,11 +216,15 @@ func (s *Session) ttl() time.Duration {
 
 // recheck looks up who the client is by now, and judges its subscriptions. done
 // is called when no more is delivered than is allowed.
-func (s *Session) recheck(done func()) { s.recheckOnce(1, done) }
+func (s *Session) recheck(done func()) { s.recheckOnce(moreLooks, done) }
 
-// recheckOnce looks once, and so many times more if the client has proven
-// another identity meanwhile, which nobody has looked at. A client that does so
-// all the time has to come back.
+// moreLooks is how often a look is repeated: so many may overlap with it.
+const moreLooks = 8
+
+// recheckOnce looks once, and so many times more if the client is somebody else by
+// then: it has proven another identity meanwhile, which nobody has looked at, or
+// another look has come to its end, and ours may be older. A client of whom that is
+// so all the time has to come back.
 func (s *Session) recheckOnce(more int, done func()) {
 	conn, who, b := s.conn, s.who, s.part.manager.broker
 	b.Ask(func() {
