@@ -73,6 +73,7 @@ const (
 	resumed                    // by ResumeRead: settle offers what is kept
 	replaced                   // the handler was: the new one is offered the rest at once
 	urgent                     // by SetUrgent
+	midst                      // by ReadOn
 	queued                     // in the loop's list of connections to settle
 	closing                    // output is flushed, input dropped
 	shut                       // our direction is closed
@@ -149,6 +150,12 @@ func (c *Conn) SetUrgent(on bool) {
 		}
 	}
 }
+
+// ReadOn has what follows be read in this turn, as far as it has come: the handler, in
+// Data, has taken the beginning of a message. Where many send large ones at once each is
+// then done with before the next is begun, instead of all of them being kept at a time.
+// Whoever goes on without end has its turns all the same; see mostRead.
+func (c *Conn) ReadOn() { c.state |= midst }
 
 // Unread reports whether something has come that was not read yet, as where it waits
 // behind what is urgent.

@@ -14,6 +14,9 @@ const firstKept = 512
 // there is already: it costs the less for each byte.
 const maxRead = 8 << 10
 
+// mostRead is about how much is read at once of a connection that is to be read on.
+const mostRead = 64 << 10
+
 // receive is called when epoll reports input, or an end, on c.
 func (l *Loop) receive(c *Conn, events uint32) {
 	switch {
@@ -22,13 +25,24 @@ func (l *Loop) receive(c *Conn, events uint32) {
 	case c.state&closing != 0:
 		l.discard(c)
 	case c.state&paused == 0:
-		l.read(c)
+		l.readOn(c)
 	case events&(unix.EPOLLHUP|unix.EPOLLERR) != 0:
 		// Reported whether watched for or not, so it would come for ever. The
 		// peer has reset the connection: no answer would reach it.
 		c.doom(c.socketError())
 	default:
 		c.rewatch(c.state & watchOut)
+	}
+}
+
+// readOn reads once, and again for as long as the handler asks for that.
+func (l *Loop) readOn(c *Conn) {
+	for end := l.wire.received + mostRead; ; {
+		c.state &^= midst
+		l.read(c)
+		if c.state&midst == 0 || c.state&deaf != 0 || l.wire.received >= end {
+			return
+		}
 	}
 }
 

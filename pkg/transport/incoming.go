@@ -19,6 +19,11 @@ type violation struct {
 	reason string
 }
 
+// large is from how many bytes on a message is read on, once it is begun, before others
+// are: what is kept of many that come at once is then that of few. It is more than comes
+// with one read, so who sends small ones without end is not read on.
+const large = 16 << 10
+
 // Data reads frames for as long as the exchange takes commands.
 func (w *websocket) Data(_ *reactor.Conn, b []byte) (consumed int) {
 	w.pinged = false
@@ -152,6 +157,9 @@ func (w *websocket) more(b []byte) (n int, wrong *violation) {
 	p.data = append(p.data, b[:n]...)
 	p.taken += n
 	if p.missing -= n; p.missing > 0 {
+		if len(p.data)+p.missing >= large {
+			w.conn.ReadOn()
+		}
 		return n, nil
 	}
 	return n, w.complete()
