@@ -65,6 +65,7 @@ type Identity struct {
 type Login struct {
 	ID   string
 	Ends time.Time // at the latest; none of its proofs is good for longer
+	Of   uint64    // tells its user from others, for who counts the logins of one; 0: of nobody
 }
 
 // Expired reports whether the proof has ended at that time. A nil identity,

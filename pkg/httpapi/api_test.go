@@ -29,7 +29,7 @@ import (
 type names struct{}
 
 func (names) Authenticate(_ context.Context, c auth.Credentials) (*auth.Identity, error) {
-	if c.Renewing && slices.Contains([]string{"renews", "used", "unstored"}, c.Token) {
+	if c.Renewing && slices.Contains([]string{"renews", "used", "unstored", "crowded"}, c.Token) {
 		return &auth.Identity{User: "alice", Realm: "names", Login: &auth.Login{ID: c.Token}}, nil
 	}
 	if c.Password != "good" && c.Token != "good" {
@@ -51,6 +51,8 @@ func (n names) Renew(_ context.Context, id *auth.Identity, renewal string) (toke
 		return tokenauth.Tokens{}, tokenauth.ErrReused
 	case "unstored":
 		return tokenauth.Tokens{}, errors.New("the disk is full")
+	case "crowded":
+		return tokenauth.Tokens{}, tokenauth.ErrTooMany
 	}
 	return n.Login(id)
 }

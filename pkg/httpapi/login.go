@@ -30,10 +30,18 @@ func (a *API) login(w http.ResponseWriter, r *http.Request) {
 	}
 	tokens, err := issuer.Login(id)
 	if err != nil {
-		a.fail(w, r, err)
+		a.fail(w, r, tooMany(err))
 		return
 	}
 	a.handOver(w, r, id, tokens, false)
+}
+
+// tooMany tells a user who has too many logins so, and leaves any other error as it is.
+func tooMany(err error) error {
+	if !errors.Is(err, tokenauth.ErrTooMany) {
+		return err
+	}
+	return message.Errorf(message.TooLarge, "this user has so many logins that were renewed or ended and are not over (login_ttl) that there is no room for more; log in less often, or go on with the tokens of one login").Because(err)
 }
 
 func (a *API) issuer() (Issuer, error) {
@@ -139,6 +147,8 @@ func (a *API) renew(r *http.Request, token string) (*auth.Identity, tokenauth.To
 		fallthrough
 	case errors.Is(err, auth.ErrDenied):
 		return nil, none, message.Errorf(message.Unauthorized, "the login has ended; log in again").Because(err)
+	case errors.Is(err, tokenauth.ErrTooMany):
+		return nil, none, tooMany(err)
 	case err != nil:
 		a.Logger.WithError(err).Error("a login could not be renewed")
 		return nil, none, message.Errorf(message.Unavailable, "logins cannot be renewed at the moment; try again later").Because(err)

@@ -20,6 +20,7 @@ func TestRefresh(t *testing.T) {
 		{"POST", path, "refresh=wrong", form, 401, `"unauthorized"`},
 		{"POST", path, "refresh=used", form, 401, `the login has ended`},
 		{"POST", path, "refresh=unstored", form, 503, `"unavailable"`},
+		{"POST", path, "refresh=crowded", form, 413, `"too_large"`},
 		{"POST", path, "", nil, 401, `send a form with refresh`},
 		{"POST", path, "", cookie("renews"), 401, `send a form with refresh`},
 		{"POST", path, "", append(cookie("renews"), "Sec-Fetch-Site", "cross-site"), 401, `send a form with refresh`},

@@ -50,21 +50,25 @@ type Tokens struct {
 
 // Login returns the first tokens of a login by an identity that was just proven. It
 // ends after the LoginTTL, or when the identity does if that is sooner. What costs
-// something is stored when a login is renewed or ended; this stores nothing.
+// something is stored when a login is renewed or ended; this stores nothing. See
+// ErrTooMany.
 func (a *Authenticator) Login(id *auth.Identity) (Tokens, error) {
 	if err := a.canIssue(id); err != nil {
 		return Tokens{}, err
 	}
-	now := a.o.Clock()
-	ends := a.until(id, now.Add(max(a.o.LoginTTL, a.o.TTL)))
+	of := userOf(id.Realm, id.User)
+	if a.o.Logins != nil && a.o.Logins.Full(of) {
+		return Tokens{}, fmt.Errorf("log %q in: %w", id.User, ErrTooMany)
+	}
+	ends := a.until(id, a.o.Clock().Add(max(a.o.LoginTTL, a.o.TTL)))
 	fresh := *id
-	fresh.Login = &auth.Login{ID: rand.Text(), Ends: ends}
+	fresh.Login = &auth.Login{ID: rand.Text(), Ends: ends, Of: of}
 	return a.tokens(&fresh, 0)
 }
 
 // Renew returns the next tokens of a login, for the identity that a token which renews
 // has proven. Whoever comes with the same token later than a minute after gets none,
-// and nor does anybody else of that login any more: see ErrReused.
+// and nor does anybody else of that login any more: see ErrReused, and ErrTooMany.
 func (a *Authenticator) Renew(ctx context.Context, id *auth.Identity, renewal string) (Tokens, error) {
 	if err := a.canIssue(id); err != nil {
 		return Tokens{}, err
@@ -80,7 +84,7 @@ func (a *Authenticator) Renew(ctx context.Context, id *auth.Identity, renewal st
 	if !ok || n < 0 || n >= math.MaxUint32 || id.Login == nil || said[loginClaim] != id.Login.ID {
 		return Tokens{}, fmt.Errorf("%w: the token renews another login, or none", auth.ErrDenied)
 	}
-	next, err := a.o.Logins.Renew(id.Login.ID, uint32(n), id.Login.Ends)
+	next, err := a.o.Logins.Renew(*id.Login, uint32(n))
 	if err != nil {
 		return Tokens{}, fmt.Errorf("renew a login of %q: %w", id.User, err)
 	}
@@ -93,7 +97,7 @@ func (a *Authenticator) End(l auth.Login) error {
 	if a.o.Logins == nil {
 		return errors.New("end a login: there is no place to store that")
 	}
-	return a.o.Logins.End(l.ID, l.Ends)
+	return a.o.Logins.End(l)
 }
 
 // LoginOf returns the login that a token belongs to, of either kind, if it is good and
@@ -123,7 +127,7 @@ func (a *Authenticator) Make(id *auth.Identity, until time.Time) (token string, 
 		return "", auth.Login{}, fmt.Errorf("issue token: %w", err)
 	}
 	fresh := *id
-	fresh.Login = &auth.Login{ID: rand.Text(), Ends: until.Truncate(time.Second)}
+	fresh.Login = &auth.Login{ID: rand.Text(), Ends: until.Truncate(time.Second), Of: userOf(id.Realm, id.User)}
 	token, err = a.sign(&fresh, fresh.Login.Ends, nil)
 	return token, *fresh.Login, err
 }
@@ -203,12 +207,12 @@ func written(s *channel.Scope) map[string][]string {
 
 // loginOf returns the login that a token of our own belongs to. Those of before there
 // were logins belong to none.
-func loginOf(claims jwt.MapClaims, expires time.Time) *auth.Login {
+func loginOf(claims jwt.MapClaims, realm, user string, expires time.Time) *auth.Login {
 	id, _ := claims[loginClaim].(string)
 	if id == "" {
 		return nil
 	}
-	l := &auth.Login{ID: id, Ends: expires}
+	l := &auth.Login{ID: id, Ends: expires, Of: userOf(realm, user)}
 	if ends, ok := claims[endsClaim].(float64); ok && ends > float64(expires.Unix()) && ends < latestTime {
 		l.Ends = time.Unix(int64(ends), 0)
 	}

@@ -1,12 +1,10 @@
 package tokenauth
 
 import (
-	"bufio"
-	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"sync"
 	"time"
@@ -20,8 +18,14 @@ const (
 	// used: for a client that did not get the answer, and for two pages that renew
 	// at the same time.
 	reuse = time.Minute
-	// maxLogins bounds what is remembered, in logins.
+	// maxLogins bounds what is remembered, in logins, but for those that somebody ends:
+	// that is never refused. maxShare bounds what one user has of it.
 	maxLogins = 1 << 20
+	maxShare  = 1 << 16
+	// forgetEvery is how often those are forgotten that are over, and forgetPause how
+	// often where there is no room.
+	forgetEvery = time.Hour
+	forgetPause = time.Minute
 	// slackLines is how many lines that say nothing any more a file may have, beside
 	// as many as there are that do.
 	slackLines = 100
@@ -30,6 +34,10 @@ const (
 // ErrReused says that a token that renews was used again after another had taken its
 // place: one of those who have had it has stolen it. The login has been ended.
 var ErrReused = fmt.Errorf("%w: the token was used before, and the login is ended now", auth.ErrDenied)
+
+// ErrTooMany says that of one user so many logins were renewed or ended, and are not over,
+// that there is no room for more.
+var ErrTooMany = fmt.Errorf("%d logins of this user are remembered already", maxShare)
 
 // ErrDamaged says that a file of logins cannot be relied on.
 var ErrDamaged = errors.New("the line is damaged, and with it may be who was logged out")
@@ -50,9 +58,12 @@ type Logins struct {
 	size    int64    // of file
 	lines   int
 	closed  bool
+	most    int // maxLogins
+	forgot  time.Time
 
-	mu    sync.RWMutex
+	mu    sync.RWMutex // for a change, writing is held as well
 	known map[string]login
+	tally tally // of known
 }
 
 // login is what a line says.
@@ -62,6 +73,7 @@ type login struct {
 	Renewed uint32 `json:"renewed,omitempty"`
 	At      int64  `json:"at,omitempty"` // of the last renewal, Unix seconds
 	Ended   bool   `json:"ended,omitempty"`
+	Of      uint64 `json:"of,omitempty"` // whose it is, as in auth.Login
 }
 
 // The names of the file, and of one that is to take its place.
@@ -72,7 +84,7 @@ const (
 
 // OpenLogins reads the file of a folder, or makes an empty one.
 func OpenLogins(folder vfs.FS, now func() time.Time) (*Logins, error) {
-	l := &Logins{folder: folder, now: now, known: make(map[string]login)}
+	l := &Logins{folder: folder, now: now, most: maxLogins, tally: newTally(maxShare), known: make(map[string]login)}
 	text, err := readAll(folder, loginsName)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("read what logins were ended: %w", err)
@@ -86,43 +98,6 @@ func OpenLogins(folder vfs.FS, now func() time.Time) (*Logins, error) {
 	return l, nil
 }
 
-func readAll(folder vfs.FS, name string) ([]byte, error) {
-	f, err := folder.Open(name, false)
-	if err != nil {
-		return nil, err
-	}
-	size, err := f.Size()
-	if err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	text := make([]byte, size)
-	if _, err = f.ReadAt(text, 0); errors.Is(err, io.EOF) { // with all of it
-		err = nil
-	}
-	return text, errors.Join(err, f.Close())
-}
-
-// read takes the lines in. What is no line at the end of the file was being written
-// when the host failed, and nobody was answered; anywhere else it is damage, behind
-// which somebody may be let in again who must not.
-func (l *Logins) read(text []byte) error {
-	bad := 0
-	for n := 1; len(text) > 0; n++ {
-		line, rest, whole := bytes.Cut(text, []byte("\n"))
-		text = rest
-		var one login
-		if err := json.Unmarshal(line, &one); err != nil || !whole || one.ID == "" {
-			bad = n
-			continue
-		}
-		if bad > 0 {
-			return fmt.Errorf("line %d: %w", bad, ErrDamaged)
-		}
-		l.known[one.ID] = one
-	}
-	return nil
-}
-
 // Ended reports whether a login was ended. It does not block.
 func (l *Logins) Ended(id string) bool { return l.get(id).Ended }
 
@@ -132,25 +107,71 @@ func (l *Logins) get(id string) login {
 	return l.known[id]
 }
 
-// End ends a login whose tokens are good until then at most. It returns once that is
-// on the disk.
-func (l *Logins) End(id string, until time.Time) error {
+// set remembers what is to be known of a login. The caller holds writing.
+func (l *Logins) set(one login) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if old, is := l.known[one.ID]; is {
+		l.tally.remove(old.Of)
+	}
+	l.known[one.ID] = one
+	l.tally.add(one.Of)
+}
+
+// Full reports whether a user has no more logins; see ErrTooMany.
+func (l *Logins) Full(of uint64) bool {
+	l.mu.RLock()
+	full := l.tally.full(of)
+	l.mu.RUnlock()
+	if !full {
+		return false
+	}
 	l.writing.Lock()
 	defer l.writing.Unlock()
-	one := l.get(id)
+	l.forgetAfter(forgetPause)
+	return l.tally.full(of)
+}
+
+// room returns an error where there is none for another login of a user. The caller
+// holds writing.
+func (l *Logins) room(of uint64) error {
+	full := func() bool { return l.tally.full(of) || len(l.known)-l.tally.over >= l.most }
+	if full() {
+		l.forgetAfter(forgetPause)
+	}
+	switch {
+	case !full():
+		return nil
+	case l.tally.full(of):
+		return ErrTooMany
+	}
+	return fmt.Errorf("%d logins are remembered already", l.most)
+}
+
+// End ends a login. It returns once that is on the disk.
+func (l *Logins) End(of auth.Login) error {
+	l.writing.Lock()
+	defer l.writing.Unlock()
+	one := l.get(of.ID)
 	if one.Ended {
 		return nil
 	}
-	one.ID, one.Until, one.Ended = id, max(one.Until, until.Unix()), true
+	one.is(of)
+	one.Ended = true
 	return l.store(one)
 }
 
+// is says which login it is about.
+func (one *login) is(l auth.Login) {
+	one.ID, one.Until, one.Of = l.ID, max(one.Until, l.Ends.Unix()), cmp.Or(one.Of, l.Of)
+}
+
 // Renew counts a renewal of a login by the token of its nth one, and returns the number
-// of the token that follows. It is on the disk by then. See ErrReused.
-func (l *Logins) Renew(id string, n uint32, until time.Time) (next uint32, err error) {
+// of the token that follows. It is on the disk by then. See ErrReused and ErrTooMany.
+func (l *Logins) Renew(of auth.Login, n uint32) (next uint32, err error) {
 	l.writing.Lock()
 	defer l.writing.Unlock()
-	one, now := l.get(id), l.now()
+	one, now := l.get(of.ID), l.now()
 	switch {
 	case one.Ended:
 		return 0, fmt.Errorf("%w: the login was ended", auth.ErrDenied)
@@ -164,10 +185,14 @@ func (l *Logins) Renew(id string, n uint32, until time.Time) (next uint32, err e
 			return 0, err // it goes on: whoever comes next ends it
 		}
 		return 0, ErrReused
-	case len(l.known) >= maxLogins && one.ID == "":
-		return 0, fmt.Errorf("%d logins are remembered already", maxLogins)
 	}
-	one.ID, one.Until, one.At = id, max(one.Until, until.Unix()), now.Unix()
+	if one.ID == "" {
+		if err := l.room(of.Of); err != nil {
+			return 0, err
+		}
+	}
+	one.is(of)
+	one.At = now.Unix()
 	one.Renewed++
 	return one.Renewed, l.store(one)
 }
@@ -178,6 +203,7 @@ func (l *Logins) store(one login) error {
 	if l.closed {
 		return fs.ErrClosed
 	}
+	l.forgetAfter(forgetEvery)
 	if l.file == nil || l.lines > 2*len(l.known)+slackLines {
 		if err := l.rewrite(); err != nil {
 			return fmt.Errorf("store the end of a login: %w", err)
@@ -197,70 +223,36 @@ func (l *Logins) store(one login) error {
 	}
 	l.size += int64(len(line))
 	l.lines++
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.known[one.ID] = one
+	l.set(one)
 	return nil
 }
 
-// rewrite puts a file in place that says what is to be remembered and nothing else. The
-// caller holds writing.
-func (l *Logins) rewrite() error {
-	l.release()
-	l.forget()
-	f, err := l.folder.Create(loginsNext)
-	if err != nil {
-		return err
+// forgetAfter is forget, if the last time is so long ago, and reports that. The caller
+// holds writing.
+func (l *Logins) forgetAfter(pause time.Duration) bool {
+	due := l.now().Sub(l.forgot) >= pause
+	if due {
+		l.forget()
 	}
-	if l.size, err = l.replace(f); err != nil {
-		return errors.Join(err, f.Close()) // what is left of it the next one empties
-	}
-	l.file, l.lines = f, len(l.known)
-	return nil
+	return due
 }
 
-// replace writes what is known into a file, puts it in the place of the one before, and
-// returns its size.
-func (l *Logins) replace(f vfs.File) (int64, error) {
-	out := io.NewOffsetWriter(f, 0)
-	w := bufio.NewWriter(out)
-	encoder := json.NewEncoder(w)
-	for _, one := range l.known {
-		if err := encoder.Encode(one); err != nil {
-			return 0, err
-		}
-	}
-	if err := w.Flush(); err != nil {
-		return 0, err
-	}
-	if err := f.Sync(); err != nil {
-		return 0, err
-	}
-	if err := l.folder.Rename(loginsNext, loginsName); err != nil {
-		return 0, err
-	}
-	if err := l.folder.SyncDir(); err != nil {
-		return 0, err
-	}
-	return out.Seek(0, io.SeekCurrent)
-}
-
-// forget removes the logins of which no token is good any more.
+// forget removes the logins of which no token is good any more. Meanwhile others may ask:
+// they wait for the removal alone, and not for the search. The caller holds writing.
 func (l *Logins) forget() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	now := l.now().Unix()
-	for id, one := range l.known {
-		if one.Until+int64(MaxLeeway/time.Second) < now {
-			delete(l.known, id)
+	l.forgot = l.now()
+	over := l.forgot.Add(-MaxLeeway).Unix()
+	var gone []login
+	for _, one := range l.known {
+		if one.Until < over {
+			gone = append(gone, one)
 		}
 	}
-}
-
-func (l *Logins) release() {
-	if l.file != nil {
-		_ = l.file.Close() // all that counts has been synced
-		l.file = nil
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, one := range gone {
+		delete(l.known, one.ID)
+		l.tally.remove(one.Of)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/orbitd/orbitd/pkg/auth"
 	"github.com/orbitd/orbitd/pkg/auth/tokenauth"
 	"github.com/orbitd/orbitd/pkg/seglog/vfs"
 )
@@ -24,12 +25,12 @@ type ledger struct {
 
 func at() time.Time { return now }
 
-var faultUntil = now.Add(time.Hour)
+func until(login string) auth.Login { return auth.Login{ID: login, Ends: now.Add(time.Hour)} }
 
 // end ends a login, and renew renews it by its newest token. Of what fails nothing is to be
 // seen, and the next attempt works.
 func (l *ledger) end(login string) error {
-	err := l.logins.End(login, faultUntil)
+	err := l.logins.End(until(login))
 	if err == nil {
 		l.ended = append(l.ended, login)
 	}
@@ -40,7 +41,7 @@ func (l *ledger) end(login string) error {
 }
 
 func (l *ledger) renew(login string) error {
-	next, err := l.logins.Renew(login, l.last[login], faultUntil)
+	next, err := l.logins.Renew(until(login), l.last[login])
 	if err == nil {
 		l.last[login] = next
 	}
@@ -62,7 +63,7 @@ func (l *ledger) crash(keep float64, seed uint64) {
 		}
 	}
 	for login, n := range l.last {
-		if next, err := found.Renew(login, n, faultUntil); err != nil || next != n+1 {
+		if next, err := found.Renew(until(login), n); err != nil || next != n+1 {
 			l.t.Errorf("%s: after a crash token %d of %s gets %d, %v", l.what, n, login, next, err)
 		}
 	}
@@ -151,16 +152,16 @@ func TestReuseOnAFullDisk(t *testing.T) {
 	}
 	defer logins.Close()
 	for n := range uint32(2) {
-		if _, err := logins.Renew("a", n, faultUntil); err != nil {
+		if _, err := logins.Renew(until("a"), n); err != nil {
 			t.Fatal(err)
 		}
 	}
 	clock, full = clock.Add(2*time.Minute), true
-	if _, err := logins.Renew("a", 0, faultUntil); err == nil || errors.Is(err, tokenauth.ErrReused) || logins.Ended("a") {
+	if _, err := logins.Renew(until("a"), 0); err == nil || errors.Is(err, tokenauth.ErrReused) || logins.Ended("a") {
 		t.Errorf("%v, and it has ended: %t", err, logins.Ended("a"))
 	}
 	full = false
-	if _, err := logins.Renew("a", 0, faultUntil); !errors.Is(err, tokenauth.ErrReused) || !logins.Ended("a") {
+	if _, err := logins.Renew(until("a"), 0); !errors.Is(err, tokenauth.ErrReused) || !logins.Ended("a") {
 		t.Errorf("%v, and it has ended: %t", err, logins.Ended("a"))
 	}
 }

@@ -187,13 +187,13 @@ func TestLoginsFile(t *testing.T) {
 	d := newDesk(t)
 	until := now.Add(time.Hour)
 	for i := range 100 {
-		if err := d.logins.End(fmt.Sprint("login ", i%50), until); err != nil {
+		if err := d.logins.End(auth.Login{ID: fmt.Sprint("login ", i%50), Ends: until}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for range 500 {
 		d.now = d.now.Add(time.Second)
-		if _, err := d.logins.Renew("renewed", d.number(), until); err != nil {
+		if _, err := d.logins.Renew(auth.Login{ID: "renewed", Ends: until}, d.number()); err != nil {
 			t.Fatal(err)
 		}
 	}

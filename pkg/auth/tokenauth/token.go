@@ -254,7 +254,7 @@ func (a *Authenticator) identity(claims jwt.MapClaims) (*auth.Identity, error) {
 		return id, nil
 	}
 	id.Realm, _ = claims[realmClaim].(string)
-	id.Login = loginOf(claims, expires.Time)
+	id.Login = loginOf(claims, id.Realm, id.User, expires.Time)
 	if id.Login != nil && a.Ended(id.Login.ID) {
 		return nil, fmt.Errorf("the login %q was ended", id.Login.ID)
 	}
