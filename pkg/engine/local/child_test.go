@@ -185,7 +185,7 @@ func (c *child) open(o *openRequest) error {
 	}
 	c.engine, err = Open(Options{
 		FS: fs, Now: c.clock.now, KeyWindow: o.KeyWindow, KeyCount: o.KeyCount, Rules: c.rule, SegmentSize: 4 << 10,
-		checkpointEvery: 8 << 10, Grace: time.Nanosecond,
+		checkpointEvery: 8 << 10, Grace: -1,
 	})
 	return err
 }

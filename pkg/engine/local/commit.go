@@ -16,6 +16,7 @@ const ceilingBlock = 4096
 // answered. The sequencer owns it.
 type commit struct {
 	time    int64
+	keyTime int64 // what keys are stored with; see clock
 	batch   seglog.Batch
 	ceiling message.Offset
 	durable bool // something must be on disk before any of it is shown
@@ -61,8 +62,8 @@ func (a *answer) give(err *message.Error) {
 	}
 }
 
-func (c *commit) reset(time int64) {
-	c.time, c.ceiling, c.durable, c.onDisk = time, 0, false, false
+func (c *commit) reset(time, keyTime int64) {
+	c.time, c.keyTime, c.ceiling, c.durable, c.onDisk = time, keyTime, 0, false, false
 	c.batch.Reset()
 	c.messages, c.receipts = nil, nil // whoever was handed the last ones keeps them
 	clear(c.channels)
@@ -273,7 +274,7 @@ func (e *Engine) stageMessage(c *commit, s *submit, i int) engine.Receipt {
 	ch.tip = m.Offset
 	e.seq.next++
 	if m.Key != "" {
-		e.seq.keys.put(s.keys[i].scope, keyed{s.keys[i].content, m.Offset, c.time, rule.Memory})
+		e.seq.keys.put(s.keys[i].scope, keyed{s.keys[i].content, m.Offset, c.keyTime, rule.Memory})
 	}
 	if !rule.Memory {
 		c.durable, c.onDisk = true, true

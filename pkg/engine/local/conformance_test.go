@@ -6,7 +6,6 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/orbitd/orbitd/pkg/engine"
 	"github.com/orbitd/orbitd/pkg/engine/enginetest"
@@ -36,7 +35,7 @@ func (w *world) Open(o enginetest.Options) (engine.Engine, error) {
 	w.fault = &vfs.Fault{FS: w.mem, Hook: w.hook}
 	e, err := Open(Options{
 		FS: w.fault, Now: o.Now, KeyWindow: o.KeyWindow, KeyCount: o.KeyCount, Rules: o.Rules, SegmentSize: 4 << 10,
-		checkpointEvery: 8 << 10, Grace: time.Nanosecond, ChannelCount: 2,
+		checkpointEvery: 8 << 10, Grace: -1, ChannelCount: 2,
 	})
 	if err != nil {
 		return nil, err

@@ -23,7 +23,7 @@ func TestChannelsAreForgotten(t *testing.T) {
 	mem := vfs.NewMem()
 	fault := &vfs.Fault{FS: mem}
 	opts := Options{
-		FS: fault, Now: clock.now, ChannelCount: 3, SegmentSize: segment, checkpointEvery: segment, Grace: time.Nanosecond,
+		FS: fault, Now: clock.now, ChannelCount: 3, SegmentSize: segment, checkpointEvery: segment, Grace: -1,
 		Rules: func(ch channel.Name) engine.Rule {
 			if ch == "/kept/a" || ch == "/kept/b" {
 				return engine.Rule{}

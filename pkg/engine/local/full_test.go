@@ -48,7 +48,7 @@ const lotsFree = 1 << 39 // more than a low disk has, less than any other
 
 func tightOptions(d *tightDisk) Options {
 	rules := func(ch channel.Name) engine.Rule { return engine.Rule{Memory: ch == "/memory/a"} }
-	return Options{FS: d, Rules: rules, SegmentSize: 8 << 10, MinFree: lotsFree, checkpointEvery: 16 << 10, Grace: time.Nanosecond}
+	return Options{FS: d, Rules: rules, SegmentSize: 8 << 10, MinFree: lotsFree, checkpointEvery: 16 << 10, Grace: -1}
 }
 
 // stored returns the folder of an engine that was killed after n publishes with
@@ -249,7 +249,7 @@ func TestFullDiskFreesItself(t *testing.T) {
 	mem := vfs.NewMem()
 	clock := newHandClock()
 	e := open(t, Options{
-		FS: mem, Now: clock.now, SegmentSize: 16 << 10, MinFree: 64 << 10, Grace: time.Nanosecond,
+		FS: mem, Now: clock.now, SegmentSize: 16 << 10, MinFree: 64 << 10, Grace: -1,
 		Rules: func(channel.Name) engine.Rule { return engine.Rule{Age: time.Minute} },
 	})
 	mem.SetSpace(512 << 10)

@@ -3,6 +3,7 @@ package local
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"slices"
 
 	"github.com/orbitd/orbitd/pkg/message"
 )
@@ -112,6 +113,31 @@ func (t *keyTable) forget(now int64) {
 // expired reports whether a publish first tried at first may have been stored under a
 // key that was forgotten. The clock has no say in it: nothing else is ever lost.
 func (t *keyTable) expired(first int64) bool { return first != 0 && first <= t.dropped }
+
+// newest returns the greatest time that is in the table.
+func (t *keyTable) newest() int64 {
+	newest := t.dropped
+	for _, k := range t.keys {
+		newest = max(newest, k.time)
+	}
+	return newest
+}
+
+// notAfter puts back what the newest keys have of a clock that was wrong.
+func (t *keyTable) notAfter(now int64) {
+	t.dropped = min(t.dropped, now)
+	for _, o := range slices.Backward(t.order[t.head:]) {
+		k, ok := t.keys[o.scope]
+		if !ok || k.offset != o.offset { // it has a later turn
+			continue
+		}
+		if k.time <= now {
+			break
+		}
+		k.time = now
+		t.keys[o.scope] = k
+	}
+}
 
 func (t *keyTable) appendTo(b []byte) []byte {
 	b = binary.AppendUvarint(b, uint64(t.dropped))

@@ -26,6 +26,7 @@ type Engine struct {
 	runs  map[message.Epoch]seglog.Run // does not change
 	first message.Offset               // of this run
 	seg   *seglog.Log
+	clock *clock
 
 	queue queue
 	tails tails
@@ -92,7 +93,7 @@ func Open(opts Options) (*Engine, error) {
 		opts.FS = dir
 	}
 	e := &Engine{
-		opts: opts, log: opts.Logger, epoch: message.NewEpoch(), rules: opts.Rules, metrics: newMetrics(),
+		opts: opts, log: opts.Logger, clock: newClock(&opts), epoch: message.NewEpoch(), rules: opts.Rules, metrics: newMetrics(),
 		channels: map[channel.Name]*channelState{}, runs: map[message.Epoch]seglog.Run{},
 	}
 	seg, err := seglog.Open(seglog.Options{
@@ -129,6 +130,7 @@ func (e *Engine) restore() error {
 	if err := e.seg.Restore(e.restoreCheckpoint, e.restoreRecord); err != nil {
 		return err
 	}
+	e.clock.begin(e.latest.Load(), e.seq.keys.newest())
 	e.visible = message.Offset(e.seg.Ceiling())
 	e.seq.next = e.visible + 1
 	for _, s := range e.seg.Streams() {
@@ -143,8 +145,7 @@ func (e *Engine) restore() error {
 		c.toDisk = c.before()
 		e.trim(c)
 	}
-	e.startClock()
-	e.seq.keys.forget(e.time())
+	e.seq.keys.forget(e.look().due())
 	return nil
 }
 
@@ -167,7 +168,7 @@ func (e *Engine) restoreMessage(r *seglog.Record) error {
 		return err
 	}
 	if m.Key != "" {
-		e.seq.keys.forget(r.Time)
+		e.seq.keys.forget(0) // by count: how old it is the clock says, later
 		e.seq.keys.put(scopeOf(&m, m.Key), keyed{contentOf(&m), message.Offset(r.Offset), r.Time, false})
 	}
 	return nil
@@ -241,13 +242,10 @@ func (e *Engine) Close(ctx context.Context) error {
 	return e.seq.closeErr
 }
 
-// now returns the time in Unix milliseconds.
-func (e *Engine) now() int64 { return e.opts.Now().UnixMilli() }
-
-// time returns the time to store, and to measure by what is stored: the clock's,
-// but never less than before, also in an earlier run. A session that is saved
-// after the clock was set back would else be past its TTL at once.
-func (e *Engine) time() int64 { return e.notBefore(e.now()) }
+// time returns the time to store: the clock's, but never less than before, also in an
+// earlier run. A session that is saved after the clock was set back would else be past
+// its TTL when it is set right.
+func (e *Engine) time() int64 { return e.notBefore(e.clock.look().latest) }
 
 // notBefore raises the latest time to t, and returns it.
 func (e *Engine) notBefore(t int64) int64 {

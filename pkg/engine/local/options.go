@@ -17,7 +17,7 @@ type Options struct {
 	Dir    string // made if it does not exist, for its owner only
 	FS     vfs.FS // in place of Dir
 	Logger logrus.FieldLogger
-	Now    func() time.Time // default time.Now
+	Now    func() time.Time // default time.Now; how much time passes its monotonic reading says
 
 	// Rules says how a channel is stored and for how long; it is called
 	// concurrently and must be pure. Default: on disk, without limits.
@@ -33,10 +33,12 @@ type Options struct {
 	// ChannelCount is how many channels without any message left are remembered
 	// with their last offsets; default 1,000,000.
 	ChannelCount int
-	// Grace is how long nothing is unlinked after the clock jumped; default 1 h.
+	// Grace is how long nothing expires after the clock jumped; default 1 h, negative:
+	// it is believed at once.
 	Grace time.Duration
 
-	checkpointEvery int64 // how much log a start may have to replay; default 64 MiB
+	wrong           func() time.Duration // how far the wall clock is off, in tests
+	checkpointEvery int64                // how much log a start may have to replay; default 64 MiB
 }
 
 func (o *Options) defaults() error {

@@ -16,7 +16,7 @@ func (e *Engine) trim(c *channelState) {
 	e.mu.RLock()
 	rule, inMemory, counted := c.rule, c.ring != nil, len(e.meter.bounds) > 0
 	e.mu.RUnlock()
-	lim := seglog.Limits{Before: before(rule, e.now())}
+	lim := seglog.Limits{Before: e.before(rule)}
 	if !rule.Memory {
 		lim.Count, lim.Bytes = rule.Messages, rule.Bytes
 	}
@@ -37,11 +37,15 @@ func (e *Engine) trim(c *channelState) {
 }
 
 // before returns the time before which a rule covers nothing; 0 if there is none.
-func before(rule engine.Rule, now int64) int64 {
+func (e *Engine) before(rule engine.Rule) int64 {
 	if rule.Age <= 0 {
 		return 0
 	}
-	return max(1, now-milliseconds(rule.Age))
+	now := e.clock.look()
+	if now.doubt {
+		return 0
+	}
+	return max(1, now.wall-milliseconds(rule.Age))
 }
 
 // expireNow trims by age what is about to be read.
@@ -57,43 +61,9 @@ func (e *Engine) expireNow(channels []channel.Name) {
 	}
 }
 
-// A clock watches the wall clock for jumps. The sequencer owns it.
-type clock struct {
-	wall  int64     // at the last look
-	real  time.Time // with the monotonic reading
-	until time.Time // nothing is unlinked before
-}
-
-// jump is how far the wall clock may differ from the monotonic one in a tick.
-const jump = 5 * time.Minute
-
-// checkClock suspends unlinking for a grace where the wall clock jumped: a wrong
-// clock must not destroy what a right one would keep.
-func (e *Engine) checkClock() {
-	c := &e.seq.clock
-	wall, real := e.now(), time.Now()
-	off := time.Duration(wall-c.wall)*time.Millisecond - real.Sub(c.real)
-	if off.Abs() > jump {
-		c.until = real.Add(e.opts.Grace)
-		e.log.WithField("by", off.Round(time.Second)).Warn("the clock jumped; nothing is removed from the disk for a while")
-	}
-	c.wall, c.real = wall, real
-}
-
-// startClock begins the watch. Where the clock is far from when the last message
-// was stored, either nobody was here for long or the clock is wrong: who waits a
-// little is right in both cases.
-func (e *Engine) startClock() {
-	c := &e.seq.clock
-	c.wall, c.real = e.now(), time.Now()
-	if last := e.latest.Load(); last > 0 && (time.Duration(c.wall-last)*time.Millisecond).Abs() > jump {
-		c.until = c.real.Add(e.opts.Grace)
-	}
-}
-
 // expire drops what time alone makes old, and lets the log free its disk space.
 func (e *Engine) expire() {
-	now := e.time()
+	now := e.look().due()
 	e.seq.keys.forget(now)
 	e.seq.upkeep.do(func() {
 		e.seq.sessions.expire(now)
@@ -102,7 +72,7 @@ func (e *Engine) expire() {
 		}
 		e.forgetChannels()
 	})
-	if time.Now().After(e.seq.clock.until) && e.seg.Failed() == nil {
+	if now > 0 && e.seg.Failed() == nil {
 		if err := e.seg.Collect(); err != nil && !errors.Is(err, seglog.ErrFull) {
 			e.refuse(failing(err))
 		}

@@ -45,7 +45,7 @@ func TestRetentionFreesTheDisk(t *testing.T) {
 		}
 		return engine.Rule{Messages: 10}
 	}
-	opts := Options{FS: mem, Rules: rules, SegmentSize: 16 << 10, checkpointEvery: 4 << 10, Grace: time.Nanosecond}
+	opts := Options{FS: mem, Rules: rules, SegmentSize: 16 << 10, checkpointEvery: 4 << 10, Grace: -1}
 	var kept []string
 	most := 0
 	for run := range 4 {

@@ -25,7 +25,7 @@ type sequencer struct {
 	sessions *sessionTable
 	commit   commit
 	held     *commit // failed, and kept until it can be written elsewhere
-	clock    clock
+	believed int     // of the clock, when keys were last compared with it
 	upkeep   pace
 	spare    []op
 
@@ -85,8 +85,9 @@ func (e *Engine) work() (closing bool) {
 // step makes one batch of the first ops and returns the others.
 func (e *Engine) step(ops []op) []op {
 	c := &e.seq.commit
-	c.reset(e.time())
-	e.seq.keys.forget(c.time)
+	now := e.look()
+	c.reset(e.notBefore(now.latest), now.latest)
+	e.seq.keys.forget(now.due())
 	if ops[0].call != nil {
 		ops[0].call()
 		return ops[1:]
@@ -119,6 +120,16 @@ func (e *Engine) stage(c *commit, o *op) {
 	default:
 		e.seq.sessions.move(e, o.moves, o.at)
 	}
+}
+
+// look looks at the clock. When it is believed again, no key was stored later than now.
+func (e *Engine) look() look {
+	l := e.clock.look()
+	if l.believe != e.seq.believed {
+		e.seq.believed = l.believe
+		e.seq.keys.notAfter(l.wall)
+	}
+	return l
 }
 
 // An outcome is what became of a commit.
@@ -192,7 +203,7 @@ func (e *Engine) store(c *commit) error {
 func (e *Engine) flushCursors() {
 	for e.seg.Failed() == nil && e.seq.sessions.dirty() {
 		c := &e.seq.commit
-		c.reset(e.time())
+		c.reset(e.time(), 0) // without keys
 		c.durable = true
 		if e.commitStaged(c) != durable {
 			return
@@ -226,7 +237,6 @@ func (e *Engine) accept() {
 func (e *Engine) tick() {
 	e.repair()
 	e.flushCursors()
-	e.checkClock()
 	e.expire()
 	e.checkpointIfDue()
 }

@@ -68,7 +68,7 @@ func TestSaveWhileTheLogFails(t *testing.T) {
 		}
 		return 0, nil
 	}}
-	opts := Options{FS: fault, SegmentSize: 4 << 10, checkpointEvery: 1, Grace: time.Nanosecond, Rules: func(channel.Name) engine.Rule { return engine.Rule{Messages: 1} }}
+	opts := Options{FS: fault, SegmentSize: 4 << 10, checkpointEvery: 1, Grace: -1, Rules: func(channel.Name) engine.Rule { return engine.Rule{Messages: 1} }}
 	e := open(t, opts)
 	key := engine.SessionKey{1}
 	// Until something is to be removed, which it says in a batch. Checkpoints, which come

@@ -129,7 +129,7 @@ func (t *sessionTable) restoreMoves(e *Engine, r *reader) {
 func (e *Engine) Session(ctx context.Context, key engine.SessionKey) (s engine.Session, ok bool, err error) {
 	var found *engine.Session // a late call has it to itself
 	err = e.call(ctx, func() {
-		if s := e.seq.sessions.all[key]; s != nil && !expired(&s.Session, e.time()) {
+		if s := e.seq.sessions.all[key]; s != nil && !expired(&s.Session, e.clock.look().due()) {
 			own := cloneSession(&s.Session)
 			found = &own
 		}
@@ -144,7 +144,7 @@ func (e *Engine) Session(ctx context.Context, key engine.SessionKey) (s engine.S
 func (e *Engine) Sessions(ctx context.Context, yield func(engine.Session) bool) error {
 	var all []engine.Session
 	err := e.call(ctx, func() {
-		now := e.time()
+		now := e.clock.look().due()
 		for _, s := range e.seq.sessions.all {
 			if !expired(&s.Session, now) {
 				all = append(all, cloneSession(&s.Session))

@@ -54,31 +54,32 @@ func oneSubscription(key engine.SessionKey, ttl time.Duration) engine.Session {
 	return engine.Session{Key: key, Name: "s", TTL: ttl, Subscriptions: []engine.Subscription{{Channel: "/a/b"}}}
 }
 
-// A clock that is set back by more than the TTL ends no session: neither one
-// that is saved afterwards nor one whose client is there, in this run and the
-// next.
+// A clock that is set back by more than the TTL, a little or far, ends no session: neither
+// one that is saved afterwards nor one whose client is there, in this run and the next.
 func TestSessionsOutliveAClockSetBack(t *testing.T) {
-	clock := newHandClock()
-	opts := Options{FS: vfs.NewMem(), Now: clock.now}
-	before, after := engine.SessionKey{1}, engine.SessionKey{2}
-	e := open(t, opts)
-	save(t, e, oneSubscription(before, time.Minute))
-	last := publish(t, e, "/a/b", "x") // so that the latest time is on disk
-	clock.pass(-time.Hour)
-	for range 2 {
-		save(t, e, oneSubscription(after, time.Minute))
-		moveTo(e, after, last)
-		moveTo(e, before, last)
-		e.upkeep(t)
-		for _, key := range []engine.SessionKey{before, after} {
-			if at, ok := cursor(t, e, key); !ok || at != last {
-				t.Errorf("session %x: there %v, at %d; want %d", key[:1], ok, at, last)
+	for _, by := range []time.Duration{2 * time.Minute, time.Hour} {
+		var off atomic.Int64
+		opts := Options{FS: vfs.NewMem(), wrong: func() time.Duration { return time.Duration(off.Load()) }}
+		before, after := engine.SessionKey{1}, engine.SessionKey{2}
+		e := open(t, opts)
+		save(t, e, oneSubscription(before, time.Minute))
+		last := publish(t, e, "/a/b", "x") // so that the latest time is on disk
+		off.Store(int64(-by))
+		for range 2 {
+			save(t, e, oneSubscription(after, time.Minute))
+			moveTo(e, after, last)
+			moveTo(e, before, last)
+			e.upkeep(t)
+			for _, key := range []engine.SessionKey{before, after} {
+				if at, ok := cursor(t, e, key); !ok || at != last {
+					t.Errorf("by %v: session %x: there %v, at %d; want %d", by, key[:1], ok, at, last)
+				}
 			}
+			if err := e.Close(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			e = open(t, opts)
 		}
-		if err := e.Close(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		e = open(t, opts)
 	}
 }
 

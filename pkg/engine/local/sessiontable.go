@@ -72,20 +72,21 @@ func (t *sessionTable) remove(key engine.SessionKey) {
 	t.list = t.list[:end]
 }
 
-// move applies cursor moves in memory; the next commit carries them.
-func (t *sessionTable) move(e *Engine, moves []engine.CursorMove, now int64) {
+// move applies cursor moves that came at a time in memory; the next commit carries them.
+func (t *sessionTable) move(e *Engine, moves []engine.CursorMove, at int64) {
+	now := e.clock.look().due()
 	for i := range moves {
 		m := &moves[i]
-		t.moveOne(e, t.all[m.Key], m, now)
-		t.moveOne(e, t.held[m.Key], m, now)
+		for _, s := range [...]*session{t.all[m.Key], t.held[m.Key]} {
+			if s != nil && !expired(&s.Session, now) {
+				t.moveOne(e, s, m, at)
+			}
+		}
 	}
 }
 
-func (t *sessionTable) moveOne(e *Engine, s *session, m *engine.CursorMove, now int64) {
-	if s == nil || expired(&s.Session, now) {
-		return
-	}
-	s.Seen = max(s.Seen, now)
+func (t *sessionTable) moveOne(e *Engine, s *session, m *engine.CursorMove, at int64) {
+	s.Seen = max(s.Seen, at)
 	if j := s.find(m); j >= 0 && e.advance(&s.Subscriptions[j].Cursor, m.Cursor) {
 		s.moved[j] = true
 	}
