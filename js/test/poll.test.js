@@ -125,6 +125,57 @@ test('nor one that comes while an older poll is, which the network may have held
   assert.deepEqual(heard.filter(({ o }) => o).map(({ o }) => o), [101, 102]);
 });
 
+/** A poll that waits, and one with a publish that comes to the server before it. */
+async function overtaken(t) {
+  const world = await waiting(t);
+  await world.first.answer();
+  const late = await world.server.next();
+  publish(world.poll, 2);
+  const fast = (await world.server.next()).arrive();
+  return { ...world, late: late.arrive(), fast };
+}
+
+test('nor one that the server has given out before another, and that comes behind that', async t => {
+  const { server, heard, late, fast } = await overtaken(t);
+  await late.answer(message(CH, 101, 100));
+  await fast.answer({ re: 2, offset: 101, epoch: EPOCH }, message(CH, 101, 100));
+  await (await server.next()).arrive().answer(message(CH, 102, 101));
+  await (await server.next()).arrive().answer(message(CH, 103, 102));
+  assert.deepEqual(fates(heard), []);
+  assert.deepEqual(heard.at(-1).o, 103);
+});
+
+/** It is sent again, and answered. */
+async function answered({ server, heard, fast }, ...before) {
+  const again = (await server.next()).arrive();
+  assert.deepEqual(again.commands.at(-1), fast.commands.at(-1));
+  for (const step of before) await step();
+  await again.answer({ re: 2, offset: 102, epoch: EPOCH, duplicate: true }, message(CH, 102, 101));
+  assert.equal(heard.filter(({ re }) => re === 2).length, 1);
+  assert.deepEqual(fates(heard), []);
+  (await server.next()).arrive();
+  await server.quiet();
+}
+
+test('what was sent by a poll that an older one has ended is sent again', async t => {
+  const world = await overtaken(t);
+  await world.fast.empty();
+  await answered(world, () => world.late.empty());
+});
+
+test('also where the older one has its answer first', async t => {
+  const world = await overtaken(t);
+  await world.late.answer(message(CH, 101, 100));
+  await world.fast.empty();
+  await answered(world);
+});
+
+test('a poll that is ended while there was no other one was ended by another client', async t => {
+  const { heard, first } = await waiting(t);
+  await first.empty();
+  assert.deepEqual(fates(heard), [{ bye: { code: 'displaced' } }]);
+});
+
 test('where another client has taken the name, the secret is good no more, and that is told', async t => {
   const { server, heard, first } = await waiting(t);
   server.rotate({ client: 'laptop' });

@@ -138,9 +138,10 @@ for (const name of usable) {
     const desk = orbit.channel('/desk/1');
     const got = collect(desk);
     await once(desk, 'open');
-    await desk.publish('x');
-    await got.reach(1);
-    assert.deepEqual([orbit.user, got[0].publisher, ends], ['alice', 'alice', []]);
+    for (const n of numbers(20)) await desk.publish(n);
+    await got.reach(20);
+    assert.deepEqual(got.data(), numbers(20));
+    assert.deepEqual([orbit.user, got[0].publisher, ends], ['alice', 'alice', []], 'and without a break');
   });
 
   test(`${name}: an acknowledgement that is cut off is not forgotten`, { timeout: 30_000 }, async t => {

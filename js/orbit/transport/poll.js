@@ -15,7 +15,9 @@ const SHORTEST = 4;
  * @property {number} number
  * @property {number} begun milliseconds
  * @property {boolean} answered whether it has commands whose answers it brings, and nothing else does
- * @property {string[]} acks that it takes to the server, where it ends without an answer and the connection does not
+ * @property {string[]} commands that it takes to the server
+ * @property {string[]} acks among them, or beside those that are answered
+ * @property {boolean} alone there was no other one that may still have been on its way when it was begun
  */
 
 /**
@@ -118,7 +120,8 @@ class Poll {
     const answered = farewell(commands).length < commands.length;
     const again = this.#positions.acks(this.#unheard.splice(0));
     const acks = answered ? again : [...again, ...commands];
-    const call = this.#newest = { number, begun: performance.now(), answered, acks };
+    const alone = this.#calls.size === 0 && this.#failures === 0;
+    const call = this.#newest = { number, begun: performance.now(), answered, commands, acks, alone };
     this.#calls.add(call);
     try {
       const response = await this.#post([...again, ...commands], this.#accepted ? this.#wait : 0);
@@ -147,13 +150,18 @@ class Poll {
     if (this.#newest === call) this.#newest = null;
   }
 
+  /** Whether no other poll of ours can have come to the server since this one. @param {Call} call */
+  #undisturbed({ alone, number }) {
+    return alone && number === this.#begun;
+  }
+
   /** @param {Call} call @param {string[]} lines */
   #answer(call, lines) {
-    this.#failures = 0;
     if (lines.length === 0) {
       this.#empty(call);
       return;
     }
+    this.#failures = 0;
     const frames = lines.map(line => JSON.parse(line));
     const ours = this.#accepted ? OWN : this.#connect.id;
     const reply = frames.find(frame => frame.re === ours);
@@ -163,16 +171,20 @@ class Poll {
   }
 
   /**
-   * A newer poll has ended this one. Where none of ours is left, the newer one is another client's.
+   * Another poll has ended this one: a newer one of ours, or one that was begun before it and came to the server
+   * behind it. What it had to send goes again, for nobody knows how far it got: publishes have keys, and to ask
+   * twice does no harm. Where there is none of ours, another client has the session.
    *
    * @param {Call} call
    */
   #empty(call) {
+    if (this.#undisturbed(call)) {
+      this.#say(['{"bye":{"code":"displaced"}}']);
+      return;
+    }
     this.#unheard.push(...call.acks);
-    if (call.answered) this.#end('the answers to what was sent are lost');
-    else if (this.#newest !== null) return;
-    else if (this.#calls.size > 0) this.#pump();
-    else this.#say(['{"bye":{"code":"displaced"}}']);
+    if (call.answered) this.#queue.unshift(...call.commands);
+    this.#pump();
   }
 
   /**
@@ -196,13 +208,13 @@ class Poll {
       this.#end('the server does not know the session any more');
       return false;
     }
-    if (call.number === this.#begun && this.#calls.size === 0) this.#adopt(reply);
+    if (this.#undisturbed(call)) this.#adopt(reply);
     return true;
   }
 
   /**
-   * Of secrets the server keeps the newest, and the one that was used. So one is taken over only where no
-   * other poll is on its way by the old one: that would make it void. Until then the old one stays good.
+   * Of secrets the server keeps the newest, and the one that was used. So one is taken over only where no other
+   * poll has used the old one meanwhile, or will: that makes it void. Until then the old one stays good.
    *
    * @param {import('../codec.js').Reply} reply
    */
