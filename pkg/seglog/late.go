@@ -1,6 +1,7 @@
 package seglog
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 )
@@ -14,10 +15,23 @@ type beginning struct {
 	stand *segment
 }
 
+// Interim returns the epoch of a run that comes next and begins without anything on
+// the disk, for want of room: every start that finds the same names its run the same,
+// and any later one can tell what it was. It gives no offset before it has begun.
+func (r Run) Interim() uint64 {
+	var b [16]byte
+	le.PutUint64(b[:], r.Epoch)
+	le.PutUint64(b[8:], r.Last)
+	sum := sha256.Sum256(b[:])
+	return le.Uint64(sum[:])
+}
+
 // wait puts off the beginning of the run until Repair finds room for it. The
 // tail is read where it is until then; a start after this one finds what this one
 // found.
 func (l *Log) wait(h *header, t *tail, full error) error {
+	n := len(l.runs)
+	l.runs[n-1].Epoch = l.runs[n-2].Interim() // of h, too
 	last := l.segs[len(l.segs)-1]
 	if err := l.overwrite(last, t); err != nil {
 		return err

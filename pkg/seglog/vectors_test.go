@@ -71,6 +71,7 @@ func TestVectors(t *testing.T) {
 	batch := sampleBatch(&h)
 	index, s := sampleIndex(&h, batch)
 	for name, written := range map[string][]byte{
+		"interim":    le.AppendUint64(nil, Run{Epoch: sampleEpoch, First: 1, Last: 300}.Interim()),
 		"header":     h.encode()[:headerFixed+runSize],
 		"record":     batch[batchHeader : batchHeader+len(v["record"])],
 		"batch":      batch,

@@ -1,9 +1,12 @@
 package local
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -141,38 +144,96 @@ func TestOpenBelowMinFree(t *testing.T) {
 
 // A disk that takes nothing at all, whatever fails first: what is there is served,
 // also over further starts, the last batch included, which nothing vouches for.
-// What was learned in that state holds when there is room.
+// What was learned in that state, by any of those starts, holds afterwards: when the
+// engine starts again, and when there is room.
 func TestOpenOnAFullDisk(t *testing.T) {
 	for _, kind := range []string{"create", "write"} {
 		for _, n := range []int{5, 60} {
-			t.Run(fmt.Sprint(kind, n), func(t *testing.T) {
-				mem, last := stored(t, n)
-				disk := tight(mem, kind)
-				disk.none.Store(true)
-				e := open(t, tightOptions(disk))
-				for range 2 {
-					serves(t, e, n, last)
-					refuses(t, e)
-					e.upkeep(t)
-					if err := e.Close(t.Context()); err != nil {
-						t.Fatal(err)
-					}
-					e = open(t, tightOptions(disk))
-				}
-				serves(t, e, n, last)
-				r, err := engine.Publish(t.Context(), e, keyedMessage(n-1))
-				if err != nil || !r[0].Duplicate || r[0].Offset != last {
-					t.Fatalf("a key that is stored: %v, %v", r, err)
-				}
-				resumes(t, disk, e, n)
-			})
+			for _, torn := range []bool{false, true} {
+				t.Run(fmt.Sprint(kind, n, torn), func(t *testing.T) { openOnAFullDisk(t, kind, n, torn) })
+			}
+		}
+	}
+}
+
+func openOnAFullDisk(t *testing.T, kind string, n int, torn bool) {
+	mem, last := stored(t, n)
+	if torn {
+		tear(t, mem)
+	}
+	disk := tight(mem, kind)
+	disk.none.Store(true)
+	e := open(t, tightOptions(disk))
+	if left := e.Status().Visible-last > 1<<20; left != torn { // offsets are left out behind a torn tail
+		t.Fatalf("the last offset was %d; now it is %d", last, e.Status().Visible)
+	}
+	var learned []message.Position
+	for range 3 {
+		serves(t, e, n, last)
+		refuses(t, e)
+		e.upkeep(t)
+		learned = append(learned, message.Position{Epoch: e.Status().Epoch, Offset: e.Status().Visible})
+		nothingAfter(t, e, learned)
+		if err := e.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		e = open(t, tightOptions(disk))
+	}
+	serves(t, e, n, last)
+	nothingAfter(t, e, learned)
+	r, err := engine.Publish(t.Context(), e, keyedMessage(n-1))
+	if err != nil || !r[0].Duplicate || r[0].Offset != last {
+		t.Fatalf("a key that is stored: %v, %v", r, err)
+	}
+	roomy := open(t, tightOptions(tight(mem.Clone(), "")))
+	nothingAfter(t, roomy, learned)
+	e = resumes(t, disk, e, n)
+	for _, e := range []*Engine{roomy, e} {
+		last := publish(t, e, "/a/b", "last")
+		for _, at := range learned {
+			texts, gaps := readAll(t, e, "/a/b", at)
+			if len(texts) == 0 || texts[len(texts)-1] != "last" || texts[0] == fmt.Sprint(0) || len(gaps) > 0 {
+				t.Fatalf("after %v, up to %d, there is %v, gaps %v", at, last, texts, gaps)
+			}
+		}
+	}
+}
+
+// tear leaves the beginning of a batch behind the last one.
+func tear(t *testing.T, mem *vfs.Mem) {
+	t.Helper()
+	names, err := mem.List()
+	if err != nil {
+		t.Fatal(err)
+	}
+	newest := ""
+	for _, name := range names {
+		if strings.HasSuffix(name, ".seg") {
+			newest = max(newest, name)
+		}
+	}
+	b := slices.Clone(mem.Bytes(newest))
+	end := binary.LittleEndian.Uint32(b[12:]) // see pkg/seglog/FORMAT.md
+	for string(b[end:end+4]) == "OBAT" {
+		end += (56 + binary.LittleEndian.Uint32(b[end+12:]) + 7) / 8 * 8
+	}
+	copy(b[end:], "OBAT")
+	mem.Put(newest, b)
+}
+
+// nothingAfter checks that whoever is at one of these positions has everything.
+func nothingAfter(t *testing.T, e *Engine, all []message.Position) {
+	t.Helper()
+	for _, at := range all {
+		if texts, gaps := readAll(t, e, "/a/b", at); len(texts) > 0 || len(gaps) > 0 {
+			t.Fatalf("after %v, the last position, there are %d messages, gaps %v", at, len(texts), gaps)
 		}
 	}
 }
 
 // resumes gives the disk room, and checks that the engine goes on by itself, in
-// this run and the next.
-func resumes(t *testing.T, disk *tightDisk, e *Engine, n int) {
+// this run and the next. It returns the engine of the last.
+func resumes(t *testing.T, disk *tightDisk, e *Engine, n int) *Engine {
 	t.Helper()
 	at := message.Position{Epoch: e.Status().Epoch, Offset: e.Status().Visible}
 	disk.low.Store(false)
@@ -200,6 +261,7 @@ func resumes(t *testing.T, disk *tightDisk, e *Engine, n int) {
 		}
 		e = open(t, tightOptions(disk))
 	}
+	return e
 }
 
 // What rules let go of while the run has not begun stays gone when it does.

@@ -22,7 +22,7 @@ import (
 type Engine struct {
 	opts  Options
 	log   logrus.FieldLogger
-	epoch message.Epoch
+	epoch message.Epoch                // of this run; does not change
 	runs  map[message.Epoch]seglog.Run // does not change
 	first message.Offset               // of this run
 	seg   *seglog.Log
@@ -93,11 +93,11 @@ func Open(opts Options) (*Engine, error) {
 		opts.FS = dir
 	}
 	e := &Engine{
-		opts: opts, log: opts.Logger, clock: newClock(&opts), epoch: message.NewEpoch(), rules: opts.Rules, metrics: newMetrics(),
+		opts: opts, log: opts.Logger, clock: newClock(&opts), rules: opts.Rules, metrics: newMetrics(),
 		channels: map[channel.Name]*channelState{}, runs: map[message.Epoch]seglog.Run{},
 	}
 	seg, err := seglog.Open(seglog.Options{
-		FS: opts.FS, Epoch: uint64(e.epoch), Logger: opts.Logger,
+		FS: opts.FS, Epoch: uint64(message.NewEpoch()), Logger: opts.Logger,
 		SegmentSize: uint32(opts.SegmentSize), MinFree: uint64(opts.MinFree), VerifyBytes: opts.VerifyBytes,
 	})
 	if errors.Is(err, vfs.ErrLocked) {
@@ -122,10 +122,7 @@ func Open(opts Options) (*Engine, error) {
 
 // restore builds what is derived from the log.
 func (e *Engine) restore() error {
-	for _, r := range e.seg.Runs() {
-		e.runs[message.Epoch(r.Epoch)] = r
-		e.first = message.Offset(r.First)
-	}
+	e.learnRuns(e.seg.Runs())
 	e.seq.init(e)
 	if err := e.seg.Restore(e.restoreCheckpoint, e.restoreRecord); err != nil {
 		return err
@@ -147,6 +144,21 @@ func (e *Engine) restore() error {
 	}
 	e.seq.keys.forget(e.look().due())
 	return nil
+}
+
+// learnRuns takes down the runs, the current one last. Before any of them there may have
+// been starts that found no room for a run of their own: what they told of is where the
+// next one begins.
+func (e *Engine) learnRuns(runs []seglog.Run) {
+	for i := 1; i < len(runs); i++ {
+		next := runs[i].First
+		interim := runs[i-1].Interim()
+		e.runs[message.Epoch(interim)] = seglog.Run{Epoch: interim, First: next, Last: next}
+	}
+	for _, r := range runs { // also such as began late, when there was room
+		e.runs[message.Epoch(r.Epoch)] = r
+		e.epoch, e.first = message.Epoch(r.Epoch), message.Offset(r.First)
+	}
 }
 
 func (e *Engine) restoreRecord(r *seglog.Record) error {
