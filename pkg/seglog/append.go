@@ -203,8 +203,11 @@ func (l *Log) create(h *header, content []byte, u urgency) (*segment, error) {
 	return s, nil
 }
 
+// errNamed says that a file has its name, but that a crash may take that back.
+var errNamed = errors.New("the file has its name, and may lose it again")
+
 // writeFile makes a durable file with that content, or leaves the one that was
-// there.
+// there; with errNamed it may be either.
 func (l *Log) writeFile(name string, content []byte) (vfs.File, error) {
 	tmp := name + ".tmp"
 	f, err := l.fs.Create(tmp)
@@ -230,7 +233,7 @@ func (l *Log) publishFile(file vfs.File, tmp, name string, content []byte) error
 		return fmt.Errorf("rename %s: %w", l.fs.Path(tmp), err)
 	}
 	if err := l.fs.SyncDir(); err != nil {
-		return fmt.Errorf("sync %s: %w", l.fs.Path("."), err)
+		return fmt.Errorf("sync %s: %w: %w", l.fs.Path("."), errNamed, err)
 	}
 	return nil
 }

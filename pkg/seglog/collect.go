@@ -36,10 +36,14 @@ func (l *Log) Collect() error {
 	if gone := l.detach(to); len(gone) > 0 {
 		l.worker.do(func() { l.unlink(gone) })
 	}
-	if run := l.sparseRun(mark); len(run) > 0 && l.worker.idle() {
+	if run := l.sparseRun(mark); len(run) > 0 && l.worker.idle() && !l.astray.Load() {
 		l.worker.do(func() {
 			if err := l.rewrite(run); err != nil {
-				l.log.WithError(err).WithField("segment", run[0].name).Warn("a segment with little left in it could not be rewritten")
+				what := "a segment with little left in it could not be rewritten"
+				if l.astray.Load() {
+					what += "; none is until the next start"
+				}
+				l.log.WithError(err).WithField("segment", run[0].name).Warn(what)
 			}
 		})
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/sirupsen/logrus"
 
@@ -84,6 +85,8 @@ type Log struct {
 	segs      []*segment // oldest first; the last one is active
 	oldest    uint32     // segments below may be removed
 	removed   int        // segments that were, in this run
+
+	astray atomic.Bool // a rewrite ended half way; see there
 
 	worker worker
 

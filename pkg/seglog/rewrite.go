@@ -1,12 +1,16 @@
 package seglog
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
 )
 
-// rewrite replaces the run by one segment with what is wanted of it.
+// rewrite replaces the run by one segment with what is wanted of it. Where it fails
+// behind the new file's name, the folder may have what memory does not know of. Both hold
+// all that is wanted, but a later one that begins elsewhere would not fit to that, and a sync that
+// failed is not tried again: so this log rewrites no more.
 func (l *Log) rewrite(run []*segment) error {
 	first := run[0]
 	h := header{seq: first.seq, prevEnd: first.prevEnd, next: first.next, oldest: first.oldest, salt: newSalt()}
@@ -21,11 +25,14 @@ func (l *Log) rewrite(run []*segment) error {
 	head := h.encode()
 	file, err := l.writeFile(first.name, append(head, content...))
 	if err != nil {
+		l.astray.Store(errors.Is(err, errNamed))
 		return err
 	}
 	s := &segment{header: h, name: first.name, file: file, headerCRC: le.Uint32(head[8:]), end: h.end}
 	s.refs.Store(1)
 	if err := l.replace(run, s); err != nil {
+		l.astray.Store(true)
+		s.release()
 		return err
 	}
 	for _, old := range run[1:] {

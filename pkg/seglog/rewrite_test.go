@@ -3,6 +3,7 @@ package seglog_test
 import (
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/orbitd/orbitd/pkg/seglog"
@@ -208,4 +209,55 @@ func TestSmallSegmentsAreMerged(t *testing.T) {
 			t.Errorf("%d runs are known", len(runs))
 		}
 	})
+}
+
+// A new file that has its name, though it is not sure to keep it, or that cannot be read
+// back, is what the next start may find. What is in memory knows the old one: this log
+// rewrites nothing any more. All is there, for it and for the next.
+func TestRewriteThatEndsHalfWay(t *testing.T) {
+	for _, fails := range []string{"syncdir", "read"} {
+		withFaults(t, func(r *rig, mem *vfs.Mem, tr *trap) {
+			sparse(r, 5)
+			named, failed, again := false, false, 0
+			tr.set(func(op vfs.Op) (int, error) {
+				if op.Kind == "rename" && strings.HasSuffix(op.Name, ".seg.tmp") { // spares have other names
+					named = true
+					if failed {
+						again++
+					}
+				}
+				if !named || failed || op.Kind != fails {
+					return 0, nil
+				}
+				failed = true
+				return 0, syscall.EIO
+			})
+			r.collect()
+			if !failed {
+				t.Fatalf("%s: nothing was rewritten", fails)
+			}
+			sparse(r, 5)
+			for range 3 {
+				r.collect()
+			}
+			if again > 0 {
+				t.Errorf("%s: %d more segments were rewritten", fails, again)
+			}
+			for _, fs := range []vfs.FS{nil, powerCut(mem), mem.Clone()} {
+				if fs != nil {
+					r.reopen(fs)
+				}
+				r.check("/kept", 0)
+				r.check("/a", r.gone("/a"))
+			}
+			before := r.count(".seg")
+			r.keep("/a", 1) // a restart knows no limits
+			for range 3 {
+				r.collect()
+			}
+			if n := r.count(".seg"); n > before/2 {
+				t.Errorf("%s: after a restart there are %d segments, and were %d", fails, n, before)
+			}
+		})
+	}
 }
