@@ -179,10 +179,12 @@ type Rule struct {
 	Bytes    int64 // of message.Message.Size
 }
 
-// Status tells how an engine is. Refusing is nil while it takes publishes, else
-// why it does not and what to do.
+// Status tells how an engine is. Time is now, in Unix milliseconds, by the clock that keys
+// are remembered by: what a publisher is to take First from. Refusing is nil while it takes
+// publishes, else why it does not and what to do.
 type Status struct {
 	Epoch    message.Epoch
 	Visible  message.Offset
+	Time     int64
 	Refusing error
 }

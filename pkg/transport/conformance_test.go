@@ -25,6 +25,9 @@ func TestLive(t *testing.T) {
 		c, hello := r.on(w, "")
 		compare(r.t, hello, fmt.Sprintf(`{"re":1,"session":%q,"secret":%q,"resumed":false,"now":%v,"subs":{},"ttl":120,"ping":25,"window":256,"max":65536}`,
 			hello["session"], hello["secret"], hello["now"]))
+		if now, _ := hello["now"].(float64); now < float64(time.Now().Add(engineAhead/2).UnixMilli()) {
+			r.t.Errorf("now is %v, and not of the engine's clock", hello["now"])
+		}
 		c.send(`{"id":2,"op":"subscribe","channel":"/a/b"}`)
 		c.want(`{"re":2,"offset":1}`)
 		r.publish("/a/other", 0)

@@ -132,9 +132,10 @@ func marks(c *protocol.Command) []session.Mark {
 func (x *exchange) connected(c *protocol.Command, secret string, resumed bool, results []session.Result) {
 	limits := x.carrier.home().sessions.Manager().Limits()
 	_, user := x.session.Who().Owner()
+	status := x.server().broker.Engine().Status()
 	reply := protocol.Connected{
 		Session: x.session.ID(), Secret: secret, Resumed: resumed,
-		Epoch: x.server().broker.Engine().Status().Epoch, Now: x.server().now().UnixMilli(), User: user,
+		Epoch: status.Epoch, Now: status.Time, User: user,
 		TTL: x.session.TTL(), Ping: x.server().limits.Ping, Window: limits.Window, Max: x.server().broker.MaxMessage(),
 	}
 	for _, r := range results {

@@ -93,6 +93,9 @@ type rigOptions struct {
 // compressFrom is below the size of nearly all messages.
 const compressFrom = 64
 
+// engineAhead is how far the engine's clock is ahead of everybody else's.
+const engineAhead = time.Hour
+
 const openRules = "/** * *"
 
 func newRig(t testing.TB, o rigOptions) *rig {
@@ -105,7 +108,7 @@ func newRig(t testing.TB, o rigOptions) *rig {
 		o.loops = 2
 	}
 	storage := func(channel.Name) engine.Rule { return o.store }
-	r.engine = memory.New(memory.Options{Rules: storage})
+	r.engine = memory.New(memory.Options{Rules: storage, Now: func() time.Time { return time.Now().Add(engineAhead) }})
 	r.log = &bytes.Buffer{}
 	log := logrus.New()
 	log.SetOutput(io.MultiWriter(t.Output(), r.log))

@@ -85,6 +85,9 @@ func (b *bench) check(err error) {
 func (b *bench) tick(d time.Duration) {
 	b.clock.Add(d.Milliseconds())
 	b.ledger.tick(d)
+	if at := b.engine.Status().Time; at < b.ledger.now || at > b.ledger.latest {
+		b.check(fmt.Errorf("the status has the time %d; want %d to %d", at, b.ledger.now, b.ledger.latest))
+	}
 }
 
 func (b *bench) setRules(rules map[channel.Name]engine.Rule) {

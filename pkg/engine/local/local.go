@@ -216,7 +216,7 @@ func (e *Engine) SetRules(rules func(channel.Name) engine.Rule) {
 func (e *Engine) Status() engine.Status {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
-	st := engine.Status{Epoch: e.epoch, Visible: e.visible}
+	st := engine.Status{Epoch: e.epoch, Visible: e.visible, Time: e.clock.look().latest}
 	if err := e.refused(); err != nil {
 		st.Refusing = err
 	}

@@ -269,7 +269,7 @@ func (e *Engine) SetRules(rules func(channel.Name) engine.Rule) {
 func (e *Engine) Status() engine.Status {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return engine.Status{Epoch: e.state.Epoch(), Visible: e.state.visible, Refusing: e.refusing()}
+	return engine.Status{Epoch: e.state.Epoch(), Visible: e.state.visible, Time: e.now(), Refusing: e.refusing()}
 }
 
 // Close is engine.Engine's. It must not be called from done or deliver, for it
