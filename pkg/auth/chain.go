@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/orbitd/orbitd/pkg/message"
 )
@@ -48,6 +49,7 @@ func NewChain(members []Named, realm func(app string) []string) *Chain {
 // could not be found out. The bearer of a certificate that no authenticator takes for
 // a user is anonymous, nil.
 func (c *Chain) Authenticate(ctx context.Context, creds Credentials) (*Identity, error) {
+	var seen []string // in a token, by those who look at tokens
 	for i, m := range c.members {
 		if !c.asks(m, creds) {
 			continue
@@ -55,6 +57,9 @@ func (c *Chain) Authenticate(ctx context.Context, creds Credentials) (*Identity,
 		id, err := m.Authenticate(ctx, creds)
 		switch {
 		case errors.Is(err, ErrPass):
+			if _, looks := m.Authenticator.(Prover); looks && creds.Token != "" {
+				seen = append(seen, m.Name+strings.TrimPrefix(err.Error(), ErrPass.Error()))
+			}
 			continue
 		case err != nil:
 			if errors.Is(err, ErrDenied) {
@@ -75,7 +80,11 @@ func (c *Chain) Authenticate(ctx context.Context, creds Credentials) (*Identity,
 	if creds.User != "" && creds.Token == "" {
 		return nil, unauthorized(fmt.Errorf("user %q: %w by any authenticator", creds.User, ErrPass))
 	}
-	return nil, unauthorized(fmt.Errorf("%w by any authenticator", ErrPass))
+	err := fmt.Errorf("%w by any authenticator", ErrPass)
+	if len(seen) > 0 {
+		err = fmt.Errorf("%w: %s", err, strings.Join(seen, "; "))
+	}
+	return nil, unauthorized(err)
 }
 
 // pretend has those take their time with a password that have not refused it: the refused

@@ -100,6 +100,26 @@ func TestPeersLearnNothing(t *testing.T) {
 	}
 }
 
+// TestWhyNobodyKnowsAToken: operators are told what each authenticator of tokens has seen in
+// it, and peers nothing.
+func TestWhyNobodyKnowsAToken(t *testing.T) {
+	tokens := func(why string) *doubtful {
+		return &doubtful{scripted: scripted{err: fmt.Errorf("%w: %s", auth.ErrPass, why)}}
+	}
+	c := auth.NewChain([]auth.Named{
+		{Name: "file", Authenticator: &scripted{err: errPass}}, {Name: "sso", Authenticator: tokens("another issuer")}, {Name: "own", Authenticator: tokens("no such key")},
+	}, nil)
+	_, err := c.Authenticate(t.Context(), auth.Credentials{Token: "x"})
+	e := message.AsError(err)
+	if want := "not known here by any authenticator: sso: another issuer; own: no such key"; fmt.Sprint(e.Cause) != want || e.Text != "wrong user name, password or token" {
+		t.Errorf("%q because of %q, want %q", e.Text, e.Cause, want)
+	}
+	_, err = c.Authenticate(t.Context(), auth.Credentials{User: "alice", Password: "x"})
+	if want := `user "alice": not known here by any authenticator`; fmt.Sprint(message.AsError(err).Cause) != want {
+		t.Errorf("because of %q, want %q", message.AsError(err).Cause, want)
+	}
+}
+
 // hesitant is a scripted one that takes its time.
 type hesitant struct {
 	scripted

@@ -100,6 +100,8 @@ func authHint(a config.Auth, err error) string {
 	switch {
 	case errors.Is(err, tokenauth.ErrDamaged):
 		return "restore the file; or remove it, and with it the key that signs: everybody has to log in again then"
+	case errors.Is(err, errShared):
+		return "make a new key, or chmod o-rwx if nobody has read or changed this one"
 	case a.Type == config.FileAuth:
 		return fmt.Sprintf("make %s readable for orbitd", a.Path)
 	case a.Type == config.LDAPAuth:

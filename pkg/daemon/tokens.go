@@ -116,10 +116,12 @@ func tokenKeys(c *config.Config, t config.Token) (key tokenauth.Key, before toke
 func unshared(file config.Secret) error {
 	shared, err := file.Shared()
 	if shared {
-		return fmt.Errorf("token key: everybody on this host can read or change %s: make a new key, or chmod o-rwx if nobody has", file)
+		return fmt.Errorf("token key: %s: %w", file, errShared)
 	}
 	return err
 }
+
+var errShared = errors.New("everybody on this host can read or change it")
 
 // keySet returns the keys of a file.
 func keySet(t config.Token, log logrus.FieldLogger) (tokenauth.Set, error) {

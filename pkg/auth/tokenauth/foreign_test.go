@@ -133,6 +133,10 @@ func TestForeignClaims(t *testing.T) {
 		if !errors.Is(err, tc.want) || (id == nil) != (tc.want != nil) {
 			t.Errorf("%s: %+v, %v", tc.name, id, err)
 		}
+		why := map[string]string{"of another issuer": fmt.Sprintf("of the issuer %q, not of %q", foreign+"/", foreign), "for somebody else": `it is for "orbitd", not for "push"`}
+		if !strings.Contains(fmt.Sprint(err), why[tc.name]) {
+			t.Errorf("nobody can tell from this what is wrong: %v", err)
+		}
 	}
 }
 

@@ -254,7 +254,11 @@ func (r *Remote) tell(ctx context.Context, err error) {
 		log.Info("the key set could be read again")
 	case err != nil && ctx.Err() == nil:
 		if r.failures++; r.failures == 1 {
-			log.WithError(err).Warn("the key set cannot be read; the keys known before stay")
+			means := "the keys known before stay"
+			if !r.known { // which nobody else changes
+				means = "until it can be, nobody is let in by its tokens"
+			}
+			log.WithError(err).Warn("the key set cannot be read; " + means)
 		}
 	}
 }

@@ -120,7 +120,7 @@ func (a *Authenticator) Authenticate(ctx context.Context, c auth.Credentials) (*
 	case c.Renewing && !a.o.Key.CanSign():
 		return nil, fmt.Errorf("%w: its tokens renew nothing here", auth.ErrPass)
 	case a.o.Issuer != "" && said.claims["iss"] != a.o.Issuer:
-		return nil, fmt.Errorf("%w: the token is of another issuer", auth.ErrPass)
+		return nil, fmt.Errorf("%w: the token is of %s, not of %q", auth.ErrPass, issuerOf(said.claims), a.o.Issuer)
 	}
 	claims, by, err := a.verify(ctx, c.Token)
 	if err != nil {
@@ -164,6 +164,15 @@ func (a *Authenticator) Changed() <-chan struct{} {
 	return nil
 }
 
+// issuerOf returns whom a token names as its issuer, for people.
+func issuerOf(claims map[string]any) string {
+	name, ok := claims["iss"].(string)
+	if !ok {
+		return "no issuer"
+	}
+	return fmt.Sprintf("the issuer %.100q", name)
+}
+
 // Ended reports whether a login that this server's own tokens name was ended.
 func (a *Authenticator) Ended(login string) bool { return a.o.Logins != nil && a.o.Logins.Ended(login) }
 
@@ -182,6 +191,8 @@ func (a *Authenticator) verify(ctx context.Context, token string) (claims jwt.Ma
 	switch {
 	case errors.Is(err, errKeys):
 		return nil, Key{}, err
+	case errors.Is(err, jwt.ErrTokenInvalidAudience):
+		return nil, Key{}, fmt.Errorf("%w: %w: it is for %.100q, not for %q", auth.ErrDenied, err, fmt.Sprint(claims["aud"]), a.o.Audience)
 	case errors.Is(err, jwt.ErrTokenInvalidClaims):
 		return nil, Key{}, fmt.Errorf("%w: %w", auth.ErrDenied, err)
 	case err != nil:
