@@ -1,4 +1,5 @@
 import { backoff } from './backoff.js';
+import { Calls } from './calls.js';
 import { BYE, CODE, LIMIT, LOCAL, RETRIED, TIME } from './constants.js';
 import { Connection } from './connection.js';
 import { OrbitError } from './events.js';
@@ -51,12 +52,9 @@ export class Session {
   #known = null;
   /** @type {Map<string, string>} */
   #auth = new Map();
-  /** Calls to be answered by this connection or a later one. */
-  #calls = new Set();
+  #calls = new Calls();
   /** A session of its own after it was displaced: no longer that of the name. */
   #nameless = false;
-  /** Why there is no connection any more, until the page wants one. @type {OrbitError | null} */
-  #stopped = null;
 
   /** @type {Connection | null} */
   #connection = null;
@@ -105,7 +103,8 @@ export class Session {
   start() {
     if (this.state === 'connecting' || this.state === 'open') return;
     this.#parts.host.clearTimeout(this.#timer);
-    this.#refusal = this.#stopped = null;
+    this.#refusal = null;
+    this.#calls.begin();
     this.#become('connecting');
     this.#open(++this.#turn);
   }
@@ -168,13 +167,7 @@ export class Session {
     this.#become('closed');
     const error = new OrbitError(LOCAL.closed, 'the connection was closed');
     this.#parts.outbox.close(error);
-    this.#giveUp(error);
-  }
-
-  /** @param {OrbitError} error for all calls: they can be made again, unlike publishes */
-  #giveUp(error) {
-    for (const call of this.#calls) call.reject(error);
-    this.#calls.clear();
+    this.#calls.end(error);
   }
 
   /**
@@ -184,12 +177,7 @@ export class Session {
    * @returns {Promise<import('./codec.js').Reply>}
    */
   call(command) {
-    if (this.#stopped) return Promise.reject(this.#stopped);
-    return new Promise((resolve, reject) => {
-      const call = { command, resolve, reject };
-      this.#calls.add(call);
-      if (this.state === 'open') this.#send(call);
-    });
+    return this.#calls.make(command);
   }
 
   /**
@@ -278,7 +266,7 @@ export class Session {
     if (this.#connection !== connection) return; // the page has closed it in its handler
     subscriptions.opened(connection, reply);
     outbox.opened(connection, { max: this.#max, now: reply.now ?? Date.now(), user });
-    for (const call of this.#calls) this.#send(call);
+    this.#calls.opened(connection);
   }
 
   /** @param {import('./codec.js').Incoming} incoming */
@@ -295,27 +283,22 @@ export class Session {
     }
   }
 
-  /** @param {{command: import('./codec.js').Command, resolve: (reply: any) => void, reject: (error: OrbitError) => void}} call */
-  #send(call) {
-    this.#connection?.request(call.command, reply => {
-      if (reply === null || !this.#calls.delete(call)) return;
-      const { error } = reply;
-      if (error) call.reject(new OrbitError(error.code, error.message, call.command.channel));
-      else call.resolve(reply);
-    });
-  }
-
   /** @param {import('./connection.js').End} end */
   #ended(end) {
     this.#connection = null;
-    this.#parts.subscriptions.lost();
-    this.#parts.outbox.lost();
+    this.#lost();
     const again = this.#blame(end);
     const code = this.#refusal?.code ?? end.code;
     const message = this.#refusal?.message ?? end.message;
     this.#forget(code);
     if (this.#returns(code, end)) this.#retry({ code, message }, again ? 0 : end.bye?.retry);
     else this.#stop({ code, message });
+  }
+
+  #lost() {
+    this.#calls.lost();
+    this.#parts.subscriptions.lost();
+    this.#parts.outbox.lost();
   }
 
   /**
@@ -371,8 +354,7 @@ export class Session {
 
   /** @param {{code: string, message: string}} why */
   #stop(why) {
-    this.#stopped = new OrbitError(why.code, why.message);
-    this.#giveUp(this.#stopped);
+    this.#calls.end(new OrbitError(why.code, why.message));
     this.#become('closed');
     this.#parts.tell('close', why);
     this.#parts.tell('error', why);
@@ -386,8 +368,7 @@ export class Session {
     const connection = this.#connection;
     this.#connection = null;
     connection?.abandon();
-    this.#parts.subscriptions.lost();
-    this.#parts.outbox.lost();
+    this.#lost();
     if (connection) this.#parts.tell('close', { code: LOCAL.closed, message: why });
     this.state = 'idle';
   }

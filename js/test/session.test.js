@@ -408,3 +408,15 @@ test('a page that closes its Orbit says what it has processed, and its name keep
     assert.deepEqual([page.lobby.state, last.closed], ['closed', said.length === 0]);
   }
 });
+
+test('what a page asks when it hears of the connection is asked once', async () => {
+  const { host, orbit } = make();
+  let answered;
+  orbit.onopen = () => { answered ??= orbit.channel(CH).history(); };
+  orbit.connect();
+  await greet(host);
+  const asked = host.last.take();
+  assert.deepEqual(asked.map(({ op }) => op), ['history']);
+  host.last.say({ re: asked[0].id, epoch: EPOCH, messages: [], more: false });
+  assert.deepEqual((await answered).messages, []);
+});
