@@ -101,6 +101,7 @@ func (c *conn) feed(b []byte) (n int) {
 		case f != nil:
 			c.allowance--
 			c.frame(f)
+			f.Body = nil // or the decoder would keep it until the next frame
 		}
 	}
 	return n

@@ -47,6 +47,7 @@ func TestCrowds(t *testing.T) {
 		{"requests, and then nothing", idlers},
 		{"polls, all at once", polls},
 		{"bombs", bombs},
+		{"frames of STOMP, all at once", frames},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			r := start(t, d)
@@ -190,6 +191,22 @@ func bombs(r *rig) {
 		}
 		if c.Ended < c.Len() {
 			r.Errorf("%d of %d bombs were not refused", c.Len()-c.Ended, c.Len())
+		}
+	}
+}
+
+// frames are large ones of STOMP, which come all at once and are refused, as nobody may
+// publish there.
+func frames(r *rig) {
+	connect := "CONNECT\naccept-version:1.2\nhost:localhost\n\n\x00"
+	send := "SEND\ndestination:/nobody/x\ncontent-length:60000\n\n" + strings.Repeat("x", 60_000) + "\x00"
+	says := upgrade + "Sec-WebSocket-Protocol: v12.stomp\r\n\r\n" + frame(0x82, connect) + frame(0x82, send)
+	for _, c := range []*load.Crowd{r.plainly(1000, load.Crowd{Says: says}), r.secretly(300, load.Crowd{Says: says})} {
+		for end := time.Now().Add(20 * time.Second); c.Ended < c.Len() && time.Now().Before(end); {
+			r.pass(10 * time.Millisecond)
+		}
+		if c.Ended < c.Len() {
+			r.Errorf("%d of %d frames were not refused", c.Len()-c.Ended, c.Len())
 		}
 	}
 }
