@@ -72,6 +72,10 @@ func (c *conn) waits() bool {
 	return c.busy || c.held != nil || c.blocked || c.publishing >= maxPublishing || c.rate > 0 && c.allowance <= 0
 }
 
+// large is from how many bytes on the body of a frame is read on, once it is begun, before
+// others are: what is kept of many that come at once is then that of few.
+const large = 16 << 10
+
 // Data reads frames for as long as they are taken.
 func (c *conn) Data(_ *reactor.Conn, b []byte) (consumed int) {
 	if c.socket != nil {
@@ -84,6 +88,8 @@ func (c *conn) Data(_ *reactor.Conn, b []byte) (consumed int) {
 		return len(b)
 	case c.waits():
 		c.rc.PauseRead()
+	case c.decoder.Promised() >= large:
+		c.rc.ReadOn()
 	}
 	return consumed
 }

@@ -44,6 +44,15 @@ const (
 // Partial reports whether a frame has begun and is not complete.
 func (d *Decoder) Partial() bool { return d.stage != between }
 
+// Promised returns how many bytes the body of the current frame is to have, by what its head
+// says; 0 where it does not say so, and where there is no frame of which the head is complete.
+func (d *Decoder) Promised() int {
+	if d.stage != inBody {
+		return 0
+	}
+	return max(d.length, 0)
+}
+
 // Next takes in bytes from b, which may be changed in place, up to the end of one
 // frame. It returns how many it took, and the frame; nil where b ended before it.
 func (d *Decoder) Next(b []byte) (f *Frame, n int, err error) {

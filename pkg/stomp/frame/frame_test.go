@@ -255,3 +255,24 @@ func again(t *testing.T, v frame.Version, l frame.Limits, in []byte) {
 		}
 	}
 }
+
+// A decoder tells how long the body is that it is in the midst of.
+func TestPromised(t *testing.T) {
+	const text = "SEND\ndestination:/a\ncontent-length:5\n\nhello\x00"
+	d := frame.Decoder{Version: frame.V12, Limits: frame.Limits{Headers: 9, Line: 99, Body: 99}}
+	for i := range len(text) {
+		want := 0
+		if begun := strings.Index(text, "hello"); i >= begun {
+			want = 5
+		}
+		if got := d.Promised(); got != want {
+			t.Errorf("%d bytes behind %q, want %d", got, text[:i], want)
+		}
+		if _, _, err := d.Next([]byte(text[i : i+1])); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := d.Promised(); got != 0 {
+		t.Errorf("%d bytes behind the end", got)
+	}
+}
