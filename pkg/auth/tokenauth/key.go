@@ -155,8 +155,10 @@ func keyOf(private ed25519.PrivateKey) Key {
 	return Key{algorithm: EdDSA, private: private, verify: public, id: keyID(public), print: fingerprint(EdDSA, public)}
 }
 
-func fingerprint(algorithm string, key []byte) string {
-	sum := sha256.Sum256(append([]byte(algorithm+" "), key...))
+// fingerprint tells a key from all others, as one of an algorithm or of whoever else it
+// is for.
+func fingerprint(of string, key []byte) string {
+	sum := sha256.Sum256(append([]byte(of+"\x00"), key...))
 	return string(sum[:16])
 }
 
