@@ -56,6 +56,7 @@ type Loop struct {
 	onTick []func(time.Time)
 	tally  tally
 
+	real    time.Time     // of this turn, by the real clock
 	now     time.Time     // by tick
 	elapsed time.Duration // since the reactor's start, by tick
 	next    time.Time     // when the next tick is due, by the real clock
@@ -162,11 +163,11 @@ func (l *Loop) settle() {
 }
 
 func (l *Loop) maybeTick() {
-	real := time.Now()
-	if real.Before(l.next) {
+	l.real = time.Now()
+	if l.real.Before(l.next) {
 		return
 	}
-	l.next = real.Add(l.r.opts.Tick)
+	l.next = l.real.Add(l.r.opts.Tick)
 	if err := l.poll.until(l.next); err != nil {
 		l.r.log.WithError(err).Error("the loop's clock cannot be set")
 	}

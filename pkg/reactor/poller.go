@@ -3,6 +3,7 @@ package reactor
 import (
 	"fmt"
 	"os"
+	"runtime"
 	"syscall"
 	"time"
 	"unsafe"
@@ -35,9 +36,13 @@ const (
 type poller struct {
 	fd      int
 	patient int
+	bell    int // an eventfd of the first instance; see yield
 	file    *os.File
 	raw     syscall.RawConn
 	try     func(fd uintptr) bool
+	ring    func(fd uintptr) bool
+	rung    bool
+	looked  time.Time // when the runtime did, by yield
 	end     time.Time // of a wait, at the latest
 	n       int
 	events  [batch]unix.EpollEvent
@@ -49,7 +54,7 @@ func newPoller() (*poller, error) {
 	if err != nil {
 		return nil, fmt.Errorf("create an epoll instance: %w", err)
 	}
-	p := &poller{fd: fd, patient: -1}
+	p := &poller{fd: fd, patient: -1, bell: -1}
 	if err := p.start(); err != nil {
 		p.close()
 		return nil, err
@@ -66,6 +71,13 @@ func (p *poller) start() (err error) {
 		return fmt.Errorf("watch the epoll instance: %w", err)
 	}
 	p.try = func(uintptr) bool { p.n = p.poll(); return p.n > 0 }
+	p.ring = p.ringOnce
+	if p.bell, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
+		return fmt.Errorf("create an eventfd: %w", err)
+	}
+	if err := p.add(p.fd, p.bell, 0, unix.EPOLLIN|unix.EPOLLET); err != nil {
+		return err
+	}
 	if p.patient, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 		return fmt.Errorf("create an epoll instance: %w", err)
 	}
@@ -75,6 +87,9 @@ func (p *poller) start() (err error) {
 func (p *poller) close() {
 	if p.patient >= 0 {
 		_ = unix.Close(p.patient)
+	}
+	if p.bell >= 0 {
+		_ = unix.Close(p.bell)
 	}
 	if p.file != nil {
 		_ = p.file.Close()
@@ -94,6 +109,37 @@ func (p *poller) wait(block bool) int {
 		_ = p.file.SetReadDeadline(p.end)
 	}
 	return p.n
+}
+
+// lookEvery is how often a loop that does not wait has the runtime look at its poller.
+const lookEvery = 500 * time.Microsecond
+
+// yield lets those run who can, and now and then those for whom the runtime's own
+// poller has something, like the engine whose sync is done. [runtime.Gosched] does not
+// do that: while anybody can run, the runtime does not look there for up to 10 ms. It
+// looks when all wait, so the loop waits too, for its own bell.
+func (p *poller) yield(now time.Time) {
+	if now.Sub(p.looked) < lookEvery {
+		runtime.Gosched()
+		return
+	}
+	p.looked, p.rung = now, false
+	if p.raw.Read(p.ring) != nil {
+		_ = p.file.SetReadDeadline(p.end)
+	}
+}
+
+// one is what an eventfd is raised by: a number of the machine's byte order.
+var one = [8]byte{1}
+
+// ringOnce rings the bell and reports that there is nothing yet; when asked again,
+// there is. The wait has begun by then, so the bell is not missed.
+func (p *poller) ringOnce(uintptr) bool {
+	rung := p.rung
+	if p.rung = true; !rung {
+		_, _ = unix.Write(p.bell, one[:])
+	}
+	return rung
 }
 
 // until sets when wait returns at the latest.

@@ -1,10 +1,6 @@
 package reactor
 
-import (
-	"runtime"
-
-	"golang.org/x/sys/unix"
-)
+import "golang.org/x/sys/unix"
 
 // run takes turn after turn. The hooks come last: what they leave to be settled
 // is the next turn's, which then does not wait, so that their round of output
@@ -26,7 +22,7 @@ func (l *Loop) run() {
 			// The loop goes on without waiting for anything, so on few cores it would
 			// keep others from the processor: those to whom it has handed over what
 			// has come, like the engine, until the runtime takes it away, 10 ms later.
-			runtime.Gosched()
+			l.poll.yield(l.real)
 		}
 	}
 }
@@ -79,6 +75,8 @@ func (l *Loop) event(ev *unix.EpollEvent) {
 	case ev.Pad != 0:
 	case int(ev.Fd) == l.poll.patient:
 		l.patient = true
+		return
+	case int(ev.Fd) == l.poll.bell:
 		return
 	default:
 		l.accept(ev.Fd)

@@ -3,6 +3,7 @@ package reactor_test
 import (
 	"bytes"
 	"net"
+	"os"
 	"runtime"
 	"slices"
 	"testing"
@@ -278,4 +279,43 @@ func TestManyLinger(t *testing.T) {
 			t.Errorf("a turn has given up %d", most)
 		}
 	})
+}
+
+// A loop that has something to do all the time lets those go on, too, who wait for the
+// runtime's own poller, though there is one processor.
+func TestBusyLoopLooks(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	x := newTurns(t)
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	defer w.Close()
+	asked, answered, over := 0, make(chan int), false
+	var piece func()
+	piece = func() {
+		for end := time.Now().Add(100 * time.Microsecond); time.Now().Before(end); {
+		}
+		if !over {
+			x.loop.Later(piece)
+		}
+	}
+	on(t, x.loop, piece)
+	go func() {
+		for b := make([]byte, 1); ; {
+			if _, err := r.Read(b); err != nil {
+				return
+			}
+			x.loop.Post(func() { took := x.turn - asked; go func() { answered <- took }() })
+		}
+	}()
+	const most = 20 // of 100 µs; the runtime looks by itself every 10 ms
+	for range 10 {
+		on(t, x.loop, func() { asked = x.turn; _, _ = w.Write([]byte{1}) })
+		if took := get(t, answered); took > most {
+			t.Errorf("an answer took %d turns", took)
+		}
+	}
+	on(t, x.loop, func() { over = true })
 }
