@@ -1,6 +1,7 @@
 import { CODE, TIME } from '../constants.js';
 import { decode, isChannel, isOffset } from '../codec.js';
 import { Reader } from './reader.js';
+import { Waiting } from './waiting.js';
 
 /** @typedef {import('../codec.js').Command} Command */
 
@@ -37,14 +38,9 @@ export class Port {
   #connectId = 0;
   /** @type {Map<string, Reader>} */
   #readers = new Map();
-  /** Commands that wait. @type {{command: Command, length: number}[]} */
-  #queue = [];
-  /** And how long they are together. */
-  #length = 0;
+  #waiting;
   /** Commands without an answer. */
   #calls = 0;
-  /** How many commands other than publishes may go now, and when that was so. */
-  #allowance;
   /** @type {any} */
   #timer = null;
 
@@ -59,7 +55,7 @@ export class Port {
     this.#host = host;
     this.#registry = registry;
     this.#limits = limits;
-    this.#allowance = { calls: limits.portBurst, at: host.now() };
+    this.#waiting = new Waiting(limits, host.now());
     pipe.onmessage = message => this.#receive(message);
   }
 
@@ -96,8 +92,8 @@ export class Port {
     this.#state = 'new';
     this.#host.clearTimeout(this.#timer);
     this.#timer = null;
-    this.#queue = [];
-    this.#length = this.#calls = 0;
+    this.#waiting.clear();
+    this.#calls = 0;
     for (const [channel, reader] of this.#readers) this.hub?.unread(channel, reader);
     this.#readers.clear();
     this.hub?.disconnected(this);
@@ -169,12 +165,10 @@ export class Port {
       this.#connect(command);
     } else if (this.#state !== 'accepted' || !['publish', 'history', 'subscribe', 'unsubscribe'].includes(op)) {
       this.#refuse(id, CODE.badRequest, `${op} is no command that may be given here`);
-    } else if (this.#queue.length >= this.#limits.portQueue || this.#length + length > this.#limits.portLength) {
-      this.dismiss('more commands wait than a shared connection takes');
-    } else {
-      this.#queue.push({ command, length });
-      this.#length += length;
+    } else if (this.#waiting.put(command, length)) {
       this.#pump();
+    } else {
+      this.dismiss('more commands wait than a shared connection takes');
     }
   }
 
@@ -204,30 +198,21 @@ export class Port {
 
   /** Carries out what waits, in its order, as far as it may. */
   #pump() {
-    while (this.#state === 'accepted' && this.#queue.length > 0 && this.#calls < this.#limits.portCalls) {
-      const { command, length } = this.#queue[0];
-      if (command.op !== 'publish' && !this.#allowed()) return;
-      this.#queue.shift();
-      this.#length -= length;
+    while (this.#state === 'accepted' && this.#calls < this.#limits.portCalls) {
+      const command = this.#waiting.next(this.#host.now());
+      if (command === null) {
+        if (!this.#waiting.isEmpty) this.#slowed();
+        return;
+      }
       this.#carry(command);
     }
   }
 
-  /** Whether a command may go that the server would refuse if there were too many. */
-  #allowed() {
-    const { calls, at } = this.#allowance;
-    const now = this.#host.now();
-    const more = Math.min(this.#limits.portBurst, calls + (now - at) / TIME.portCall);
-    this.#allowance = { calls: more, at: now };
-    if (more >= 1) {
-      this.#allowance.calls--;
-      return true;
-    }
+  #slowed() {
     this.#timer ??= this.#host.setTimeout(() => {
       this.#timer = null;
       this.#pump();
     }, TIME.portCall);
-    return false;
   }
 
   /** @param {Command} command */
