@@ -187,12 +187,17 @@ test('where another client has taken the name, the secret is good no more, and t
   assert.deepEqual(heard.filter(({ o }) => o).map(({ o }) => o), [101]);
 });
 
+// acking is a client that acknowledges a message by a second poll, while one waits.
+async function acking(t) {
+  const world = await waiting(t);
+  await world.first.answer(message(CH, 101, 100));
+  const waits = (await world.server.next()).arrive();
+  ack(world.poll, 101);
+  return { ...world, waits, second: await world.server.next() };
+}
+
 test('an acknowledgement whose poll has failed goes with the next one', async t => {
-  const { server, poll, heard, first } = await waiting(t);
-  await first.answer(message(CH, 101, 100));
-  const waits = (await server.next()).arrive();
-  ack(poll, 101);
-  const second = await server.next();
+  const { server, poll, heard, waits, second } = await acking(t);
   assert.deepEqual(acks(second), [{ [CH]: 101 }]);
   second.fail(new TypeError('failed to fetch'));
   const third = (await server.next()).arrive();
@@ -204,11 +209,8 @@ test('an acknowledgement whose poll has failed goes with the next one', async t 
 });
 
 test('so does one whose poll a newer one has ended: it may have come too late for it', async t => {
-  const { server, poll, first } = await waiting(t);
-  await first.answer(message(CH, 101, 100));
-  const waits = (await server.next()).arrive();
-  ack(poll, 101);
-  const second = (await server.next()).arrive();
+  const { server, poll, waits, second } = await acking(t);
+  second.arrive();
   await waits.empty();
   publish(poll, 2);
   const third = (await server.next()).arrive();
@@ -220,11 +222,8 @@ test('so does one whose poll a newer one has ended: it may have come too late fo
 });
 
 test('but not to a subscription that has begun anew before it', async t => {
-  const { server, poll, first } = await waiting(t);
-  await first.answer(message(CH, 101, 100));
-  const waits = (await server.next()).arrive();
-  ack(poll, 101);
-  const second = (await server.next()).arrive();
+  const { server, poll, waits, second } = await acking(t);
+  second.arrive();
   await waits.empty();
   poll.send(JSON.stringify({ id: 2, op: 'subscribe', channel: CH, after: 50, epoch: EPOCH }));
   const third = (await server.next()).arrive();
@@ -235,11 +234,8 @@ test('but not to a subscription that has begun anew before it', async t => {
 });
 
 test('what is left over when it is closed is said by a call of its own', async t => {
-  const { server, poll, first } = await waiting(t);
-  await first.answer(message(CH, 101, 100));
-  const waits = (await server.next()).arrive();
-  ack(poll, 101);
-  const second = (await server.next()).arrive();
+  const { server, poll, waits, second } = await acking(t);
+  second.arrive();
   await waits.empty();
   publish(poll, 2);
   (await server.next()).arrive();
