@@ -36,11 +36,13 @@ type Loop struct {
 	spareFD   int         // given up to shed a connection when there are no descriptors
 	shed      int         // since it was last logged
 
+	filled   bool   // the last read had all the room that there was: there may be more
 	current  *Conn  // whose Data is being called
 	borrowed []byte // with this
 
 	reported []unix.EpollEvent // not handled yet
-	patient  bool              // connections that are not urgent may have input
+	others   []unix.EpollEvent // of connections that are not urgent, not handled yet
+	patient  bool              // there may be some
 
 	later    []func() // see Later
 	due      []*Conn  // to be settled

@@ -20,8 +20,9 @@ const (
 
 // A poller is two epoll instances. Only its loop uses it, but for wake.
 //
-// Connections that are not urgent are in the second one, which the first one watches:
-// however many of them have something to say, nobody else stands behind them.
+// Connections that are not urgent, or that send more than is read at once, are in the
+// second one, which the first one watches: however many of them have something to say,
+// nobody else stands behind them.
 //
 // The first one is itself watched by the Go runtime's poller, and a loop with
 // nothing to do waits there, parked like any goroutine. Were it to block in
@@ -174,7 +175,7 @@ func (p *poller) wake() { _ = p.file.SetReadDeadline(time.Unix(1, 0)) }
 
 // of returns the instance for c.
 func (p *poller) of(c *Conn) int {
-	if c.state&urgent != 0 {
+	if c.state&(urgent|filled) == urgent {
 		return p.fd
 	}
 	return p.patient

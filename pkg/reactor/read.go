@@ -26,6 +26,9 @@ func (l *Loop) receive(c *Conn, events uint32) {
 		l.discard(c)
 	case c.state&paused == 0:
 		l.readOn(c)
+		if l.filled != (c.state&filled != 0) && c.state&(moving|doomed|gone) == 0 {
+			c.rank(filled)
+		}
 	case events&(unix.EPOLLHUP|unix.EPOLLERR) != 0:
 		// Reported whether watched for or not, so it would come for ever. The
 		// peer has reset the connection: no answer would reach it.
@@ -39,6 +42,7 @@ func (l *Loop) receive(c *Conn, events uint32) {
 func (l *Loop) readOn(c *Conn) {
 	for end := l.wire.received + mostRead; ; {
 		c.state &^= midst
+		l.filled = false
 		l.read(c)
 		if c.state&midst == 0 || c.state&deaf != 0 || l.wire.received >= end {
 			return
@@ -80,7 +84,7 @@ func (l *Loop) read(c *Conn) {
 	case n == 0:
 		l.endOfInput(c, nil)
 	default:
-		c.lastRead = l.elapsed
+		c.lastRead, l.filled = l.elapsed, kept+n == len(buf)
 		if kept > 0 && !behind {
 			c.x.in = c.x.in[:0] // it is in buf
 		}

@@ -167,8 +167,8 @@ func (l *Loop) readSealed(c *Conn) {
 		c.doom(ErrTooLarge)
 		return
 	}
-	most := len(l.buf) - kept
-	n, e := l.wire.recv(c.fd, l.buf[:min(most, max(maxRead, kept))])
+	buf := l.buf[:min(len(l.buf)-kept, max(maxRead, kept))]
+	n, e := l.wire.recv(c.fd, buf)
 	switch {
 	case e == syscall.EAGAIN:
 	case e != 0:
@@ -180,8 +180,8 @@ func (l *Loop) readSealed(c *Conn) {
 		}
 		l.endSealed(c)
 	default:
-		c.lastRead = l.elapsed
-		l.unseal(c, l.buf[:n])
+		c.lastRead, l.filled = l.elapsed, n == len(buf)
+		l.unseal(c, buf[:n])
 	}
 }
 

@@ -10,7 +10,7 @@ func (l *Loop) run() {
 	l.maybeTick()
 	for !l.quit {
 		l.wait()
-		newcomers := l.input()
+		others := l.input()
 		l.posted()
 		l.postponed()
 		l.settle()
@@ -18,7 +18,7 @@ func (l *Loop) run() {
 		for _, f := range l.onTurn {
 			l.hook(f)
 		}
-		if newcomers || len(l.reported)+len(l.later) > 0 {
+		if others || len(l.reported)+len(l.later) > 0 {
 			// The loop goes on without waiting for anything, so on few cores it would
 			// keep others from the processor: those to whom it has handed over what
 			// has come, like the engine, until the runtime takes it away, 10 ms later.
@@ -27,26 +27,31 @@ func (l *Loop) run() {
 	}
 }
 
-// turnInput is about how many bytes a turn reads: the messages that have come
-// meanwhile are then sent on before more is read.
+// turnInput is about how many bytes a turn reads of those that are urgent, and of the
+// others: the messages that have come meanwhile are then sent on before more is read.
 const turnInput = 32 << 10
 
 // input handles events, first those of connections that are urgent, in the order in
-// which they came; what is too much for this turn is left in reported. It reports
-// whether others had something to say.
-func (l *Loop) input() (newcomers bool) {
+// which they came, then some others; what is too much for this turn is left in reported
+// and others. It tells whether others had something to say.
+func (l *Loop) input() (others bool) {
 	for end := l.wire.received + turnInput; len(l.reported) > 0 && l.wire.received < end; l.reported = l.reported[1:] {
 		l.event(&l.reported[0])
 	}
 	if !l.patient {
 		return false
 	}
-	n := l.poll.pollPatient()
-	for i := range n {
-		l.event(&l.poll.others[i])
+	n := 0
+	if len(l.others) == 0 {
+		n = l.poll.pollPatient()
+		l.others = l.poll.others[:n]
 	}
-	l.patient = n == patientBatch
-	return n > 0
+	others = len(l.others) > 0
+	for end := l.wire.received + turnInput; len(l.others) > 0 && l.wire.received < end; l.others = l.others[1:] {
+		l.event(&l.others[0])
+	}
+	l.patient = len(l.others) > 0 || n == patientBatch
+	return others
 }
 
 // wait asks for events, if none are left. It blocks only if nothing else is to be

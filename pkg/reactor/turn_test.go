@@ -21,6 +21,7 @@ type turns struct {
 	opened  chan *reactor.Conn
 	read    []reading
 	turn    int
+	reads   func(n int)   // called with how many readings there were; it may be nil
 	told    chan struct{} // for each reading; it has room for all
 }
 
@@ -38,6 +39,9 @@ func newTurns(t *testing.T) *turns {
 		x.opened <- c
 		return &handler{data: func(c *reactor.Conn, b []byte) int {
 			x.read = append(x.read, reading{x.turn, len(b), c})
+			if x.reads != nil {
+				x.reads(len(x.read))
+			}
 			x.told <- struct{}{}
 			return len(b)
 		}}
@@ -147,6 +151,69 @@ func TestTurnsAreShort(t *testing.T) {
 		}
 		if seen[r.conn]++; r.conn != here && seen[here] == 0 && seen[r.conn] > 1 {
 			t.Fatal("one that sends without end was read twice before another once")
+		}
+	}
+}
+
+// Who sends without end is read behind the others, until that is over.
+func TestFloodsWait(t *testing.T) {
+	x := newTurns(t)
+	const much, busy, crowd = 64 << 10, 16, 100
+	var floods, newcomers []net.Conn
+	flooding := map[*reactor.Conn]bool{}
+	for range busy {
+		nc, c := x.come(true)
+		floods, flooding[c] = append(floods, nc), true
+	}
+	one, here := x.come(true)
+	begin := 0
+	x.reads = func(n int) {
+		if n == 2*busy+1 {
+			begin = x.turn
+			send(t, one, "x")
+		}
+	}
+	x.meanwhile(func() {
+		for _, nc := range floods {
+			send(t, nc, string(bytes.Repeat([]byte("x"), much)))
+		}
+	})
+	var all []reading
+	for left := busy*much + 1; left > 0; {
+		left = busy*much + 1
+		all = x.after(1)
+		for _, r := range all {
+			left -= r.bytes
+		}
+	}
+	i := slices.IndexFunc(all, func(r reading) bool { return r.conn == here })
+	if took := all[i].turn - begin; took > 1 {
+		t.Errorf("one has waited for %d turns of those that flood", took)
+	}
+
+	for _, nc := range floods {
+		before := len(x.after(0))
+		send(t, nc, "x")
+		for len(x.after(0)) == before {
+			x.after(1)
+		}
+	}
+	for range crowd {
+		nc, _ := x.come(false)
+		newcomers = append(newcomers, nc)
+	}
+	before := len(x.after(0))
+	x.meanwhile(func() {
+		for _, nc := range slices.Concat(newcomers, floods) {
+			send(t, nc, "x")
+		}
+	})
+	for len(all) < before+crowd+busy {
+		all = x.after(1)
+	}
+	for _, r := range all[before : before+busy] {
+		if !flooding[r.conn] {
+			t.Fatal("one that floods no more is read behind newcomers")
 		}
 	}
 }
