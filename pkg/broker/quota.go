@@ -96,7 +96,7 @@ func (q *quotas) publish(msgs []message.Message) *message.Error {
 		}
 		if r := rates[app]; r != nil && !r.take(now, i-first) {
 			e := message.Errorf(message.RateLimited, "application %s publishes more than %d messages a second (app.%[1]s.quota.publish_rate)", app, r.limit)
-			e.Index = first
+			e.Index, e.RetryAfter = first, time.Second
 			return e.Because(engine.ErrQuota)
 		}
 	}

@@ -171,7 +171,7 @@ func TestFloodOfOneApplication(t *testing.T) {
 			for range 50 {
 				answer, body := s.do("POST", "http", "/v1/publish/a/open", "1")
 				if answer.StatusCode != 200 {
-					refused.Store(fmt.Sprint(answer.StatusCode, " ", body), true)
+					refused.Store(fmt.Sprint(answer.StatusCode, " after ", answer.Header.Get("Retry-After"), " ", body), true)
 				}
 			}
 		})
@@ -183,7 +183,7 @@ func TestFloodOfOneApplication(t *testing.T) {
 	n := 0
 	refused.Range(func(text, _ any) bool {
 		n++
-		if !strings.HasPrefix(text.(string), "429 ") || !strings.Contains(text.(string), "app.a.quota.publish_rate") {
+		if !strings.HasPrefix(text.(string), "429 after 1 ") || !strings.Contains(text.(string), "app.a.quota.publish_rate") {
 			t.Errorf("refused by %s", text)
 		}
 		return true

@@ -51,6 +51,12 @@ func (a *API) publishMany(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	a.storeLines(r, who, lines)
+	for i := range lines {
+		if message.CodeOf(lines[i].err) == message.RateLimited {
+			hold(r, lines[i].err)
+			break
+		}
+	}
 	a.answerLines(w, lines)
 }
 

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/orbitd/orbitd/pkg/broker"
@@ -32,6 +33,7 @@ func pathChannel(r *http.Request, call string) (channel.Name, error) {
 func (a *API) publish(w http.ResponseWriter, r *http.Request) {
 	receipts, err := a.publishOne(w, r)
 	if err != nil {
+		hold(r, err)
 		a.fail(w, r, err)
 		return
 	}
@@ -149,5 +151,20 @@ func (a *API) store(r *http.Request, who *broker.Who, msgs []message.Message) ([
 		return got.receipts, got.err
 	case <-r.Context().Done():
 		return nil, message.Errorf(message.Unknown, "the call ended before the answer; retry with the same key to settle it")
+	}
+}
+
+// overRateHold is how long the answer to a call takes that an application's rate refuses.
+const overRateHold = 100 * time.Millisecond
+
+// hold has a caller wait who comes faster than its application's rate: one that tries
+// again at once is not to take the processors from the others.
+func hold(r *http.Request, err error) {
+	if message.CodeOf(err) != message.RateLimited {
+		return
+	}
+	select {
+	case <-time.After(overRateHold):
+	case <-r.Context().Done():
 	}
 }

@@ -69,6 +69,7 @@ func (x *exchange) published(id uint64, receipts []engine.Receipt, err error) {
 	}
 	if err != nil {
 		x.fail(id, err)
+		x.chargeRefused(err)
 	} else {
 		epoch := x.server().broker.Engine().Status().Epoch
 		x.carrier.object(eventReply, func(dst []byte) []byte {

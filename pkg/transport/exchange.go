@@ -283,6 +283,15 @@ func (x *exchange) charge(publishes int) {
 	}
 }
 
+// chargeRefused charges a publish that was refused for its application's rate as so many
+// that a connection has maxOverRate of them in a second: a client that tries again at
+// once else takes the loop from those of other applications.
+func (x *exchange) chargeRefused(err error) {
+	if message.CodeOf(err) == message.RateLimited {
+		x.charge(max(1, x.server().limits.CommandRate/maxOverRate))
+	}
+}
+
 // tooFast refuses a command beyond the rate, and in the end the connection.
 func (x *exchange) tooFast(id uint64) {
 	if x.refused++; x.refused > maxRefusals {

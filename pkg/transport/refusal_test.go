@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/gobwas/ws"
 
+	"github.com/orbitd/orbitd/pkg/broker"
 	"github.com/orbitd/orbitd/pkg/origin"
 )
 
@@ -266,6 +268,63 @@ func TestPublishesAreSlowedDown(t *testing.T) {
 		last = o["offset"].(float64)
 	}
 	p.want(fmt.Sprintf(`{"re":1000,"offset":%d}`, int(last)))
+}
+
+// Who tries again at once what is beyond an application's rate is slowed down, too; who
+// is within it notices nothing.
+func TestOverRateIsSlowedDown(t *testing.T) {
+	var passed atomic.Int64
+	begin := time.Now()
+	r := newRig(t, rigOptions{
+		loops: 1, limits: Limits{CommandRate: 10 * maxOverRate, CommandBurst: 10 * maxOverRate},
+		quotas: map[string]broker.Quota{"a": {PublishRate: 1}},
+		now:    func() time.Time { return begin.Add(time.Duration(passed.Load()) * time.Second) },
+	})
+	p := r.dial()
+	p.connect("")
+	answers := make(chan string)
+	go func() {
+		defer close(answers)
+		for text, err := p.text(); err == nil; text, err = p.text() {
+			answers <- text
+		}
+	}()
+	part := r.server.parts[0]
+	waits := func() (is bool) { // until the clock goes on
+		told := make(chan struct{})
+		part.loop.Post(func() {
+			for c := range part.clients {
+				x := c.(*websocket).commands()
+				b := x.publishes
+				is = x.hasLines() && !b.take(r.server.now(), 10*maxOverRate, 10*maxOverRate)
+			}
+			close(told)
+		})
+		<-told
+		return is
+	}
+	for second := range 3 {
+		refused := 0
+		for held := false; !held; {
+			p.send(`{"id":2,"op":"publish","channel":"/a/b","data":1}`)
+			for answered := false; !answered && !held; {
+				select {
+				case text := <-answers:
+					answered = true
+					if refused++; refused > maxOverRate+1 {
+						t.Fatalf("%d were answered in a second, the last by %s", refused, text)
+					}
+				default:
+					held = waits()
+				}
+			}
+		}
+		if refused < maxOverRate/2 {
+			t.Errorf("%d were answered in second %d", refused, second)
+		}
+		passed.Add(1)
+		<-answers
+	}
 }
 
 // What has no answer cannot be refused: it waits.

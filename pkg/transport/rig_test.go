@@ -87,6 +87,8 @@ type rigOptions struct {
 	loops   int
 	stall   time.Duration
 	store   engine.Rule
+	quotas  map[string]broker.Quota
+	now     func() time.Time                  // the server's
 	engine  func(engine.Engine) engine.Engine // what the broker is given of it
 }
 
@@ -104,6 +106,9 @@ func newRig(t testing.TB, o rigOptions) *rig {
 	if o.rules == "" {
 		o.rules = openRules
 	}
+	if o.now == nil {
+		o.now = time.Now
+	}
 	if o.loops == 0 {
 		o.loops = 2
 	}
@@ -117,7 +122,7 @@ func newRig(t testing.TB, o rigOptions) *rig {
 		o.engine = func(e engine.Engine) engine.Engine { return e }
 	}
 	var err error
-	r.broker, err = broker.New(broker.Options{Engine: o.engine(r.engine), Rights: broker.Rights{Policy: policy(t, o.rules), Auth: names{}, Storage: storage}})
+	r.broker, err = broker.New(broker.Options{Engine: o.engine(r.engine), Rights: broker.Rights{Policy: policy(t, o.rules), Auth: names{}, Storage: storage, Quotas: o.quotas}})
 	must(t, err)
 	re, err := reactor.New(reactor.Options{Loops: o.loops, Logger: log, Tick: 20 * time.Millisecond})
 	must(t, err)
@@ -133,7 +138,7 @@ func newRig(t testing.TB, o rigOptions) *rig {
 	})
 	must(t, err)
 	var front *httpserver.Server
-	r.server, err = New(Options{Broker: r.broker, Sessions: r.sessions, Loops: re.Loops(), Limits: o.limits, Gate: r.gate, Logger: log, Now: time.Now, CompressFrom: compressFrom,
+	r.server, err = New(Options{Broker: r.broker, Sessions: r.sessions, Loops: re.Loops(), Limits: o.limits, Gate: r.gate, Logger: log, Now: o.now, CompressFrom: compressFrom,
 		Idle: func(c *reactor.Conn) reactor.Handler { return front.Idle(c) }, stall: o.stall})
 	must(t, err)
 	stop := r.engine.Tail(h.Commit)

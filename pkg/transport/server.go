@@ -50,6 +50,7 @@ const (
 	messageTimeout = 30 * time.Second // to complete a fragmented message
 	maxFragments   = 1024
 	maxPublishing  = 1024 // publishes of one connection under way
+	maxOverRate    = 32   // publishes of one connection refused in a second, in the long run
 	maxRefusals    = 1000 // commands refused by the rate, until the connection ends
 )
 
