@@ -32,6 +32,10 @@ func crowds(b *bench) []scenario {
 		name:   "100 served, each message synced, beside an application that floods",
 		orbitd: orbitdOnly(stored.beside("flood", 16)), reference: orbitdOnly(stored.measure),
 		rows: rows(0, row{What: flooded, Unit: "/s", More: true}),
+	}, {
+		name:   "100 served, each message synced, beside an application that floods, and has a publish_rate",
+		orbitd: orbitdOnly(stored.beside("bounded", 16)), reference: orbitdOnly(stored.measure),
+		rows: []row{{What: p50, Unit: "ms", Ratio: 2}, {What: p99, Unit: "ms"}, {What: flooded, Unit: "/s", More: true}},
 	}}
 }
 
@@ -43,7 +47,7 @@ const (
 
 // crowdsBy are who may come, by name.
 var crowdsBy = map[string]func(s *site, n int) (crowd, error){
-	"slow": slowCrowd, "polls": pollCrowd, "flood": flooding,
+	"slow": slowCrowd, "polls": pollCrowd, "flood": flooding("flood"), "bounded": flooding("bounded"),
 }
 
 // beside is measure with n others, of that name, that come before it.
@@ -169,29 +173,31 @@ func pollCrowd(s *site, n int) (crowd, error) {
 }
 
 // flooding is an application with n publishers that have more under way than can be
-// stored.
-func flooding(s *site, n int) (crowd, error) {
+// stored. What is refused they publish again at once.
+func flooding(app string) func(s *site, n int) (crowd, error) {
 	const inFlight, size = 512, 4 << 10
-	clients, err := s.AddPublishers(n)
-	if err != nil {
-		return crowd{}, err
-	}
-	accepted, began := 0, time.Now()
-	for i, c := range clients {
-		n := uint64(0)
-		again := func() {
-			n++
-			c.Publish(fmt.Sprintf("/flood/%d", i), n, size)
+	return func(s *site, n int) (crowd, error) {
+		clients, err := s.AddPublishers(n)
+		if err != nil {
+			return crowd{}, err
 		}
-		c.OnAccept, c.OnRefused = func() { accepted++; again() }, again
-		for range inFlight {
-			again()
+		accepted, began := 0, time.Now()
+		for i, c := range clients {
+			n := uint64(0)
+			again := func() {
+				n++
+				c.Publish(fmt.Sprintf("/%s/%d", app, i), n, size)
+			}
+			c.OnAccept, c.OnRefused = func() { accepted++; again() }, again
+			for range inFlight {
+				again()
+			}
 		}
+		return crowd{
+			meanwhile: func() error { return nil },
+			over: func() (figures, error) {
+				return figures{flooded: float64(accepted) / time.Since(began).Seconds()}, nil
+			},
+		}, nil
 	}
-	return crowd{
-		meanwhile: func() error { return nil },
-		over: func() (figures, error) {
-			return figures{flooded: float64(accepted) / time.Since(began).Seconds()}, nil
-		},
-	}, nil
 }

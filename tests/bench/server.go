@@ -47,6 +47,9 @@ match     = "/*/**"
 subscribe = ["*"]
 publish   = ["*"]
 
+[app.bounded]
+quota = { publish_rate = 1_000 }
+
 [session]
 max_sessions  = 100_000
 `
