@@ -192,7 +192,9 @@ func TestFloodOfOneApplication(t *testing.T) {
 		t.Error("200 messages at once are within 20 a second")
 	}
 	lines := strings.Repeat(`{"channel":"/a/open","data":1}`+"\n", 150) + strings.Repeat(`{"channel":"/b/open","data":1}`+"\n", 3)
-	s.do("POST", "http", "/v1/publish", lines)
+	for range 2 { // the second is stored if the first is refused
+		s.do("POST", "http", "/v1/publish", lines)
+	}
 	_, body := s.do("POST", "http", "/v1/publish", lines)
 	answers := strings.Split(strings.TrimSpace(body), "\n")
 	if len(answers) != 153 || !strings.Contains(body, "rate_limited") {
