@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -23,7 +24,8 @@ func checkCommand() *cobra.Command {
 		Long: `check reads the configuration, the files of applications beside it (apps.d), the
 users and the keys that it names, and prints all mistakes that it finds, each
 with its place and what to write instead. It changes nothing and needs no daemon.
-It warns of settings that are right and that this version does nothing with.
+It warns of settings that are right and that this version does nothing with, and, as
+root, of files that the user orbitd cannot read, as whom its unit runs the daemon.
 
 With --engine it reads all that the engine stored instead, which takes as long as
 reading the disk does, and names every damaged place. The daemon must not run.
@@ -93,6 +95,7 @@ func check(file string, unit bool) (problems, warnings config.Problems, err erro
 			problems = append(problems, app.Err...)
 		}
 	}
+	warnings = append(slices.Clip(warnings), daemon.Unreadable(c)...)
 	return append(problems, daemon.CheckRights(c)...), warnings, nil
 }
 

@@ -60,6 +60,7 @@ func (t *table) users() string {
 		t.fail("path", `write path = "/etc/orbitd/users"`, "it is missing")
 		return ""
 	}
+	t.named("path", path)
 	if err := tryRead(path); err != nil {
 		t.fail("path", fmt.Sprintf(`"orbitd passwd --file %s NAME" makes it; or correct the path, or make it readable for orbitd`, path), "cannot read %s: %v", path, err)
 	}

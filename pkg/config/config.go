@@ -41,6 +41,10 @@ type Config struct {
 	// with: who relies on them must be told.
 	NoEffect Problems
 
+	// Named are the files that the daemon reads: this one, those of apps.d, and the
+	// users, keys and certificates that they name.
+	Named []NamedFile
+
 	// What Realm answers: for the applications that are named above, and for all
 	// others.
 	realms    map[string][]string
@@ -168,6 +172,14 @@ type DisabledApp struct {
 	Name string
 	File string
 	Err  Problems
+}
+
+// A NamedFile is a file that the daemon reads, and where it is named: by which key at
+// which line of File, or as a file of the configuration itself, without them.
+type NamedFile struct {
+	Path, File string
+	Line       int
+	Key        string // such as "tls.key"
 }
 
 // App returns the settings of an application. One that is not configured has

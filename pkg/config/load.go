@@ -88,7 +88,7 @@ func parse(name string, data []byte, appFiles []string, o Options) (*Config, err
 	if len(doc.problems) > 0 {
 		return nil, doc.problems.sorted()
 	}
-	c.NoEffect = doc.noEffect.sorted()
+	c.NoEffect, c.Named = doc.noEffect.sorted(), append(doc.named, NamedFile{Path: name, File: name})
 	for _, file := range appFiles {
 		c.addApp(file, o)
 	}
@@ -167,6 +167,7 @@ func (c *Config) addApp(file string, o Options) {
 		return
 	}
 	c.NoEffect = append(c.NoEffect, doc.noEffect.sorted()...)
+	c.Named = append(c.Named, NamedFile{Path: file, File: file})
 	c.Apps = append(c.Apps, app)
 	c.Rules = append(c.Rules, rules...)
 }

@@ -20,6 +20,7 @@ type document struct {
 	lines    lines
 	problems Problems
 	noEffect Problems
+	named    []NamedFile
 }
 
 // A table is one TOML table while it is being read. Each of its readers asks
@@ -86,6 +87,11 @@ func (t *table) noEffect(key, hint, format string, args ...any) {
 		File: t.doc.file, Line: cmp.Or(t.lineOf(key), t.line()),
 		Text: t.label + key + ": it has no effect: " + fmt.Sprintf(format, args...), Hint: hint,
 	})
+}
+
+// named notes that the value of a key is a file.
+func (t *table) named(key, path string) {
+	t.doc.named = append(t.doc.named, NamedFile{path, t.doc.file, cmp.Or(t.lineOf(key), t.line()), t.label + key})
 }
 
 func (t *table) get(key string) (any, bool) {

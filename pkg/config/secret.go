@@ -81,8 +81,9 @@ func (t *table) file(key, example string) string {
 	return path
 }
 
-// readable reports a file that cannot be read.
+// readable notes that a file is named, and reports one that cannot be read.
 func (t *table) readable(key, path string) {
+	t.named(key, path)
 	if err := tryRead(path); err != nil {
 		t.fail(key, "create the file, make it readable for orbitd, or correct the path", "cannot read %s: %v", path, err)
 	}

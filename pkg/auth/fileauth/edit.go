@@ -187,7 +187,12 @@ func own(f *os.File, old fs.FileInfo) error {
 	if old == nil {
 		return ownNew(f)
 	}
-	if uid, gid := owner(old); uid != os.Geteuid() || gid != os.Getegid() {
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	uid, gid := owner(old)
+	if hasUID, hasGID := owner(info); uid != hasUID || gid != hasGID { // its group may be the folder's
 		if err := f.Chown(uid, gid); err != nil {
 			return fmt.Errorf("keep the file's owner: %w", err)
 		}
