@@ -27,9 +27,9 @@ in place of the configured addresses.
 
 SIGTERM and SIGINT drain: clients are told to come back, cursors are saved; a
 second one ends the process at once.
-SIGHUP reloads rules, users, keys, hosts, origins and the log's level, and keeps every
-connection; a configuration with mistakes leaves the old one in force. "orbitd
-reload" does the same, and waits for what becomes of it.`,
+SIGHUP reloads rules, users, keys, hosts, origins, proxies, the certificate and the
+log's level, and keeps every connection; a configuration with mistakes leaves the old
+one in force. "orbitd reload" does the same, and waits for what becomes of it.`,
 		Example: "  orbitd serve -c /etc/orbitd/orbitd.toml",
 		Args:    cobra.NoArgs,
 		RunE:    func(*cobra.Command, []string) error { return serve(file) },

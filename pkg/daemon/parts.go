@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"syscall"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -141,6 +142,9 @@ func openEngine(c *config.Config, r *rights, log logrus.FieldLogger, now func() 
 	}
 	if _, ok := errors.AsType[*seglog.CorruptError](err); ok {
 		return nil, fmt.Errorf("%w\nhint: nothing was changed; \"orbitd check --engine\" names all that is damaged, and with --export saves what is not", err)
+	}
+	if errors.Is(err, syscall.EROFS) {
+		return nil, fmt.Errorf("%w\nhint: under systemd, ReadWritePaths= in a drop-in of orbitd.service lets it write to another engine.path: orbitd(8), UNITS", err)
 	}
 	if _, ok := errors.AsType[*fs.PathError](err); ok {
 		return nil, fmt.Errorf("%w\nhint: engine.path must be a folder that orbitd may make and write to", err)
