@@ -69,6 +69,26 @@ func TestLastNameAtOnce(t *testing.T) {
 	}
 }
 
+// Who comes by the name alone makes the secrets void that others have of the session, for
+// what these still send would be carried out, and answered, on the new connection.
+func TestNameVoidsSecrets(t *testing.T) {
+	r := newRig(t, rigOptions{})
+	first := r.connect(0, named)
+	before := first.request(alice)
+	second := r.connect(0, before)
+	third := r.connect(1, named)
+	third.do(func(s *session.Session) {
+		for _, void := range []session.Request{before, second.request(alice)} {
+			if s.Selects(void) {
+				t.Error("a secret of before is good")
+			}
+		}
+		if !s.Selects(third.request(alice)) {
+			t.Error("the newest is not")
+		}
+	})
+}
+
 // While an engine that is slow counts what one user has stored, others open their
 // sessions: no loop waits for it.
 func TestNamedWhileCounting(t *testing.T) {

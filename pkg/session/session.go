@@ -108,15 +108,16 @@ func (s *Session) selectedBy(r Request) bool {
 }
 
 // rotate makes the next secret. The one that the client used stays good until
-// its successor was used, since the answer that carries it may get lost.
+// its successor was used, since the answer that carries it may get lost. Who comes by
+// the name alone may be another client than the one that has them: none of these stays
+// good.
 func (s *Session) rotate(r Request) string {
 	text, hash := newSecret()
+	var used secretHash // of no secret
 	if s.selectedBy(r) {
-		s.secrets[1] = hashSecret(r.Secret)
-	} else {
-		s.secrets[1] = s.secrets[0]
+		used = hashSecret(r.Secret)
 	}
-	s.secrets[0] = hash
+	s.secrets = [2]secretHash{hash, used}
 	return text
 }
 

@@ -66,6 +66,23 @@ func TestSendIsTheOwners(t *testing.T) {
 	})
 }
 
+// What a page has sent does not reach the one that has taken its name meanwhile: the numbers
+// of its commands are the other's, too, which would take the answers for its own.
+func TestSendAfterTheNameWasTaken(t *testing.T) {
+	const fields = `"token":"alice","client":"phone"`
+	for _, w := range []way{{StreamPath, bare}, {SSEPath, bare}} {
+		r := newRig(t, rigOptions{})
+		c, _ := r.on(w, fields)
+		other, _ := r.on(way{Path, bare}, fields)
+		status, text := c.sendAs(c.session, c.secret, `{"id":2,"op":"publish","channel":"/a/b","data":1}`, "Authorization", "Bearer alice")
+		if status != http.StatusGone || !strings.Contains(text, `"session_expired"`) {
+			t.Errorf("%d %s", status, text)
+		}
+		other.send(`{"id":2,"op":"subscribe","channel":"/a/b"}`)
+		other.want(`{"re":2,"offset":1}`)
+	}
+}
+
 // An acknowledgement is taken also while its client reads nothing, as one does that
 // waits for the answer to it first; others wait.
 func TestAcknowledgementsPassAFullConnection(t *testing.T) {
