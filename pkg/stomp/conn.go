@@ -39,6 +39,7 @@ type conn struct {
 	held       *frame.Frame // waits for what is before it
 	out        [][]byte     // to be sent at the end of the turn; nil if there is nothing
 	busy       bool         // a frame is being carried out elsewhere
+	committing bool         // a transaction waits for what it acknowledges to be free
 	connected  bool
 	closed     bool
 	dirty      bool
@@ -69,7 +70,7 @@ func (c *conn) server() *Server { return c.part.server }
 
 // waits reports whether no frames are taken at the moment.
 func (c *conn) waits() bool {
-	return c.busy || c.held != nil || c.blocked || c.publishing >= maxPublishing || c.rate > 0 && c.allowance <= 0
+	return c.busy || c.committing || c.held != nil || c.blocked || c.publishing >= maxPublishing || c.rate > 0 && c.allowance <= 0
 }
 
 // large is from how many bytes on the body of a frame is read on, once it is begun, before

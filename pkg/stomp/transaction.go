@@ -56,7 +56,8 @@ func (c *conn) finish(t *transaction, f *frame.Frame) {
 }
 
 // commit stores the messages of a transaction, and what it acknowledges of durable
-// subscriptions, as one.
+// subscriptions, as one. Until it is handed to the engine, no more frames are taken:
+// what they publish would be stored before it.
 func (c *conn) commit(t *transaction, receipt *string) {
 	c.publishing++
 	gone := t.gone()
@@ -64,6 +65,7 @@ func (c *conn) commit(t *transaction, receipt *string) {
 	for s := range gone {
 		records = append(records, s.record)
 	}
+	submitted := false
 	exclusively(records, func() {
 		var sessions []engine.Session
 		for s, offsets := range gone {
@@ -72,7 +74,12 @@ func (c *conn) commit(t *transaction, receipt *string) {
 		c.server().broker.PublishSaving(c.who, t.messages, sessions, func(_ []engine.Receipt, err error) {
 			c.part.loop.Post(func() { c.committed(t, gone, receipt, err) })
 		})
+		if submitted = true; c.committing {
+			c.committing = false
+			c.proceed()
+		}
 	})
+	c.committing = !submitted
 }
 
 // gone returns which messages of durable subscriptions t acknowledges.

@@ -2,7 +2,11 @@ package stomp_test
 
 import (
 	"fmt"
+	"strconv"
+	"strings"
 	"testing"
+
+	"github.com/orbitd/orbitd/pkg/stomp/frame"
 )
 
 // An ACK or NACK in a transaction counts when that is committed, with or without SENDs
@@ -61,5 +65,32 @@ func TestAcksInTransactions(t *testing.T) {
 			c = consumer()
 			c.got(3, false)
 		})
+	}
+}
+
+// What a client sends behind a COMMIT is stored behind it, also where that waits for the
+// acknowledgements of another to be stored.
+func TestCommitsKeepTheirOrder(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	c := s.alice("1.2", "x")
+	c.subscribe("ack:client-individual\ndurable:true\n")
+	for range 10 {
+		c.publish(1, 2)
+		var all strings.Builder
+		for _, name := range []string{"a", "b"} {
+			f := c.the(frame.Message)
+			fmt.Fprintf(&all, "BEGIN\ntransaction:%s\n\n\x00SEND\ndestination:/open/order\ntransaction:%[1]s\n\n\"%[1]s\"\x00"+
+				"ACK\nid:%s\ntransaction:%[1]s\n\n\x00COMMIT\ntransaction:%[1]s\n\n\x00", name, f.Text("ack"))
+		}
+		c.say("%s", all.String()+"SEND\ndestination:/open/order\n\n\"c\"\x00SEND\ndestination:/open/order\nreceipt:all\n\n\"d\"\x00")
+		c.receipt("all")
+	}
+	reader := s.alice("1.2", "reader")
+	reader.say("SUBSCRIBE\nid:s\ndestination:/open/order\nafter:0\n\n\x00")
+	for range 10 {
+		for _, name := range []string{"a", "b", "c", "d"} {
+			reader.message(strconv.Quote(name))
+		}
 	}
 }
