@@ -254,13 +254,7 @@ func (p *Part) Open(r Request, done func(*Session, error)) {
 	case r.Name != "":
 		p.openNamed(r, done)
 	case r.ID != "":
-		if id, ok := parseID(r.ID); ok {
-			if s := p.manager.find(id); s != nil {
-				done(s, nil)
-				return
-			}
-		}
-		done(p.Create(r))
+		p.openByID(r, done)
 	default:
 		done(p.Create(r))
 	}

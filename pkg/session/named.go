@@ -56,6 +56,42 @@ func (p *Part) enterNamed(fresh, stored engine.Session, found bool, err error) (
 	return entered, err
 }
 
+// openByID finds the session of an id: in memory any, in the engine one by name that r
+// selects. Where there is none it makes a new one.
+func (p *Part) openByID(r Request, done func(*Session, error)) {
+	id, ok := parseID(r.ID)
+	if !ok {
+		done(p.Create(r))
+		return
+	}
+	m := p.manager
+	if s := m.find(id); s != nil {
+		done(s, nil)
+		return
+	}
+	if _, user := r.Who.Owner(); user == "" { // has no names
+		done(p.Create(r))
+		return
+	}
+	m.broker.Go(func() {
+		stored, found, err := m.broker.Engine().Session(context.Background(), engine.SessionKey(id))
+		p.loop.Post(func() { done(p.enterStored(r, stored, found, err)) })
+	})
+}
+
+// enterStored makes a session of what was found, if r selects it, else a new one.
+func (p *Part) enterStored(r Request, stored engine.Session, found bool, err error) (*Session, error) {
+	if err != nil {
+		return nil, err
+	}
+	if found {
+		if s := p.revive(engine.Session{}, stored, true); s.Selects(r) {
+			return p.enter(s)
+		}
+	}
+	return p.Create(r)
+}
+
 // revive makes a session of what is stored, or of a fresh record.
 func (p *Part) revive(fresh, stored engine.Session, found bool) *Session {
 	record := fresh

@@ -89,6 +89,36 @@ func TestNameVoidsSecrets(t *testing.T) {
 	})
 }
 
+// A named session is also found by its id and secret where it is in memory no more: a client
+// that polls gives its name once. A wrong secret or user finds nothing.
+func TestNamedByItsSecret(t *testing.T) {
+	for _, dir := range []string{"", t.TempDir()} {
+		r := newRig(t, rigOptions{dir: dir})
+		c := r.connect(0, named)
+		c.now("/a")
+		c.detach()
+		for _, forget := range []func(){r.restart, func() { r.pass(2 * time.Minute) }} {
+			forget()
+			wrong := c.request(alice)
+			wrong.Secret += "x"
+			for _, q := range []session.Request{wrong, c.request(who("bob")), c.request(nil)} {
+				if d := r.connect(0, q); d.resumed || len(d.results) > 0 || d.session.ID() == c.session.ID() {
+					t.Error("it is somebody else's")
+				}
+			}
+			d := r.connect(1, c.request(alice))
+			if !d.resumed || d.session.ID() != c.session.ID() || len(d.results) != 1 || d.session.TTL() != 30*24*time.Hour {
+				t.Fatalf("resumed: %v, with %v", d.resumed, d.results)
+			}
+			d.detach()
+			c = d
+		}
+		if !r.connect(0, named).resumed {
+			t.Error("it is another by its name")
+		}
+	}
+}
+
 // While an engine that is slow counts what one user has stored, others open their
 // sessions: no loop waits for it.
 func TestNamedWhileCounting(t *testing.T) {
