@@ -88,15 +88,19 @@ export class Cursors {
     const why = 'where this page stands is not kept for the next one: the browser has no storage for it, or no room in it';
     this.#failed(new OrbitError(LOCAL.notKept, why, channel));
   }
+
   /**
-   * Whether another tab has kept a place meanwhile that is further.
+   * Whether another tab has kept a place meanwhile that is further. Where that is of another run of the server, it
+   * is a later one if this tab has kept nothing yet but of its own run.
    *
    * @param {string} channel
    * @param {import('./subscription.js').Start} place
    */
   #isBehind(channel, { epoch, after = 0 }) {
-    if (this.#storage?.get(this.#key(channel)) === this.#mine.get(channel)) return false;
+    const mine = this.#mine.get(channel);
+    if (this.#storage?.get(this.#key(channel)) === mine) return false;
     const other = this.recall(channel);
-    return other?.epoch === epoch && (other?.after ?? 0) > after;
+    if (other?.epoch === epoch) return (other?.after ?? 0) > after;
+    return other !== undefined && Boolean(mine?.startsWith(`${epoch}-`));
   }
 }

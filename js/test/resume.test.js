@@ -214,6 +214,27 @@ test('the place of a browser is that of the tab which is furthest', async () => 
   assert.deepEqual(await begins(page({ resume: 'browser' }, first)), { after: 60, epoch: OTHER_EPOCH });
 });
 
+test('also where the server was restarted, of which the others have seen nothing yet', async () => {
+  const first = page({ resume: 'browser' });
+  let finish;
+  const slow = beside(first, { resume: 'browser' }, { after: 100, epoch: EPOCH });
+  slow.channel.onmessage = ({ offset }) => offset === 102 && new Promise(resolve => { finish = resolve; });
+  await bring(first, 101);
+  first.host.last.say(message(CH, 102, 101));
+  first.host.last.drop();
+  const second = page({ resume: 'browser' }, first);
+  beside(second, { resume: 'browser' });
+  await greet(second.host, { epoch: OTHER_EPOCH, subs: { [CH]: { offset: 104 } } });
+  second.host.last.say(message(CH, 102, 101), message(CH, 103, 102));
+  finish();
+  await settle();
+  assert.deepEqual(await begins(page({ resume: 'browser' }, first)), { after: 103, epoch: OTHER_EPOCH });
+  await first.host.advance(TIME.first);
+  await greet(first.host, { epoch: OTHER_EPOCH, subs: { [CH]: { offset: 104 } } });
+  first.host.last.say(message(CH, 103, 102), message(CH, 104, 103));
+  assert.deepEqual(await begins(page({ resume: 'browser' }, first)), { after: 104, epoch: OTHER_EPOCH });
+});
+
 test('a place that cannot be kept is told of, once', async t => {
   t.mock.method(console, 'error', () => {});
   const first = page({ resume: 'tab' });
