@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -78,9 +79,15 @@ func (s *server) welcome(subs string) (*peer, protocol.Command) {
 
 func (p *peer) hello(c protocol.Command, epoch, subs string) {
 	p.t.Helper()
+	p.helloOf(c, epoch, subs, 65536)
+}
+
+// helloOf is hello of a server that takes payloads of most bytes.
+func (p *peer) helloOf(c protocol.Command, epoch, subs string, most int) {
+	p.t.Helper()
 	re := protocol.AppendDone(nil, c.ID)
 	p.send(strings.TrimSuffix(string(re), "}") + `,"session":"s1","secret":"x1","resumed":false,"epoch":"` + epoch +
-		`","now":1790000000000,"user":"alice","subs":{` + subs + `},"ttl":120,"ping":25,"window":4,"max":65536}`)
+		`","now":1790000000000,"user":"alice","subs":{` + subs + `},"ttl":120,"ping":25,"window":4,"max":` + strconv.Itoa(most) + `}`)
 }
 
 // expect takes the next command, which must be of op. Acks may come at any time

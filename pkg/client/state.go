@@ -232,7 +232,7 @@ func (s *state) sendConnect() {
 		Op: protocol.OpConnect, ID: s.helloID, Token: s.token, Auth: s.auth, Manual: s.o.Manual,
 		Client: s.o.Client, Session: s.session, Secret: s.secret,
 	}
-	size := 0
+	size := len(protocol.AppendCommand(nil, &c))
 	for _, sub := range s.subs {
 		if !sub.placed {
 			continue
@@ -240,7 +240,7 @@ func (s *state) sendConnect() {
 		if c.Epoch == 0 && sub.position.Offset != 0 {
 			c.Epoch = sub.position.Epoch
 		}
-		size += len(sub.Channel) + 24
+		size += markSize(sub)
 		sub.named = (sub.position.Offset == 0 || sub.position.Epoch == c.Epoch) && size < protocol.CommandOverhead
 		if sub.named {
 			c.Last = append(c.Last, protocol.Mark{Channel: sub.Channel, Offset: sub.position.Offset})

@@ -3,11 +3,14 @@ package client_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/orbitd/orbitd/pkg/channel"
 	"github.com/orbitd/orbitd/pkg/client"
 	"github.com/orbitd/orbitd/pkg/message"
 	"github.com/orbitd/orbitd/pkg/protocol"
@@ -161,6 +164,54 @@ func TestAcksComeAtHalfAWindow(t *testing.T) {
 	r.expect(offset(11), offset(12))
 	if c := p.expect(protocol.OpAck); c.Last[0] != (protocol.Mark{Channel: "/a", Offset: 12}) {
 		t.Errorf("%+v", c)
+	}
+}
+
+// A server with a small session.max_message takes the positions and acknowledgements of
+// many channels, and of a client with a long token: none has too large a command.
+func TestManyChannelsAreNoLargeCommand(t *testing.T) {
+	const channels, most = 200, 1024
+	limit := most + protocol.CommandOverhead
+	name := func(i int) channel.Name { return channel.Name(fmt.Sprintf("/a/%060d", i)) }
+	s := newServer(t)
+	start(t, client.Options{
+		URL: s.url(), Token: func(context.Context) (string, error) { return strings.Repeat("t", 3000), nil },
+	}, func(r *run) {
+		for i := range channels {
+			r.Subscribe(client.Subscription{
+				Channel: name(i), From: &message.Position{}, OnMessage: func(*message.Message, message.Epoch, bool) {},
+			})
+		}
+	})
+	fits := func(c protocol.Command) {
+		t.Helper()
+		if size := len(protocol.AppendCommand(nil, &c)); size > limit {
+			t.Fatalf("%s has %d bytes; want at most %d", c.Op, size, limit)
+		}
+	}
+	p := s.accept()
+	c := p.expect(protocol.OpConnect)
+	fits(c)
+	var subs, pushes []string
+	for _, m := range c.Last {
+		subs = append(subs, fmt.Sprintf(`%q:{"offset":10}`, m.Channel))
+	}
+	p.helloOf(c, epochOne, strings.Join(subs, ","), most)
+	for range channels - len(c.Last) {
+		c := p.expect(protocol.OpSubscribe)
+		p.reply(protocol.AppendSubscribed(nil, c.ID, 10, 1))
+	}
+	for i := range channels + 1 { // two of the first are half a window: all is acknowledged at once
+		m := message.Message{Channel: name(i % channels), Offset: message.Offset(11 + i), Time: 1, Data: []byte("1")}
+		pushes = append(pushes, string(protocol.AppendMessage(nil, &m, false)))
+	}
+	p.send(pushes...)
+	for acked := map[channel.Name]bool{}; len(acked) < channels; {
+		c := p.expect(protocol.OpAck)
+		fits(c)
+		for _, m := range c.Last {
+			acked[m.Channel] = true
+		}
 	}
 }
 

@@ -258,16 +258,30 @@ func (s *state) ack(ch channel.Name, offset message.Offset) {
 	}
 }
 
+// sendAcks says what was processed. A server ends the connection over a command that
+// is too large for it, so many channels take several.
 func (s *state) sendAcks() {
 	s.ackDue = time.Time{}
 	var marks []protocol.Mark
-	for _, sub := range s.subs {
-		if sub.request == 0 && sub.processed > sub.acked {
-			marks = append(marks, protocol.Mark{Channel: sub.Channel, Offset: sub.processed})
-			sub.acked, sub.unacked = sub.processed, 0
+	send := func() {
+		if len(marks) > 0 {
+			s.link.send(&protocol.Command{Op: protocol.OpAck, Last: marks})
 		}
 	}
-	if len(marks) > 0 {
-		s.link.send(&protocol.Command{Op: protocol.OpAck, Last: marks})
+	size := 0
+	for _, sub := range s.subs {
+		if sub.request != 0 || sub.processed <= sub.acked {
+			continue
+		}
+		if size += markSize(sub); size > protocol.CommandOverhead {
+			send()
+			marks, size = nil, markSize(sub)
+		}
+		marks = append(marks, protocol.Mark{Channel: sub.Channel, Offset: sub.processed})
+		sub.acked, sub.unacked = sub.processed, 0
 	}
+	send()
 }
+
+// markSize is more than a mark of sub has in a command, in bytes.
+func markSize(sub *subscription) int { return len(sub.Channel) + 24 }
