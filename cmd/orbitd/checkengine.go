@@ -38,6 +38,7 @@ func checkEngine(c *cobra.Command, file, export string) error {
 	log.SetLevel(logrus.ErrorLevel) // what it warns of is in the report
 	r, err := local.Check(conf.Engine.Path, log, to.write)
 	if err := errors.Join(err, to.close()); err != nil {
+		to.remove()
 		return failed(withHint(err))
 	}
 	return report(c, conf.Engine.Path, export, r)
@@ -76,7 +77,7 @@ func report(c *cobra.Command, folder, export string, r *local.Report) error {
 		return nil
 	}
 	fmt.Fprintln(bad, "    hint: no daemon serves this folder or changes it. Restore a backup; or save what is intact with --export FILE,\n"+
-		"    set the folder aside, start the daemon, and post FILE to /v1/publish")
+		"    set the folder aside, start the daemon, and post FILE to /v1/publish, in parts: see orbitd(8), BACKUP")
 	return &exitError{code: exitFailure}
 }
 
@@ -143,4 +144,11 @@ func (x *exporter) close() error {
 		return fmt.Errorf("export: %w", err)
 	}
 	return nil
+}
+
+// remove takes back a file that is not whole, so that the same command can be tried again.
+func (x *exporter) remove() {
+	if x.file != nil {
+		_ = os.Remove(x.file.Name())
+	}
 }

@@ -60,7 +60,7 @@ type checker struct {
 
 // judge finds out whether Open would take the folder, if it checked everything.
 func (c *checker) judge(log logrus.FieldLogger, names []string) error {
-	l := &Log{opts: Options{FS: c.dir, Epoch: 1, Logger: log, VerifyBytes: 1 << 62}, streams: map[string]*Stream{}}
+	l := &Log{view: true, opts: Options{FS: c.dir, Epoch: 1, Logger: log, VerifyBytes: 1 << 62}, streams: map[string]*Stream{}}
 	if err := l.opts.defaults(); err != nil {
 		return err
 	}

@@ -69,6 +69,7 @@ type Log struct {
 	fs   vfs.FS
 	log  logrus.FieldLogger
 	lock io.Closer
+	view bool // for Check, which writes nothing
 
 	// The writer's.
 	active  *segment // synced up to its end

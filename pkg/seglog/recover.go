@@ -61,7 +61,7 @@ func (l *Log) openSegments(names []string) error {
 		if seq > covered+1 {
 			hole, from = covered+1, len(l.segs)
 		}
-		s, err := openSegment(l.fs, seq, true)
+		s, err := openSegment(l.fs, seq, !l.view)
 		if err != nil {
 			return err
 		}

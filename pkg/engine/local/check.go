@@ -3,7 +3,6 @@ package local
 import (
 	"errors"
 	"fmt"
-	"os"
 
 	"github.com/sirupsen/logrus"
 
@@ -28,12 +27,9 @@ func (r *Report) Sound() bool { return r.Refused == nil && len(r.Damage) == 0 }
 // fs.ErrNotExist where there is no folder, vfs.ErrLocked if an engine is open in
 // it, or that of each.
 func Check(folder string, log logrus.FieldLogger, each func(*message.Message) error) (*Report, error) {
-	if _, err := os.Stat(folder); err != nil {
-		return nil, fmt.Errorf("look at the engine's folder: %w", err)
-	}
-	dir, err := vfs.OpenDir(folder)
+	dir, err := vfs.ViewDir(folder)
 	if err != nil {
-		return nil, fmt.Errorf("open the engine's folder: %w", err)
+		return nil, fmt.Errorf("look at the engine's folder: %w", err)
 	}
 	return check(dir, log, each)
 }

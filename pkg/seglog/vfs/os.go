@@ -106,17 +106,26 @@ func (d *dir) Lock() (io.Closer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		f.Close()
-		if errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, ErrLocked
-		}
-		return nil, fmt.Errorf("lock %s: %w", f.Name(), err)
+	if err := flock(f, unix.LOCK_EX); err != nil {
+		return nil, err
 	}
 	if s, err := newSyncer(); err == nil { // else fdatasync does
 		d.syncer.Store(s)
 	}
 	return folderLock{f, d}, nil
+}
+
+// flock locks a file at once, or closes it: the error is ErrLocked if another has it.
+func flock(f *os.File, how int) error {
+	err := unix.Flock(int(f.Fd()), how|unix.LOCK_NB)
+	if err == nil {
+		return nil
+	}
+	f.Close()
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return ErrLocked
+	}
+	return fmt.Errorf("lock %s: %w", f.Name(), err)
 }
 
 // A folderLock is a held lock.
