@@ -87,7 +87,7 @@ func check(file string, unit bool) (problems, warnings config.Problems, err erro
 		}
 		return nil, nil, err
 	}
-	warnings = c.NoEffect
+	warnings = c.Warnings
 	for _, app := range c.Disabled {
 		if unit {
 			warnings = append(warnings, app.Err...)

@@ -63,7 +63,9 @@ func (t *table) users() string {
 	t.named("path", path)
 	if err := tryRead(path); err != nil {
 		t.fail("path", fmt.Sprintf(`"orbitd passwd --file %s NAME" makes it; or correct the path, or make it readable for orbitd`, path), "cannot read %s: %v", path, err)
+		return path
 	}
+	t.unchanged("path", path)
 	return path
 }
 

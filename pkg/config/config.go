@@ -37,9 +37,9 @@ type Config struct {
 	// forbids everything below their names.
 	Disabled []DisabledApp
 
-	// NoEffect are the settings that are right and that this build does nothing
-	// with: who relies on them must be told.
-	NoEffect Problems
+	// Warnings are what is no mistake and who runs the daemon must be told: settings
+	// that this build does nothing with, and secrets that everybody can read.
+	Warnings Problems
 
 	// Named are the files that the daemon reads: this one, those of apps.d, and the
 	// users, keys and certificates that they name.

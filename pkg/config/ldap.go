@@ -78,6 +78,9 @@ func readLDAP(t *table) LDAP {
 		Remember:      t.duration("remember", time.Minute, 0, time.Hour),
 		RememberWrong: t.duration("remember_wrong", time.Minute, 0, time.Hour),
 	}
+	if l.BindPassword.path != "" {
+		t.private("bind_password", l.BindPassword.path)
+	}
 	t.account(l)
 	t.whereUsersAre(l)
 	t.nesting(l)

@@ -43,7 +43,7 @@ func Load(path string) (*Config, error) { return LoadWith(path, Options{}) }
 func LoadWith(path string, o Options) (*Config, error) {
 	data, err := readFile(path)
 	if err != nil {
-		return nil, Problems{{File: path, Text: err.Error(), Hint: "name the configuration with -c FILE, and see that it is one and can be read"}}
+		return nil, Problems{{File: path, Text: err.Error(), Hint: readHint(err, "name the configuration with -c FILE, and see that it is one and can be read")}}
 	}
 	folder := filepath.Join(filepath.Dir(path), "apps.d")
 	apps, err := appFiles(folder)
@@ -88,7 +88,7 @@ func parse(name string, data []byte, appFiles []string, o Options) (*Config, err
 	if len(doc.problems) > 0 {
 		return nil, doc.problems.sorted()
 	}
-	c.NoEffect, c.Named = doc.noEffect.sorted(), append(doc.named, NamedFile{Path: name, File: name})
+	c.Warnings, c.Named = doc.warnings.sorted(), append(doc.named, NamedFile{Path: name, File: name})
 	for _, file := range appFiles {
 		c.addApp(file, o)
 	}
@@ -166,7 +166,7 @@ func (c *Config) addApp(file string, o Options) {
 		c.Apps = slices.DeleteFunc(c.Apps, func(a App) bool { return a.Name == name })
 		return
 	}
-	c.NoEffect = append(c.NoEffect, doc.noEffect.sorted()...)
+	c.Warnings = append(c.Warnings, doc.warnings.sorted()...)
 	c.Named = append(c.Named, NamedFile{Path: file, File: file})
 	c.Apps = append(c.Apps, app)
 	c.Rules = append(c.Rules, rules...)
@@ -179,7 +179,7 @@ func (c *Config) readAppFile(doc *document, name string) (app App, rules []acl.R
 	}
 	data, err := readFile(doc.file)
 	if err != nil {
-		doc.fail(0, err.Error(), "make the file readable for orbitd, or remove it")
+		doc.fail(0, err.Error(), readHint(err, "make the file readable for orbitd, or remove it"))
 		return
 	}
 	top, ok := doc.decode(data)
@@ -220,13 +220,17 @@ func (c *Config) compile() error {
 	return nil
 }
 
-// readFile reads a file of bounded size; its errors do not name the file.
+// readFile reads a file of bounded size that not everybody can change; its errors do
+// not name the file.
 func readFile(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("cannot read it: %w", cause(err))
 	}
 	defer f.Close()
+	if info, err := f.Stat(); err == nil && changeable(info) && info.Mode().IsRegular() {
+		return nil, errChangeable
+	}
 	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	switch {
 	case err != nil:
@@ -235,6 +239,14 @@ func readFile(path string) ([]byte, error) {
 		return nil, fmt.Errorf("it is larger than %s", formatSize(maxFile))
 	}
 	return data, nil
+}
+
+// readHint returns what to do about an error of readFile.
+func readHint(err error, otherwise string) string {
+	if errors.Is(err, errChangeable) {
+		return hintChangeable
+	}
+	return otherwise
 }
 
 func hintOf(err error) string {

@@ -19,7 +19,7 @@ type document struct {
 	env      func(string) string
 	lines    lines
 	problems Problems
-	noEffect Problems
+	warnings Problems
 	named    []NamedFile
 }
 
@@ -83,9 +83,14 @@ func (t *table) failAt(line int, key, hint, format string, args ...any) {
 
 // noEffect notes that the value of a key is not looked at.
 func (t *table) noEffect(key, hint, format string, args ...any) {
-	t.doc.noEffect = append(t.doc.noEffect, Problem{
+	t.warn(key, hint, "it has no effect: "+format, args...)
+}
+
+// warn notes what is no mistake, and that who has written it should know.
+func (t *table) warn(key, hint, format string, args ...any) {
+	t.doc.warnings = append(t.doc.warnings, Problem{
 		File: t.doc.file, Line: cmp.Or(t.lineOf(key), t.line()),
-		Text: t.label + key + ": it has no effect: " + fmt.Sprintf(format, args...), Hint: hint,
+		Text: t.label + key + ": " + fmt.Sprintf(format, args...), Hint: hint,
 	})
 }
 

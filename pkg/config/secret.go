@@ -81,13 +81,36 @@ func (t *table) file(key, example string) string {
 	return path
 }
 
-// readable notes that a file is named, and reports one that cannot be read.
+// readable notes that a file is named, and reports one that cannot be read, or that
+// anybody may have changed: each decides who gets in.
 func (t *table) readable(key, path string) {
 	t.named(key, path)
 	if err := tryRead(path); err != nil {
 		t.fail(key, "create the file, make it readable for orbitd, or correct the path", "cannot read %s: %v", path, err)
+		return
+	}
+	t.unchanged(key, path)
+}
+
+// unchanged reports a file that everybody can change.
+func (t *table) unchanged(key, path string) {
+	if info, err := os.Stat(path); err == nil && changeable(info) {
+		t.fail(key, hintChangeable, "%s: %v", path, errChangeable)
 	}
 }
+
+// private warns of a file with a secret that everybody can read.
+func (t *table) private(key, path string) {
+	if info, err := os.Stat(path); err == nil && info.Mode().Perm()&0o004 != 0 {
+		t.warn(key, "chmod o-r, and make a new one if somebody may have read it", "everybody on this host can read %s", path)
+	}
+}
+
+var errChangeable = errors.New("everybody on this host can change it")
+
+const hintChangeable = "chmod o-w, when you have seen that nobody has changed it"
+
+func changeable(info fs.FileInfo) bool { return info.Mode().Perm()&0o002 != 0 }
 
 // tryRead returns why a file cannot be read, without its path.
 func tryRead(path string) error {

@@ -52,6 +52,7 @@ func (t *table) pair() Pair {
 		t.fail("key", "write certificate = PATH above it", "a key needs its certificate")
 	case p.Certificate != "":
 		t.fits(p)
+		t.private("key", p.Key)
 	}
 	return p
 }

@@ -68,7 +68,7 @@ func (d *Daemon) warn(c *config.Config) {
 	for _, app := range c.Disabled {
 		Report(d.log.WithField("app", app.Name), "this application is disabled until its file is right", app.Err)
 	}
-	for _, p := range c.NoEffect {
+	for _, p := range c.Warnings {
 		d.log.WithFields(logrus.Fields{"at": place(p), "hint": p.Hint}).Warn(p.Text)
 	}
 }

@@ -38,7 +38,7 @@ const atRestart = "this change takes effect at the next restart"
 // judge logs what became of a reload, and keeps it for who asks.
 func (d *Daemon) judge(before *config.Config, err error) {
 	c := d.Config()
-	v := &admin.Verdict{At: d.now(), InForce: c != before, Warnings: slices.Clone(c.NoEffect)}
+	v := &admin.Verdict{At: d.now(), InForce: c != before, Warnings: slices.Clone(c.Warnings)}
 	switch found, wrong := errors.AsType[config.Problems](err); {
 	case wrong:
 		v.Problems = found
