@@ -44,7 +44,7 @@ Exit status: 0 without mistakes, 1 with; damage counts as one.`,
 				return errors.New("--export is for --engine")
 			}
 			if engine {
-				return checkEngine(c, file, export)
+				return checkEngine(c, file, export, asJSON)
 			}
 			problems, warnings, err := check(file, unit)
 			if unit {
@@ -66,11 +66,10 @@ Exit status: 0 without mistakes, 1 with; damage counts as one.`,
 		},
 	}
 	configFlag(c, &file)
-	c.Flags().BoolVar(&asJSON, "json", false, "print the mistakes as a JSON array")
+	c.Flags().BoolVar(&asJSON, "json", false, "print the mistakes as a JSON array; with --engine one object")
 	c.Flags().BoolVar(&engine, "engine", false, "read all that the engine stored, and name what is damaged")
 	c.Flags().StringVar(&export, "export", "", "write what is intact to a new `FILE`; with --engine")
 	c.Flags().BoolVar(&unit, "unit", false, "for ExecStartPre= of the unit: only what keeps the daemon from starting counts")
-	c.MarkFlagsMutuallyExclusive("engine", "json")
 	c.MarkFlagsMutuallyExclusive("unit", "json")
 	c.MarkFlagsMutuallyExclusive("engine", "unit")
 	return c

@@ -14,12 +14,13 @@ import (
 	"github.com/orbitd/orbitd/pkg/config"
 	"github.com/orbitd/orbitd/pkg/engine/local"
 	"github.com/orbitd/orbitd/pkg/message"
+	"github.com/orbitd/orbitd/pkg/seglog"
 	"github.com/orbitd/orbitd/pkg/seglog/vfs"
 )
 
 // checkEngine reads all that is stored in the engine's folder, says what is
 // damaged, and writes what is not to the file export, if it is named.
-func checkEngine(c *cobra.Command, file, export string) error {
+func checkEngine(c *cobra.Command, file, export string, asJSON bool) error {
 	conf, err := config.Load(file)
 	if err != nil {
 		return failed(fmt.Errorf("read the configuration, which names the engine's folder: %w", err))
@@ -41,7 +42,49 @@ func checkEngine(c *cobra.Command, file, export string) error {
 		to.remove()
 		return failed(withHint(err))
 	}
+	if asJSON {
+		return jsonOutcome(c, verdictOf(conf.Engine.Path, r), r.Sound())
+	}
 	return report(c, conf.Engine.Path, export, r)
+}
+
+// A verdict is a report for programs.
+type verdict struct {
+	Folder   string   `json:"folder"`
+	Sound    bool     `json:"sound"`
+	Segments int      `json:"segments"`
+	Bytes    int64    `json:"bytes"`
+	Batches  int      `json:"batches"`
+	Messages int      `json:"messages"`
+	Channels int      `json:"channels"`
+	Torn     bool     `json:"torn"`
+	Refused  string   `json:"refused,omitempty"` // why no daemon would serve it
+	Damage   []damage `json:"damage"`
+	Mended   []damage `json:"mended"` // by the next start
+}
+
+type damage struct {
+	File   string `json:"file"`
+	At     int64  `json:"at"` // in bytes
+	Reason string `json:"reason"`
+}
+
+func verdictOf(folder string, r *local.Report) verdict {
+	places := func(all []*seglog.CorruptError) []damage {
+		list := make([]damage, len(all))
+		for i, d := range all {
+			list[i] = damage{d.File, d.At, d.Reason.Error()}
+		}
+		return list
+	}
+	v := verdict{
+		Folder: folder, Sound: r.Sound(), Segments: r.Segments, Bytes: r.Bytes, Batches: r.Batches,
+		Messages: r.Messages, Channels: r.Channels, Torn: r.Torn, Damage: places(r.Damage), Mended: places(r.Mended),
+	}
+	if r.Refused != nil {
+		v.Refused = r.Refused.Error()
+	}
+	return v
 }
 
 func withHint(err error) error {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -10,6 +11,7 @@ import (
 
 func recheckCommand() *cobra.Command {
 	var socket string
+	var asJSON bool
 	c := &cobra.Command{
 		Use:   "recheck [USER]",
 		Short: "look up now what connected users may do, instead of at the next refresh",
@@ -25,13 +27,18 @@ Exit status: 0 if everybody could be looked up, else 1.`,
 			if len(args) > 0 {
 				user = args[0]
 			}
-			if err := (admin.Client{Socket: socket}).Recheck(c.Context(), user); err != nil {
+			err := admin.Client{Socket: socket}.Recheck(c.Context(), user)
+			if why, answered := errors.AsType[admin.Refusal](err); asJSON && (answered || err == nil) {
+				return jsonOutcome(c, map[string]any{"ok": err == nil, "error": string(why)}, err == nil)
+			}
+			if err != nil {
 				return failed(err)
 			}
-			_, err := fmt.Fprintln(c.ErrOrStderr(), "looked up again")
+			_, err = fmt.Fprintln(c.ErrOrStderr(), "looked up again")
 			return err
 		},
 	}
 	socketFlag(c, &socket)
+	jsonFlag(c, &asJSON)
 	return c
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 
 func reloadCommand() *cobra.Command {
 	var socket string
+	var asJSON bool
 	c := &cobra.Command{
 		Use:   "reload",
 		Short: "have the daemon read its configuration again, and wait for the verdict",
@@ -27,11 +29,29 @@ Exit status: 0 if all that the files say is in force, else 1.`,
 			if err != nil {
 				return failed(err)
 			}
+			if asJSON {
+				return jsonOutcome(c, &v, v.OK())
+			}
 			return printVerdict(c, &v)
 		},
 	}
 	socketFlag(c, &socket)
+	jsonFlag(c, &asJSON)
 	return c
+}
+
+// jsonFlag adds --json.
+func jsonFlag(c *cobra.Command, asJSON *bool) {
+	c.Flags().BoolVar(asJSON, "json", false, "print one JSON object")
+}
+
+// jsonOutcome prints what was done, with the exit status of whether it was.
+func jsonOutcome(c *cobra.Command, what any, ok bool) error {
+	err := json.NewEncoder(c.OutOrStdout()).Encode(what)
+	if err == nil && !ok {
+		err = &exitError{code: exitFailure}
+	}
+	return err
 }
 
 // socketFlag adds --socket.

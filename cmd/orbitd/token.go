@@ -19,6 +19,7 @@ import (
 type order struct {
 	file, signer, realm, ttl, app string
 	groups, subscribe, publish    []string
+	json                          bool
 }
 
 func tokenCommand() *cobra.Command {
@@ -68,7 +69,8 @@ tokens of the one before stay good, those of older ones do not.`,
 	flags.StringVar(&ended, "revoke", "", "end a `LOGIN`: a token, or the id that was printed with it")
 	flags.BoolVar(&rotate, "rotate-key", false, "sign with a new key")
 	socketFlag(c, &socket)
-	c.MarkFlagsMutuallyExclusive("revoke", "rotate-key")
+	jsonFlag(c, &o.json)
+	c.MarkFlagsMutuallyExclusive("revoke", "rotate-key", "json")
 	c.MarkFlagsMutuallyExclusive("realm", "group")
 	return c
 }
@@ -99,6 +101,9 @@ func (o *order) make(c *cobra.Command, user string, until time.Time, scope *chan
 	token, login, err := daemon.MakeToken(conf, o.signer, auth.Identity{User: user, Groups: o.groups, Realm: o.realm, Scope: scope}, until)
 	if err != nil {
 		return err
+	}
+	if o.json {
+		return jsonOutcome(c, map[string]any{"token": token, "login": login.ID, "ends": login.Ends}, true)
 	}
 	fmt.Fprintf(c.ErrOrStderr(), "good until %s; \"orbitd token --revoke %s\" ends it before\n", moment(login.Ends), login.ID)
 	_, err = fmt.Fprintln(c.OutOrStdout(), token)

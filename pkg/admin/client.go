@@ -45,10 +45,15 @@ func (c Client) ask(ctx context.Context, path, body string) error {
 		return err
 	}
 	if o.Error != "" {
-		return errors.New(o.Error)
+		return Refusal(o.Error)
 	}
 	return nil
 }
+
+// A Refusal is an error that the daemon has answered with; others are of the way there.
+type Refusal string
+
+func (r Refusal) Error() string { return string(r) }
 
 func (c Client) do(ctx context.Context, method, path, body string, into any) error {
 	transport := &http.Transport{
