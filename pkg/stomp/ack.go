@@ -2,6 +2,8 @@ package stomp
 
 import (
 	"slices"
+	"strings"
+	"unsafe"
 
 	"github.com/orbitd/orbitd/pkg/message"
 	"github.com/orbitd/orbitd/pkg/stomp/frame"
@@ -16,34 +18,51 @@ func (c *conn) ack(f *frame.Frame) {
 		c.fail(err, f)
 		return
 	}
-	a := acknowledgement{s, offset, f.Command == frame.Nack, f.Text("reason")}
+	a := acknowledgement{sub: ended, offset: offset, nack: f.Command == frame.Nack}
+	if s != nil {
+		a.sub = s.number
+	}
+	if a.nack {
+		a.reason = reasonOf(f)
+	}
 	if id, ok := f.Get("transaction"); ok {
 		if t := c.inside(string(id), f); t != nil {
 			t.acks = append(t.acks, a)
-			c.bounded(t, f)
+			c.bounded(t, int(unsafe.Sizeof(a))+len(a.reason), f)
 		}
 		return
 	}
-	a.carryOut()
+	c.settle(&a)
 	c.receipt(f)
 }
 
-// An acknowledgement is an ACK or a NACK. sub is nil if it has ended.
+// An acknowledgement is an ACK or a NACK. It may wait in a transaction, so it keeps of
+// its subscription the number alone.
 type acknowledgement struct {
-	sub    *subscription
+	sub    int
 	offset message.Offset
 	nack   bool
 	reason string
 }
 
-func (a *acknowledgement) carryOut() {
-	switch {
-	case a.sub == nil || a.sub.over:
+// ended is the number of no subscription.
+const ended = -1
+
+// settle carries an acknowledgement out, unless its subscription has ended.
+func (c *conn) settle(a *acknowledgement) {
+	switch s := c.subs.byNumber(a.sub); {
+	case s == nil:
 	case a.nack:
-		a.sub.nack(a.offset, a.reason)
+		s.nack(a.offset, a.reason)
 	default:
-		a.sub.ack(a.offset)
+		s.ack(a.offset)
 	}
+}
+
+// reasonOf returns what is kept of what a client says about a message that it refuses.
+func reasonOf(f *frame.Frame) string {
+	reason, _ := f.Get("reason")
+	return strings.ToValidUTF8(string(reason[:min(len(reason), maxReason)]), "")
 }
 
 // acknowledged returns which message an ACK or NACK is for: by its ack header in 1.2,

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/orbitd/orbitd/pkg/channel"
 	"github.com/orbitd/orbitd/pkg/engine"
@@ -36,7 +35,7 @@ func (g *grave) copyOf(m *message.Message, epoch message.Epoch) message.Message 
 	dead, _ := m.Channel.Dead()
 	reason := fmt.Sprintf("refused %d times", g.times)
 	if g.reason != "" {
-		reason += ": " + strings.ToValidUTF8(g.reason[:min(len(g.reason), maxReason)], "")
+		reason += ": " + g.reason
 	}
 	headers := slices.DeleteFunc(slices.Clone(m.Headers), func(h message.Header) bool {
 		return h.Name == deadDestination || h.Name == deadID || h.Name == deadReason

@@ -21,10 +21,8 @@ func (c *conn) sendFrame(f *frame.Frame) {
 	}
 	if id, ok := f.Get("transaction"); ok {
 		if t := c.inside(string(id), f); t != nil {
-			c.inTx += m.Size()
-			t.size += m.Size()
 			t.messages = append(t.messages, m)
-			c.bounded(t, f)
+			c.bounded(t, m.Size(), f)
 		}
 		return
 	}

@@ -47,7 +47,7 @@ func (c *conn) finish(t *transaction, f *frame.Frame) {
 		c.receipt(f)
 	case len(t.messages) == 0:
 		for i := range t.acks {
-			t.acks[i].carryOut()
+			c.settle(&t.acks[i])
 		}
 		c.receipt(f)
 	default:
@@ -60,7 +60,7 @@ func (c *conn) finish(t *transaction, f *frame.Frame) {
 // what they publish would be stored before it.
 func (c *conn) commit(t *transaction, receipt *string) {
 	c.publishing++
-	gone := t.gone()
+	gone := c.gone(t)
 	var records []*record
 	for s := range gone {
 		records = append(records, s.record)
@@ -83,17 +83,18 @@ func (c *conn) commit(t *transaction, receipt *string) {
 }
 
 // gone returns which messages of durable subscriptions t acknowledges.
-func (t *transaction) gone() map[*subscription]offsets {
+func (c *conn) gone(t *transaction) map[*subscription]offsets {
 	all := map[*subscription]offsets{}
 	for _, a := range t.acks {
-		if a.sub == nil || a.sub.over || a.sub.record == nil || a.nack {
+		s := c.subs.byNumber(a.sub)
+		if s == nil || s.record == nil || a.nack {
 			continue
 		}
-		if all[a.sub] == nil {
-			all[a.sub] = offsets{}
+		if all[s] == nil {
+			all[s] = offsets{}
 		}
-		for d := range a.sub.window.affected(a.offset, a.sub.mode == individual) {
-			all[a.sub][d.offset] = true
+		for d := range s.window.affected(a.offset, s.mode == individual) {
+			all[s][d.offset] = true
 		}
 	}
 	return all
@@ -113,7 +114,7 @@ func (c *conn) committed(t *transaction, gone map[*subscription]offsets, receipt
 	}
 	for i := range t.acks {
 		if err == nil {
-			t.acks[i].carryOut()
+			c.settle(&t.acks[i])
 		}
 	}
 	c.published(receipt, err)
@@ -129,8 +130,11 @@ func (c *conn) inside(id string, f *frame.Frame) *transaction {
 	return t
 }
 
-// bounded says that f was taken into t, or ends the connection if it was too much.
-func (c *conn) bounded(t *transaction, f *frame.Frame) {
+// bounded says that f was taken into t, where it takes size bytes, or ends the
+// connection if it was too much.
+func (c *conn) bounded(t *transaction, size int, f *frame.Frame) {
+	t.size += size
+	c.inTx += size
 	limit := 16 * c.server().broker.MaxMessage()
 	switch {
 	case len(t.messages)+len(t.acks) > maxTransaction:

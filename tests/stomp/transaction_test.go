@@ -94,3 +94,30 @@ func TestCommitsKeepTheirOrder(t *testing.T) {
 		}
 	}
 }
+
+// What clients say about messages that they refuse counts for what their transactions may
+// take, and no more of it is kept than will be told. It runs by itself: it looks at the heap.
+func TestRefusalsInTransactionsAreBounded(t *testing.T) {
+	s := newSite(t)
+	nacks := func(c *client, many, reason int) {
+		c.say("SUBSCRIBE\nid:s\ndestination:/open/refused\nack:client\n\n\x00UNSUBSCRIBE\nid:s\nreceipt:u\n\n\x00")
+		c.receipt("u")
+		nack := strings.Repeat("NACK\nid:0-1\ntransaction:%[1]d\nreason:"+strings.Repeat("x", reason)+"\n\n\x00", many)
+		for n := range 16 {
+			c.say("BEGIN\ntransaction:%[1]d\n\n\x00"+nack, n)
+		}
+		c.say("SEND\ndestination:/open/refused\nreceipt:all\n\n1\x00")
+	}
+	before := heap()
+	c := s.dial().connected("1.2")
+	nacks(c, 100, 8000)
+	c.receipt("all")
+	if grown := heap() - before; grown > 4<<20 {
+		t.Errorf("%d MB more for 1600 NACKs of 12 MB", grown>>20)
+	}
+	s.configure(strings.Replace(configuration, `max_message = "2MiB"`, `max_message = "64KiB"`, 1))
+	s.restart()
+	c = s.dial().connected("1.2")
+	nacks(c, 125, 512)
+	c.refused("1048576 bytes together")
+}
