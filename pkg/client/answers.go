@@ -44,6 +44,9 @@ func (s *state) object(o *protocol.Object) *ending {
 		if sub := s.current(o.Channel); sub != nil {
 			s.end(sub, o.Err)
 		}
+		if o.Err.Code == message.Unauthorized {
+			s.identities.forget(o.Channel.App())
+		}
 	case protocol.KindPing:
 		s.link.send(&protocol.Command{Op: protocol.OpPong})
 	case protocol.KindBye:
@@ -65,6 +68,9 @@ func (s *state) reply(o *protocol.Object) *ending {
 	case o.Err != nil && o.Err.Code == message.SessionExpired:
 		s.session, s.secret = "", ""
 		return &ending{err: o.Err, delay: time.Millisecond}
+	}
+	if app, is := s.identities.asked[o.Re]; is {
+		return s.proved(app, o)
 	}
 	if p := s.pubs.byID[o.Re]; p != nil {
 		s.published(p, o)
@@ -91,22 +97,29 @@ func (s *state) connected(o *protocol.Object) *ending {
 		return s.refused(o.Err)
 	case o.Connected == nil:
 		return again(errors.New("the server's answer to connect has no session"))
+	case s.identities.doubt != nil:
+		return s.proveIdentities()
 	}
 	// What was asked for until now is wanted: a named session's subscriptions that
 	// are not end below.
 	s.inbox.serve(s)
 	h := o.Connected
 	s.hello, s.session, s.secret = h, h.Session, h.Secret
-	s.attempt, s.refusals = 0, 0
+	s.attempt, s.refusals, s.identities.checked = 0, 0, false
 	s.clock = time.Until(time.UnixMilli(h.Now))
 	s.o.OnState(State{Connected: true, User: h.User, Resumed: h.Resumed})
 	s.resumed(h.Subs)
 	return nil
 }
 
-// refused handles a refused connect. A refused token is replaced, once in a row.
+// refused handles a refused connect. Where it brought identities for applications, it is
+// first found out whether these were it. A refused token is replaced, once in a row.
 func (s *state) refused(e *message.Error) *ending {
+	i := &s.identities
 	switch {
+	case e.Code == message.Unauthorized && len(i.all) > 0 && i.doubt == nil && !i.checked:
+		i.doubt = e
+		return &ending{err: e, delay: time.Millisecond}
 	case e.Code == message.Unauthorized && s.refusals == 0 && s.token != "":
 		s.refusals++
 		s.haveAsk = false

@@ -32,8 +32,10 @@ func (c *Client) History(ctx context.Context, ch channel.Name, before message.Of
 
 // Auth adds an identity for one application, on this connection and those that
 // follow: below /app the client is now the token's user, whose name it returns.
-// Subscriptions that were refused before are not tried again by themselves. The
-// errors are those of History.
+// Subscriptions that were refused before are not tried again by themselves. Where the
+// server believes the token no more, as when its time is over, the client goes on
+// without it, and what it may not have then ends by OnEnd: get another token and
+// call this again. The errors are those of History.
 func (c *Client) Auth(ctx context.Context, app, token string) (user string, err error) {
 	o, err := c.call(ctx, protocol.Command{Op: protocol.OpAuth, App: app, Token: token}, protocol.KindUser)
 	if err != nil {
@@ -111,14 +113,8 @@ func (s *state) answered(c *call, o *protocol.Object) {
 		c.done(nil, fmt.Errorf("the server's answer to %s is of another kind", c.command.Op))
 	default:
 		if c.command.Op == protocol.OpAuth {
-			s.become(protocol.Auth{App: c.command.App, Token: c.command.Token})
+			s.identities.become(protocol.Auth{App: c.command.App, Token: c.command.Token})
 		}
 		c.done(o, nil)
 	}
-}
-
-// become remembers an identity for the connections that follow.
-func (s *state) become(a protocol.Auth) {
-	s.auth = slices.DeleteFunc(s.auth, func(old protocol.Auth) bool { return old.App == a.App })
-	s.auth = append(s.auth, a)
 }

@@ -3,6 +3,7 @@ package client_test
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/orbitd/orbitd/pkg/client"
 	"github.com/orbitd/orbitd/pkg/message"
@@ -118,5 +119,83 @@ func TestAnIdentityIsKept(t *testing.T) {
 	}
 	if given[0].Token != "n1" {
 		t.Error("the caller's options were changed")
+	}
+}
+
+// An identity that is believed no more, as when its time is over, ends itself and neither
+// the client nor the other identities; meanwhile nobody takes the session up without them.
+func TestOneIdentityIsBelievedNoMore(t *testing.T) {
+	s := newServer(t)
+	given := []protocol.Auth{{App: "news", Token: "n1"}, {App: "chat", Token: "c1"}, {App: "shop", Token: "s1"}}
+	token := func(context.Context) (string, error) { return "t", nil }
+	start(t, client.Options{URL: s.url(), Auth: given, Client: "laptop", Token: token})
+	p, _ := s.welcome("")
+	p.cut()
+	p = s.accept()
+	c := p.expect(protocol.OpConnect)
+	if len(c.Auth) != 3 || c.Client != "laptop" || c.Session != "s1" {
+		t.Errorf("%+v", c)
+	}
+	refuse(p, c, message.Unauthorized)
+	p, c = s.welcome("")
+	if len(c.Auth) != 0 || c.Token != "t" || c.Client != "" || c.Session != "" {
+		t.Errorf("%+v; want a connect without identities, and without the session", c)
+	}
+	for range given {
+		switch c := p.expect(protocol.OpAuth); c.App {
+		case "chat":
+			refuse(p, c, message.Unauthorized)
+		case "shop":
+			refuse(p, c, message.Unavailable) // nothing is known of it
+		default:
+			p.reply(protocol.AppendAuthenticated(nil, c.ID, "bob"))
+		}
+	}
+	p, c = s.welcome("")
+	if len(c.Auth) != 2 || c.Auth[0] != given[0] || c.Auth[1] != given[2] || c.Client != "laptop" || c.Session != "s1" {
+		t.Errorf("%+v; want the session again, with the identities of news and shop", c)
+	}
+	// While the client is connected, the server says whose time is over.
+	p.send(string(protocol.AppendRevoked(nil, "/news/today", message.Errorf(message.Unauthorized, "it has expired"))))
+	p.send(string(protocol.AppendBye(nil, protocol.ByeRestart, time.Millisecond)))
+	if _, c = s.welcome(""); len(c.Auth) != 1 || c.Auth[0] != given[2] {
+		t.Errorf("%+v; want the identity of shop alone", c.Auth)
+	}
+}
+
+// Where all identities are good, it is the client's own token: that is replaced once.
+func TestTheTokenBesideGoodIdentities(t *testing.T) {
+	s := newServer(t)
+	tokens := make(chan string, 2)
+	tokens <- "old"
+	tokens <- "new"
+	r := start(t, client.Options{
+		URL: s.url(), Auth: []protocol.Auth{{App: "news", Token: "n1"}},
+		Token: func(context.Context) (string, error) { return <-tokens, nil },
+	})
+	for _, want := range []struct {
+		token      string
+		identities int
+	}{{"old", 1}, {"old", 0}, {"new", 0}} {
+		p := s.accept()
+		c := p.expect(protocol.OpConnect)
+		if c.Token != want.token || len(c.Auth) != want.identities {
+			t.Errorf("%+v; want %+v", c, want)
+		}
+		if c.Token == "old" {
+			refuse(p, c, message.Unauthorized)
+			continue
+		}
+		p.hello(c, epochOne, "")
+		p.reply(protocol.AppendAuthenticated(nil, p.expect(protocol.OpAuth).ID, "bob"))
+	}
+	p := s.accept()
+	c := p.expect(protocol.OpConnect)
+	if c.Token != "new" || len(c.Auth) != 1 {
+		t.Errorf("%+v", c)
+	}
+	refuse(p, c, message.Unauthorized) // though all is good by itself: this server is not asked again
+	if e := message.AsError(r.end()); e.Code != message.Unauthorized {
+		t.Errorf("%v; want unauthorized", e)
 	}
 }

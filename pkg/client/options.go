@@ -26,7 +26,7 @@ type Options struct {
 	// unavailable, unknown and internal), else it is tried again.
 	Token func(context.Context) (string, error)
 
-	// Auth are further identities, each for one application.
+	// Auth are further identities, each for one application, as by [Client.Auth].
 	Auth []protocol.Auth
 
 	// Client names a durable session; needs a token. It has the subscriptions that

@@ -23,17 +23,17 @@ type state struct {
 	inbox *inbox
 
 	// What outlives connections.
-	subs     map[channel.Name]*subscription
-	pubs     publications
-	calls    calls
-	auth     []protocol.Auth
-	session  string
-	secret   string
-	token    string
-	haveAsk  bool // token was asked for and not refused since
-	refusals int  // of tokens, in a row
-	attempt  int  // failed connections in a row
-	lastID   uint64
+	subs       map[channel.Name]*subscription
+	pubs       publications
+	calls      calls
+	identities identities
+	session    string
+	secret     string
+	token      string
+	haveAsk    bool // token was asked for and not refused since
+	refusals   int  // of tokens, in a row
+	attempt    int  // failed connections in a row
+	lastID     uint64
 
 	// One connection's own; link is nil between connections, hello until the
 	// server has answered the connect.
@@ -49,13 +49,13 @@ type state struct {
 
 func newState(c *Client) *state {
 	return &state{
-		o:     &c.o,
-		log:   c.o.Logger,
-		inbox: c.inbox,
-		subs:  map[channel.Name]*subscription{},
-		pubs:  publications{byID: map[uint64]*publication{}},
-		calls: calls{byID: map[uint64]*call{}},
-		auth:  slices.Clone(c.o.Auth),
+		o:          &c.o,
+		log:        c.o.Logger,
+		inbox:      c.inbox,
+		subs:       map[channel.Name]*subscription{},
+		pubs:       publications{byID: map[uint64]*publication{}},
+		calls:      calls{byID: map[uint64]*call{}},
+		identities: identities{all: slices.Clone(c.o.Auth)},
 	}
 }
 
@@ -201,6 +201,7 @@ func (s *state) disconnected() {
 	}
 	s.pubs.unsend()
 	s.calls.unsend()
+	s.identities.asked = nil
 }
 
 // abandon answers all that waits, at the end.
@@ -228,8 +229,12 @@ func (s *state) id() uint64 {
 // stands. Positions of another epoch than the first one's follow by subscribe.
 func (s *state) sendConnect() {
 	s.helloID = s.id()
+	if s.identities.doubt != nil {
+		s.link.send(&protocol.Command{Op: protocol.OpConnect, ID: s.helloID, Token: s.token})
+		return
+	}
 	c := protocol.Command{
-		Op: protocol.OpConnect, ID: s.helloID, Token: s.token, Auth: s.auth, Manual: s.o.Manual,
+		Op: protocol.OpConnect, ID: s.helloID, Token: s.token, Auth: s.identities.all, Manual: s.o.Manual,
 		Client: s.o.Client, Session: s.session, Secret: s.secret,
 	}
 	size := len(protocol.AppendCommand(nil, &c))
