@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/orbitd/orbitd/pkg/acl"
+	"github.com/orbitd/orbitd/pkg/channel"
 	"github.com/orbitd/orbitd/pkg/engine"
 	"github.com/orbitd/orbitd/pkg/message"
 )
@@ -43,6 +44,15 @@ func (b *Broker) overRate(msgs []message.Message, err *message.Error, done func(
 		return
 	}
 	recaller.Recall(msgs, err, done)
+}
+
+// MayPublish is May for a message that is not there yet. A refusal counts as that of one.
+func (b *Broker) MayPublish(who *Who, name channel.Name) error {
+	err := b.May(who, acl.Publish, name)
+	if err != nil {
+		b.metrics.published(nil, err)
+	}
+	return err
 }
 
 func (b *Broker) admit(who *Who, m *message.Message) error {

@@ -101,7 +101,11 @@ func (a *API) identify(w http.ResponseWriter, r *http.Request) (*auth.Identity, 
 
 func readForm(w http.ResponseWriter, r *http.Request, with string) error {
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
-	if err := r.ParseForm(); err != nil {
+	err := r.ParseForm()
+	if e, ok := errors.AsType[*message.Error](err); ok {
+		return e // the server's own, see httpserver
+	}
+	if err != nil {
 		return message.Errorf(message.BadRequest, "send a form with %s", with).Because(err)
 	}
 	return nil

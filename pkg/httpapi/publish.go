@@ -50,6 +50,10 @@ func (a *API) publishOne(w http.ResponseWriter, r *http.Request) ([]engine.Recei
 	if err != nil {
 		return nil, err
 	}
+	// Who may not publish is told before the body, and judged again behind it.
+	if err := a.Broker.MayPublish(who, m.Channel); err != nil {
+		return nil, err
+	}
 	if m.Data, err = body(w, r, a.Broker.MaxMessage(), "session.max_message"); err != nil {
 		return nil, err
 	}

@@ -1,10 +1,16 @@
 package httpapi
 
 import (
+	"bufio"
 	"context"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"net/http/httptest"
+	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/orbitd/orbitd/pkg/auth"
@@ -108,6 +114,36 @@ func TestJudgedBehindTheBody(t *testing.T) {
 				t.Errorf("history: %d, want %d", got, c.status)
 			}
 		})
+	}
+}
+
+// TestJudgedBeforeTheBody: who may not publish is not asked for the body, and so holds
+// no place among those that are awaited.
+func TestJudgedBeforeTheBody(t *testing.T) {
+	for channel, want := range map[string]int{"mine": http.StatusForbidden, "open": http.StatusContinue} {
+		c, err := net.Dial("tcp", strings.TrimPrefix(serve(t), "http://"))
+		check(t, err)
+		defer c.Close()
+		_, err = fmt.Fprintf(c, "POST /v1/publish/%s/a HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\nExpect: 100-continue\r\n\r\n", channel)
+		check(t, err)
+		answer, err := http.ReadResponse(bufio.NewReader(c), nil)
+		check(t, err)
+		if answer.Body.Close(); answer.StatusCode != want {
+			t.Errorf("%s: %d, want %d", channel, answer.StatusCode, want)
+		}
+	}
+}
+
+// TestFormIsRefused: why the server does not read a form on is told as it is.
+func TestFormIsRefused(t *testing.T) {
+	crowded := message.Errorf(message.Unavailable, "crowded")
+	for _, wrong := range []error{crowded, io.ErrUnexpectedEOF} {
+		r := httptest.NewRequestWithContext(t.Context(), "POST", loginPath, iotest.ErrReader(wrong))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		err := readForm(httptest.NewRecorder(), r, "refresh")
+		if code := message.CodeOf(err); (code == message.Unavailable) != (wrong == error(crowded)) || code != message.Unavailable && code != message.BadRequest {
+			t.Errorf("%v: %v", wrong, err)
+		}
 	}
 }
 

@@ -149,9 +149,9 @@ func (r *rig) on(l *reactor.Loop, f func()) {
 
 const chunked = "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
 
-// Of bodies that are read by who serves the request, so many are awaited at a time.
-// Those that are complete are served all the while, and handlers that take their time
-// hold up nobody.
+// Of bodies that are read by who serves the request, so many are awaited at a time; then
+// those go that come most slowly, and others are served all the while, small ones and
+// larger ones. Handlers that take their time hold up nobody.
 func TestManyBodies(t *testing.T) {
 	r := newRig(t)
 	var peers []*peer
@@ -166,17 +166,34 @@ func TestManyBodies(t *testing.T) {
 		}
 	}
 	p := r.dial()
-	p.send(chunked + "1\r\na\r\n")
-	p.want(400, "unavailable: too many bodies")
-	p.wantEnd()
-	p = r.dial()
+	p.send(post("/echo", "{}"))
+	p.want(200, "{}")
 	p.send(get("/hello"))
 	p.want(200, "hello")
-	peers[0].send("0\r\n\r\n")
-	peers[0].want(200, "a")
-	p = r.dial()
-	p.send(chunked + "0\r\n\r\n")
-	p.want(200, "")
+	large := strings.Repeat("x", 100<<10)
+	begin, end := post("/echo", large)[:1000], post("/echo", large)[1000:]
+	for range 3 {
+		p.send(begin)
+		p.send(end)
+		p.want(200, large)
+	}
+	refused := 0
+	for _, p := range peers {
+		p.send("0\r\n\r\n")
+		switch answer, text, err := p.answer(); {
+		case err != nil:
+			t.Fatal(err)
+		case answer.StatusCode == 200 && text == "a":
+		case answer.StatusCode == 400 && strings.HasPrefix(text, "unavailable: too many bodies"):
+			p.wantEnd()
+			refused++
+		default:
+			t.Fatalf("%d %s", answer.StatusCode, text)
+		}
+	}
+	if refused == 0 || refused > 3 {
+		t.Errorf("%d were refused", refused)
+	}
 	for range cap(r.waiting) { // more than may arrive at a time
 		r.dial().send(get("/wait"))
 	}
@@ -186,18 +203,34 @@ func TestManyBodies(t *testing.T) {
 	close(r.wait)
 }
 
-// And so many bytes of them.
+// And so many bytes of them, of which those go that stand still.
 func TestLargeBodies(t *testing.T) {
 	r := newRig(t)
-	p, part := r.dial(), strings.Repeat("x", awaitedBytes/2)
-	p.send(fmt.Sprintf("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n", 2*awaitedBytes) + part)
-	q := r.dial()
-	q.send(post("/echo", "x"+part[:awaitedBytes/4]))
-	q.want(200, "x")
-	go func() { _, _ = p.conn.Write([]byte(part + part)) }()
-	p.want(400, "unavailable: too many bodies")
-	q.send(post("/echo", "x"+part[1:]))
-	q.want(200, "x")
+	part := strings.Repeat("x", awaitedBytes/2)
+	var still []*peer
+	for range 2 {
+		p := r.dial()
+		p.send(fmt.Sprintf("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n", awaitedBytes) + part[1:])
+		still = append(still, p)
+	}
+	time.Sleep(10 * time.Millisecond) // in which they send nothing
+	p := r.dial()
+	p.send(post("/echo", "x"+part[:awaitedBytes/4]))
+	p.want(200, "x")
+	p.send(post("/echo", "x"+part[1:]))
+	p.want(200, "x")
+	refused := 0
+	for _, p := range still {
+		go func() { _, _ = p.conn.Write([]byte(part + "x")) }()
+		answer, text, err := p.answer()
+		must(t, err)
+		if answer.StatusCode == 400 && strings.HasPrefix(text, "unavailable: too many bodies") {
+			refused++
+		}
+	}
+	if refused == 0 {
+		t.Error("those that stood still were served")
+	}
 }
 
 // Of requests that are not complete a loop keeps so many bytes; then the oldest go.
