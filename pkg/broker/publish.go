@@ -43,7 +43,7 @@ func (b *Broker) overRate(msgs []message.Message, err *message.Error, done func(
 		done(nil, err)
 		return
 	}
-	recaller.Recall(msgs, err, done)
+	recaller.Recall(msgs, nil, err, done)
 }
 
 // MayPublish is May for a message that is not there yet. A refusal counts as that of one.

@@ -102,9 +102,9 @@ type Meter interface {
 
 // A Recaller is an engine that tells what became of messages, by their keys.
 type Recaller interface {
-	// Recall is Submit, but that nothing is stored: unless all of msgs are stored
-	// already, they are refused with otherwise.
-	Recall(msgs []message.Message, otherwise *message.Error, done func([]Receipt, error))
+	// Recall is SubmitSaving, but that no message is stored: unless all of msgs are
+	// stored already, they are refused with otherwise, and no session is stored.
+	Recall(msgs []message.Message, sessions []Session, otherwise *message.Error, done func([]Receipt, error))
 }
 
 // ErrQuota is the cause of errors by which one application is refused what others

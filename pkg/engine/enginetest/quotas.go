@@ -1,6 +1,7 @@
 package enginetest
 
 import (
+	"context"
 	"errors"
 	"time"
 
@@ -62,8 +63,8 @@ func quotas(t T, world World) {
 	b.check(b.close())
 }
 
-// recalls is for engines that are a Recaller: what is stored is told, and all else is
-// refused as was asked for.
+// recalls is for engines that are a Recaller: what is stored is told, and sessions are
+// stored with it; all else is refused as was asked for.
 func recalls(t T, b *bench, stored, other message.Message) {
 	t.Helper()
 	recaller, ok := b.engine.(engine.Recaller)
@@ -71,13 +72,19 @@ func recalls(t T, b *bench, stored, other message.Message) {
 		return
 	}
 	otherwise := message.Errorf(message.RateLimited, "otherwise")
+	keys := byte(0)
 	recall := func(msgs ...message.Message) *submission {
+		keys++
+		saved := engine.Session{Key: engine.SessionKey{'r', keys}, TTL: time.Hour}
 		s := &submission{answered: make(chan struct{})}
-		recaller.Recall(msgs, otherwise, func(r []engine.Receipt, err error) {
+		recaller.Recall(msgs, []engine.Session{saved}, otherwise, func(r []engine.Receipt, err error) {
 			s.receipts, s.err = r, err
 			close(s.answered)
 		})
 		b.await(s.answered, "Recall")
+		if _, is, err := b.engine.Session(context.Background(), saved.Key); err != nil || is != (s.err == nil) {
+			t.Fatalf("Recall answered %v; its session is stored: %t, %v", s.err, is, err)
+		}
 		return s
 	}
 	if s := recall(stored, stored); s.err != nil || len(s.receipts) != 2 || !s.receipts[0].Duplicate || s.receipts[0] != s.receipts[1] || s.receipts[0].Offset == 0 {

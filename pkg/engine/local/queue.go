@@ -157,24 +157,21 @@ func (e *Engine) Submit(msgs []message.Message, done func([]engine.Receipt, erro
 
 // SubmitSaving implements engine.Engine.
 func (e *Engine) SubmitSaving(msgs []message.Message, sessions []engine.Session, done func([]engine.Receipt, error)) {
-	s := &submit{done: done}
+	e.submit(&submit{done: done}, msgs, sessions)
+}
+
+// Recall implements engine.Recaller.
+func (e *Engine) Recall(msgs []message.Message, sessions []engine.Session, otherwise *message.Error, done func([]engine.Receipt, error)) {
+	e.submit(&submit{done: done, otherwise: otherwise}, msgs, sessions)
+}
+
+func (e *Engine) submit(s *submit, msgs []message.Message, sessions []engine.Session) {
 	s.msgs = append(s.one[:0], msgs...)
 	for i := range sessions {
 		own := cloneSession(&sessions[i])
 		own.Seen = e.time()
 		s.sessions = append(s.sessions, own)
 	}
-	e.submit(s)
-}
-
-// Recall implements engine.Recaller.
-func (e *Engine) Recall(msgs []message.Message, otherwise *message.Error, done func([]engine.Receipt, error)) {
-	s := &submit{done: done, otherwise: otherwise}
-	s.msgs = append(s.one[:0], msgs...)
-	e.submit(s)
-}
-
-func (e *Engine) submit(s *submit) {
 	size, err := s.prepare()
 	if err == nil {
 		err = e.queue.put(op{submit: s, size: size + submitSize + saveSize*len(s.sessions)})

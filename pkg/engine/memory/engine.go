@@ -103,10 +103,13 @@ func (e *Engine) SubmitSaving(msgs []message.Message, sessions []engine.Session,
 }
 
 // Recall is engine.Recaller's.
-func (e *Engine) Recall(msgs []message.Message, otherwise *message.Error, done func([]engine.Receipt, error)) {
+func (e *Engine) Recall(msgs []message.Message, sessions []engine.Session, otherwise *message.Error, done func([]engine.Receipt, error)) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	receipts, err := e.recall(msgs, otherwise)
+	for i := 0; err == nil && i < len(sessions); i++ {
+		e.state.Sessions.Save(sessions[i], e.now())
+	}
 	e.outbox.add(func() { done(receipts, err) })
 }
 
