@@ -29,21 +29,21 @@ func (b *Broker) PublishSaving(who *Who, msgs []message.Message, sessions []engi
 		}
 	}
 	if err := b.quotas.publish(msgs); err != nil {
-		b.overRate(msgs, err, done)
+		b.overRate(msgs, sessions, err, done)
 		return
 	}
 	b.engine.SubmitSaving(msgs, sessions, done)
 }
 
 // overRate refuses messages that come too fast, but for a retry of what is stored: its
-// publisher does not know that yet, and is told.
-func (b *Broker) overRate(msgs []message.Message, err *message.Error, done func([]engine.Receipt, error)) {
+// publisher does not know that yet, and is told; what it acknowledges with it is stored.
+func (b *Broker) overRate(msgs []message.Message, sessions []engine.Session, err *message.Error, done func([]engine.Receipt, error)) {
 	recaller, ok := b.engine.(engine.Recaller)
 	if !ok || slices.ContainsFunc(msgs, func(m message.Message) bool { return m.Key == "" }) {
 		done(nil, err)
 		return
 	}
-	recaller.Recall(msgs, nil, err, done)
+	recaller.Recall(msgs, sessions, err, done)
 }
 
 // MayPublish is May for a message that is not there yet. A refusal counts as that of one.

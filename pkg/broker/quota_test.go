@@ -110,6 +110,25 @@ func TestRetryOverRate(t *testing.T) {
 	}
 }
 
+// And what its publisher acknowledges with it is stored.
+func TestRetryOverRateSavesSessions(t *testing.T) {
+	r := rights(t, &directory{}, [3]string{"/**", "*", "*"})
+	r.Quotas = map[string]broker.Quota{"a": {PublishRate: 1}}
+	c := &clock{now: time.Unix(1_790_000_000, 0)}
+	b, e := newBroker(t, broker.Options{Rights: r, Now: c.Now})
+	m := text("/a/1", "x")
+	m.Key = "k"
+	_, err := publish(b, nil, m)
+	must(t, err)
+	s := engine.Session{Key: engine.SessionKey{1}, TTL: time.Hour}
+	answered := make(chan error)
+	b.PublishSaving(nil, []message.Message{m}, []engine.Session{s}, func(_ []engine.Receipt, err error) { answered <- err })
+	must(t, <-answered)
+	if _, is, err := e.Session(t.Context(), s.Key); err != nil || !is {
+		t.Errorf("the session is stored: %t, %v", is, err)
+	}
+}
+
 // Stored bytes are the engine's to judge, which knows what is stored already.
 func TestStoredQuota(t *testing.T) {
 	r := rights(t, &directory{}, [3]string{"/**", "*", "*"})
