@@ -61,6 +61,8 @@ type Broker struct {
 	authTime   time.Duration
 	workers    *workers
 	askers     *workers
+	life       context.Context // ends when Close is called
+	end        context.CancelFunc
 	metrics    metrics
 	outcomes   sync.Pool // of *outcome
 }
@@ -82,6 +84,7 @@ func New(o Options) (*Broker, error) {
 		askers:     newWorkers(orDefault(o.Askers, 32)),
 		metrics:    newMetrics(),
 	}
+	b.life, b.end = context.WithCancel(context.Background())
 	b.SetRights(o.Rights)
 	return b, nil
 }
@@ -105,10 +108,12 @@ func (b *Broker) SetRights(r Rights) {
 	}
 }
 
-// Close waits for the work that was given to Go and Ask.
-func (b *Broker) Close() {
-	b.askers.close()
-	b.workers.close()
+// Close drops the work that was given to Go and Ask and has not begun: whom it was for
+// is gone. It waits for what has begun, until ctx ends; who asks an authenticator waits
+// no more. It is idempotent.
+func (b *Broker) Close(ctx context.Context) error {
+	b.end()
+	return errors.Join(b.askers.close(ctx), b.workers.close(ctx))
 }
 
 // Go runs f on a worker goroutine: for what may block and therefore has no
@@ -131,7 +136,7 @@ func (b *Broker) Authenticate(ctx context.Context, c auth.Credentials) (*auth.Id
 	if c.Empty() {
 		return nil, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, b.authTime)
+	ctx, cancel := b.asking(ctx)
 	defer cancel()
 	for {
 		rights := b.rights.Load()
@@ -150,11 +155,19 @@ func (b *Broker) Refresh(ctx context.Context, who *Who) (*Who, error) {
 	if who == nil {
 		return nil, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, b.authTime)
+	ctx, cancel := b.asking(ctx)
 	defer cancel()
 	return who.each(func(id *auth.Identity) (*auth.Identity, error) {
 		return b.rights.Load().Auth.Refresh(ctx, id)
 	})
+}
+
+// asking returns a context for who asks authenticators: it ends in time, and with the
+// broker.
+func (b *Broker) asking(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(ctx, b.authTime)
+	stop := context.AfterFunc(b.life, cancel)
+	return ctx, func() { stop(); cancel() }
 }
 
 // May returns nil if the client may carry out the action on the channel, else

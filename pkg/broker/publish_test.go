@@ -1,6 +1,7 @@
 package broker_test
 
 import (
+	"context"
 	"testing"
 
 	"github.com/orbitd/orbitd/pkg/broker"
@@ -22,11 +23,11 @@ func (ready) SubmitSaving(_ []message.Message, _ []engine.Session, done func([]e
 func newReady(t testing.TB) (publish func()) {
 	o := broker.Options{Rights: rights(t, &directory{realm: "names"}, [3]string{"/a/**", "*", "*"})}
 	b, e := newBroker(t, o)
-	b.Close()
+	must(t, b.Close(t.Context()))
 	o.Engine = ready{e}
 	b, err := broker.New(o)
 	must(t, err)
-	t.Cleanup(b.Close)
+	t.Cleanup(func() { must(t, b.Close(context.Background())) })
 	alice, msgs := who("alice"), []message.Message{text("/a/b", "x")}
 	then := func([]engine.Receipt, error) {}
 	return func() { b.Publish(alice, msgs, then) }

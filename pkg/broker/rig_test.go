@@ -121,7 +121,7 @@ func newBroker(t testing.TB, o broker.Options) (*broker.Broker, *memory.Engine) 
 	b, err := broker.New(o)
 	must(t, err)
 	t.Cleanup(func() {
-		b.Close()
+		must(t, b.Close(context.Background()))
 		must(t, e.Close(context.Background()))
 	})
 	return b, e

@@ -1,6 +1,10 @@
 package broker
 
-import "sync"
+import (
+	"context"
+	"fmt"
+	"sync"
+)
 
 // workers run jobs that may block, each on one of a few goroutines, in the
 // order in which they came. The queue is as long as its callers make it: each
@@ -58,11 +62,22 @@ func (w *workers) next() func() {
 	return job
 }
 
-// close finishes what is queued and waits for it. It is idempotent.
-func (w *workers) close() {
+// close drops what is queued, as add does from then on, and waits for what runs, until
+// ctx ends. It is idempotent.
+func (w *workers) close(ctx context.Context) error {
 	w.mu.Lock()
-	w.closed = true
+	w.closed, w.queue = true, nil
 	w.wake.Broadcast()
 	w.mu.Unlock()
-	w.wg.Wait()
+	ended := make(chan struct{})
+	go func() {
+		w.wg.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("wait for what the workers do: %w", ctx.Err())
+	}
 }

@@ -8,9 +8,11 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/orbitd/orbitd/pkg/auth"
 	"github.com/orbitd/orbitd/pkg/broker"
+	"github.com/orbitd/orbitd/pkg/message"
 )
 
 // Go never waits, however busy the workers are; jobs begin in their order.
@@ -77,28 +79,57 @@ func TestAskHoldsUpNobody(t *testing.T) {
 	close(gate)
 }
 
-// Close finishes what was given before, drops what comes after, and may be
-// called by several at once.
+// Close waits for what has begun and for nothing else, no longer than it may, and may
+// be called by several at once.
 func TestClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b, _ := newBroker(t, broker.Options{Rights: rights(t, &directory{}), Workers: 2})
+		b, _ := newBroker(t, broker.Options{Rights: rights(t, &directory{}), Workers: 2, Askers: 1})
 		var ran atomic.Int64
 		gate := make(chan struct{})
-		for range 100 {
+		for range 1000 {
 			b.Go(func() { <-gate; ran.Add(1) })
+			b.Ask(func() { <-gate; ran.Add(1) })
+		}
+		synctest.Wait() // three have begun
+		short, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := b.Close(short); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("what has begun has not ended: %v", err)
 		}
 		var closers sync.WaitGroup
 		for range 3 {
-			closers.Go(b.Close)
+			closers.Go(func() { must(t, b.Close(t.Context())) })
 		}
 		synctest.Wait() // all of them wait
 		b.Go(func() { t.Error("it ran after Close") })
+		b.Ask(func() { t.Error("it ran after Close") })
 		close(gate)
 		closers.Wait()
-		if n := ran.Load(); n != 100 {
-			t.Errorf("%d of 100 have run", n)
+		if n := ran.Load(); n != 3 {
+			t.Errorf("%d have run", n)
 		}
-		b.Close()
+	})
+}
+
+// Who asks an authenticator that does not answer waits no longer than for Close.
+func TestCloseWhileAsking(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &directory{realm: "names", before: func(ctx context.Context) error {
+			<-ctx.Done()
+			return message.Errorf(message.Unavailable, "no answer").Because(ctx.Err())
+		}}
+		b, _ := newBroker(t, broker.Options{Rights: rights(t, d)})
+		ask := func() {
+			_, err := b.Authenticate(context.Background(), auth.Credentials{Token: "alice"})
+			_, err2 := b.Refresh(context.Background(), who("alice"))
+			if !errors.Is(err, context.Canceled) || !errors.Is(err2, context.Canceled) {
+				t.Errorf("%v, %v", err, err2)
+			}
+		}
+		b.Ask(ask)
+		synctest.Wait() // it has asked
+		must(t, b.Close(t.Context()))
+		ask()
 	})
 }
 

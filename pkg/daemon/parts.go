@@ -91,7 +91,7 @@ func (d *Daemon) startCore(c *config.Config, r *rights, version string) (err err
 		return err
 	}
 	d.stop.add("reactor", d.reactor.Close)
-	d.stop.add("broker", func(context.Context) error { d.broker.Close(); return nil })
+	d.stop.add("broker", d.broker.Close)
 	return d.startSessions(c, version)
 }
 

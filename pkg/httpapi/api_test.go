@@ -109,7 +109,7 @@ func newBroker(t *testing.T, e engine.Engine, r broker.Rights) *broker.Broker {
 	b, err := broker.New(broker.Options{Engine: e, MaxMessage: 1000, Rights: r})
 	check(t, err)
 	t.Cleanup(func() {
-		b.Close()
+		check(t, b.Close(context.Background()))
 		check(t, e.Close(context.Background()))
 	})
 	return b

@@ -275,7 +275,7 @@ func (r *rig) start() {
 func (r *rig) stop() {
 	r.t.Helper()
 	r.stopTail()
-	r.broker.Close()
+	must(r.t, r.broker.Close(context.Background()))
 	must(r.t, r.reactor.Close(context.Background()))
 }
 

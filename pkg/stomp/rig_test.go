@@ -81,7 +81,7 @@ func newServer(t *testing.T, d *directory, within func(engine.Engine) engine.Eng
 	t.Cleanup(func() {
 		stop()
 		l.Close()
-		b.Close()
+		must(t, b.Close(context.Background()))
 		must(t, r.Close(context.Background()))
 		must(t, e.Close(context.Background()))
 	})

@@ -164,7 +164,7 @@ func newRig(t testing.TB, o rigOptions) *rig {
 		must(t, front.Shutdown(context.Background()))
 		hl.Close()
 		tl.Close()
-		r.broker.Close()
+		must(t, r.broker.Close(context.Background()))
 		must(t, re.Close(context.Background()))
 		must(t, r.engine.Close(context.Background()))
 		l.Close()
