@@ -74,7 +74,8 @@ func serve(file string) error {
 			giveBack()
 		case <-reloads:
 			if stopped.Err() == nil {
-				reload(stopped, d)
+				// It ends in time, and with the daemon; what becomes of it, the daemon tells.
+				_ = d.Reload(stopped)
 			}
 		case <-stopped.Done():
 			release() // who asks twice does not want to wait; nothing is lost by it
@@ -110,14 +111,6 @@ func holdOff(stopped context.Context) {
 	case <-time.After(startPause):
 	case <-stopped.Done():
 	}
-}
-
-// reload waits until the configuration is in force everywhere, unless the daemon
-// is to stop. What becomes of it, the daemon tells.
-func reload(ctx context.Context, d *daemon.Daemon) {
-	ctx, cancel := context.WithTimeout(ctx, drainTimeout)
-	defer cancel()
-	_ = d.Reload(ctx)
 }
 
 func stop(d *daemon.Daemon, log *logrus.Logger) error {

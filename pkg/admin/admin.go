@@ -13,6 +13,12 @@ import (
 // DefaultSocket is where the control socket is if nothing else is said.
 const DefaultSocket = config.DefaultControl
 
+// What may take long has ended by then, also where a directory does not answer.
+const (
+	ApplyTime   = 30 * time.Second // Controlled.Apply
+	RecheckTime = 10 * time.Minute // Controlled.Recheck
+)
+
 // A Controlled is a running daemon. Its methods may be called concurrently.
 type Controlled interface {
 	// Status tells how the daemon is, from memory.

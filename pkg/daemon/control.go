@@ -1,11 +1,9 @@
 package daemon
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"strconv"
-	"time"
 
 	"github.com/orbitd/orbitd/pkg/admin"
 	"github.com/orbitd/orbitd/pkg/config"
@@ -13,22 +11,6 @@ import (
 )
 
 var _ admin.Controlled = (*Daemon)(nil)
-
-// applyTime bounds a reload that was asked for over the control socket: by then,
-// whoever could be judged again has been.
-const applyTime = 30 * time.Second
-
-// Apply implements admin.Controlled.
-func (d *Daemon) Apply(ctx context.Context) admin.Verdict {
-	ctx, cancel := context.WithTimeout(ctx, applyTime)
-	defer cancel()
-	before := d.verdict.Load()
-	err := d.Reload(ctx)
-	if v := d.verdict.Load(); v != nil && v != before {
-		return *v
-	}
-	return admin.Verdict{At: d.now(), Error: fmt.Sprint(err)} // it stops
-}
 
 // Status implements admin.Controlled.
 func (d *Daemon) Status() admin.Status {

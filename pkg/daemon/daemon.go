@@ -3,8 +3,8 @@ package daemon
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -84,7 +84,7 @@ type Daemon struct {
 	verdict atomic.Pointer[admin.Verdict] // of the last reload
 	asked   atomic.Pointer[[]auth.Named]  // members, for metrics
 
-	mu       sync.Mutex // held by Reload and Stop
+	turn     chan struct{} // of one place: who has put something in owns what follows; see lock
 	kept     []kept
 	members  []auth.Named
 	rounds   *rounds
@@ -104,6 +104,7 @@ func Start(o Options) (*Daemon, error) {
 		o.Manager = nobody{}
 	}
 	d := &Daemon{log: o.Logger, now: o.Now, load: o.Load, manager: o.Manager, version: o.Version, addrs: map[string][]net.Addr{}}
+	d.turn = make(chan struct{}, 1)
 	d.started, d.guard, d.logins, d.reloads = d.now(), auth.NewGuard(d.now), auth.NewMetrics(), newReloads()
 	d.reloads.at.Set(float64(d.started.Unix()))
 	d.life, d.end = context.WithCancel(context.Background())
@@ -115,6 +116,26 @@ func Start(o Options) (*Daemon, error) {
 		return nil, errors.Join(err, d.stop.run(ctx))
 	}
 	return d, nil
+}
+
+// lock has Reload, Recheck and Stop take turns. The error says that it was not this one's
+// turn before ctx ended.
+func (d *Daemon) lock(ctx context.Context) error {
+	select {
+	case d.turn <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("wait for the reload before this: %w", ctx.Err())
+	}
+}
+
+func (d *Daemon) unlock() { <-d.turn }
+
+// whileAlive returns a context that ends as ctx does, after a limit, and when Stop is called.
+func (d *Daemon) whileAlive(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	stop := context.AfterFunc(d.life, cancel)
+	return ctx, func() { stop(); cancel() }
 }
 
 // stopTimeout bounds the undoing of a start that failed.
@@ -133,8 +154,10 @@ func (d *Daemon) Clients() int { return d.transport.Len() + d.stomp.Len() }
 // idempotent.
 func (d *Daemon) Stop(ctx context.Context) error {
 	d.end() // a reload that waits for something waits no more
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	if err := d.lock(ctx); err != nil {
+		return err
+	}
+	defer d.unlock()
 	if !d.stopping {
 		d.tell(d.manager.Stopping())
 		d.log.WithField("clients", d.Clients()).Info("draining")

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/orbitd/orbitd/pkg/admin"
+	"github.com/orbitd/orbitd/pkg/auth"
 	"github.com/orbitd/orbitd/pkg/auth/fileauth"
 )
 
@@ -12,23 +14,47 @@ import (
 // certificate and the log's level in force, without touching a connection but for subscriptions
 // that are allowed no more. When it returns, no message is delivered that the
 // new rules forbid. On an error everything is as it was, but for
-// [ErrNotRechecked]. The log and the service manager are told what became of it.
+// [ErrNotRechecked]. The log and the service manager are told what became of it. It takes
+// no longer than [admin.ApplyTime].
 func (d *Daemon) Reload(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
+	_, err := d.judged(ctx)
+	return err
+}
+
+// Apply implements admin.Controlled.
+func (d *Daemon) Apply(ctx context.Context) admin.Verdict {
+	v, _ := d.judged(ctx)
+	return v
+}
+
+// judged reloads, and returns the verdict as well.
+func (d *Daemon) judged(ctx context.Context) (admin.Verdict, error) {
+	ctx, cancel := d.whileAlive(ctx, admin.ApplyTime)
 	defer cancel()
-	defer context.AfterFunc(d.life, cancel)()
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.stopping {
-		return errors.New("the daemon is stopping")
+	if err := d.begin(ctx); err != nil {
+		Report(d.log, notReloaded, err)
+		return admin.Verdict{At: d.now(), Error: err.Error()}, err
 	}
+	defer d.unlock()
 	d.tell(d.manager.Reloading())
 	before := d.Config()
 	err := d.reload(ctx)
-	d.judge(before, err)
+	v := d.judge(before, err)
 	d.tell(d.manager.Status(d.summary()))
 	d.tell(d.manager.Ready())
-	return err
+	return *v, err
+}
+
+// begin takes the lock of a daemon that does not stop.
+func (d *Daemon) begin(ctx context.Context) error {
+	err := d.lock(ctx)
+	switch {
+	case d.life.Err() == nil:
+		return err
+	case err == nil:
+		d.unlock()
+	}
+	return errors.New("the daemon is stopping")
 }
 
 func (d *Daemon) reload(ctx context.Context) error {
@@ -65,20 +91,29 @@ func (d *Daemon) reload(ctx context.Context) error {
 // Recheck looks up again what is true of the users who are connected, all or the one
 // that is named, in directories and users' files, and judges their rights, without
 // reading the configuration. When it returns, no message is delivered that is not
-// allowed. A users' file that is not right leaves the users as they were.
+// allowed. A users' file that is not right leaves the users as they were. It takes no
+// longer than [admin.RecheckTime].
 func (d *Daemon) Recheck(ctx context.Context, user string) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.stopping {
-		return errors.New("the daemon is stopping")
+	ctx, cancel := d.whileAlive(ctx, admin.RecheckTime)
+	defer cancel()
+	if err := d.begin(ctx); err != nil {
+		return err
 	}
+	members := d.members
+	err := readUsers(members)
+	d.unlock() // a directory may take its time, and holds up no reload
+	return errors.Join(err, renewAll(ctx, members, d.everybody(), user, d.log), d.recheck(ctx, user))
+}
+
+// readUsers reads users' files again. The daemon's lock is held: what was read last is in
+// force.
+func readUsers(members []auth.Named) error {
 	var errs []error
-	for _, m := range d.members {
+	for _, m := range members {
 		if file, ok := m.Authenticator.(*fileauth.Authenticator); ok {
 			errs = append(errs, file.Reload())
 		}
 	}
-	errs = append(errs, renewAll(ctx, d.members, d.everybody(), user, d.log), d.recheck(ctx, user))
 	return errors.Join(errs...)
 }
 

@@ -35,8 +35,11 @@ func Report(log logrus.FieldLogger, meaning string, err error) {
 // atRestart is said of what a reload does not apply.
 const atRestart = "this change takes effect at the next restart"
 
+// notReloaded is what it means that a reload has failed.
+const notReloaded = "not reloaded; the old configuration stays in force"
+
 // judge logs what became of a reload, and keeps it for who asks.
-func (d *Daemon) judge(before *config.Config, err error) {
+func (d *Daemon) judge(before *config.Config, err error) *admin.Verdict {
 	c := d.Config()
 	v := &admin.Verdict{At: d.now(), InForce: c != before, Warnings: slices.Clone(c.Warnings)}
 	switch found, wrong := errors.AsType[config.Problems](err); {
@@ -52,7 +55,7 @@ func (d *Daemon) judge(before *config.Config, err error) {
 	case v.InForce:
 		Report(d.log, "reloaded, but not wholly applied", err)
 	default:
-		Report(d.log, "not reloaded; the old configuration stays in force", err)
+		Report(d.log, notReloaded, err)
 	}
 	if v.InForce {
 		for _, app := range c.Disabled {
@@ -64,6 +67,7 @@ func (d *Daemon) judge(before *config.Config, err error) {
 	}
 	d.verdict.Store(v)
 	d.reloads.judged(v)
+	return v
 }
 
 // InForce says in numbers what a configuration came to.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"github.com/orbitd/orbitd/pkg/admin"
 	"github.com/orbitd/orbitd/pkg/auth"
 	"github.com/orbitd/orbitd/pkg/broker"
 	"github.com/orbitd/orbitd/pkg/config"
@@ -65,7 +66,7 @@ func (d *Daemon) watchTLS() {
 
 // clientsChanged has those judged again that came by a certificate.
 func (d *Daemon) clientsChanged(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, applyTime)
+	ctx, cancel := context.WithTimeout(ctx, admin.ApplyTime)
 	defer cancel()
 	err := d.everybody().RecheckWhere(ctx, func(w *broker.Who) bool {
 		for id := range w.Identities() {
