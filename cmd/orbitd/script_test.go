@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -38,6 +39,7 @@ func TestMain(m *testing.M) {
 //	daemon send SIGNAL N    send HUP or TERM so many times, and wait for nothing
 //	daemon ended            wait for its end; the exit code must be 0
 //	until FILE REGEXP       wait until the file has a line that matches
+//	mute SOCKET             listen there and answer nothing
 //
 // In the scripts' files $HTTP, $HTTPS and $OPS stand for free addresses; ca.pem is
 // the authority of cert.pem and, after a renewal, of cert2.pem.
@@ -46,7 +48,7 @@ func TestScripts(t *testing.T) {
 		Dir:   "testdata/script",
 		Setup: setUp,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "daemon": controlDaemon, "until": until,
+			"exits": exits, "daemon": controlDaemon, "until": until, "mute": mute,
 		},
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
@@ -217,6 +219,16 @@ func until(ts *testscript.TestScript, neg bool, args []string) {
 		text, err := os.ReadFile(ts.MkAbs(args[0]))
 		return err == nil && want.Match(text)
 	})
+}
+
+// mute is a service manager whose daemon cannot start.
+func mute(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: mute SOCKET")
+	}
+	l, err := net.Listen("unix", ts.MkAbs(args[0]))
+	ts.Check(err)
+	ts.Defer(func() { _ = l.Close() })
 }
 
 // wait polls until something is so. It gives up long after it should be.
