@@ -66,6 +66,9 @@ func printStatus(out io.Writer, s *admin.Status) error {
 	if len(s.Config.Disabled) > 0 {
 		line("disabled", "%s", strings.Join(s.Config.Disabled, " "))
 	}
+	if len(s.Restart) > 0 {
+		line("restart", "%s: changed since the start, for the next one", strings.Join(s.Restart, " "))
+	}
 	if v := s.Reload; v != nil {
 		line("reload", "%s: %s", moment(v.At), outcome(v))
 	}

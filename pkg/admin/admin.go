@@ -61,6 +61,8 @@ type Status struct {
 	Engine    Engine              `json:"engine"`
 	Config    Config              `json:"config"`
 	Reload    *Verdict            `json:"reload,omitempty"` // the last one
+	// Restart are the sections of the configuration in force that wait for a restart.
+	Restart []string `json:"restart,omitempty"`
 }
 
 // STOMP is what is stored for STOMP clients, and who has it at the moment.
@@ -101,7 +103,8 @@ type Verdict struct {
 	// Problems are the mistakes: those for which it was refused, or those of
 	// applications that are disabled now.
 	Problems config.Problems `json:"problems,omitempty"`
-	// Warnings are of what has no effect, or none before the next start.
+	// Warnings are of what has no effect, or none before the next start, whenever it
+	// was changed.
 	Warnings config.Problems `json:"warnings,omitempty"`
 }
 

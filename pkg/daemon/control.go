@@ -20,12 +20,13 @@ func (d *Daemon) Status() admin.Status {
 		Clients: d.Clients(), Connections: d.reactor.Len(), Sessions: d.sessions.Count(),
 		Apps: countApps(c), Lagging: d.hub.Lagging(), STOMP: admin.STOMP(d.stomp.Kept()),
 		Listeners: map[string][]string{},
-		Engine:    admin.Engine{Type: c.Engine.Type, Epoch: e.Epoch.String(), Offset: uint64(e.Visible)},
+		Engine:    admin.Engine{Type: d.begun.Engine.Type, Epoch: e.Epoch.String(), Offset: uint64(e.Visible)},
 		Config:    admin.Config{File: c.File, Authenticators: len(c.Auth), Rules: len(c.Rules)},
 		Reload:    d.verdict.Load(),
+		Restart:   d.needRestart(c),
 	}
-	if c.Engine.Type == config.LocalEngine {
-		s.Engine.Path = c.Engine.Path
+	if s.Engine.Type == config.LocalEngine {
+		s.Engine.Path = d.begun.Engine.Path
 	}
 	if e.Refusing != nil {
 		s.Engine.Refusing = message.AsError(e.Refusing).Text

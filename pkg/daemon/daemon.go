@@ -80,6 +80,7 @@ type Daemon struct {
 	reactor   *reactor.Reactor
 	tls       *tlsconf.Server // nil without a certificate
 
+	begun   *config.Config // that of the start; does not change
 	config  atomic.Pointer[config.Config]
 	verdict atomic.Pointer[admin.Verdict] // of the last reload
 	asked   atomic.Pointer[[]auth.Named]  // members, for metrics

@@ -30,6 +30,7 @@ func (d *Daemon) start(o Options) error {
 	if err != nil {
 		return err
 	}
+	d.begun = c
 	d.config.Store(c)
 	setLogging(d.log, c.Log)
 	d.warn(c)

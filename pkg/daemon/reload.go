@@ -72,7 +72,7 @@ func (d *Daemon) reload(ctx context.Context) error {
 		return err
 	}
 	d.warn(c)
-	for _, section := range needRestart(d.Config(), c) {
+	for _, section := range d.needRestart(c) {
 		d.log.WithField("section", section).Warn(atRestart)
 	}
 	setLogging(d.log, c.Log)

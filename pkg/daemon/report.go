@@ -61,7 +61,7 @@ func (d *Daemon) judge(before *config.Config, err error) *admin.Verdict {
 		for _, app := range c.Disabled {
 			v.Problems = append(v.Problems, app.Err...)
 		}
-		for _, section := range needRestart(before, c) {
+		for _, section := range d.needRestart(c) {
 			v.Warnings = append(v.Warnings, config.Problem{File: c.File, Text: section + ": " + atRestart})
 		}
 	}

@@ -68,8 +68,10 @@ func setLogging(log *logrus.Logger, l config.Log) {
 	log.SetFormatter(&logrus.TextFormatter{DisableColors: true, FullTimestamp: true, TimestampFormat: "2006-01-02T15:04:05.000Z07:00"})
 }
 
-// needRestart returns which sections differ that a reload does not apply.
-func needRestart(old, new *config.Config) (sections []string) {
+// needRestart returns which sections of a configuration wait for a restart: those that
+// differ from what the daemon began with, and that a reload does not apply.
+func (d *Daemon) needRestart(new *config.Config) (sections []string) {
+	old := d.begun
 	oldServer, newServer := old.Server, new.Server
 	oldServer.Hosts, newServer.Hosts = nil, nil
 	oldServer.Origins, newServer.Origins = nil, nil
