@@ -66,6 +66,9 @@ func printStatus(out io.Writer, s *admin.Status) error {
 	if len(s.Config.Disabled) > 0 {
 		line("disabled", "%s", strings.Join(s.Config.Disabled, " "))
 	}
+	if s.Unruled > 0 {
+		line("unruled", "channels that no rule fits, whose messages are kept without limit: %d", s.Unruled)
+	}
 	if len(s.Restart) > 0 {
 		line("restart", "%s: changed since the start, for the next one", strings.Join(s.Restart, " "))
 	}

@@ -63,6 +63,8 @@ type Status struct {
 	Reload    *Verdict            `json:"reload,omitempty"` // the last one
 	// Restart are the sections of the configuration in force that wait for a restart.
 	Restart []string `json:"restart,omitempty"`
+	// Unruled are the channels that had messages and no rule at the last reload or start.
+	Unruled int `json:"unruled,omitempty"`
 }
 
 // STOMP is what is stored for STOMP clients, and who has it at the moment.

@@ -92,7 +92,7 @@ type Engine struct {
 	KeyCount    int
 	SegmentSize int64
 	MinFree     int64
-	Retain      acl.Storage // of channels whose rule does not say, or that have none
+	Retain      acl.Storage // of channels whose rule does not say
 }
 
 // Session bounds what one client may do.
@@ -222,19 +222,29 @@ func (c *Config) Origins() []string {
 }
 
 // Storage returns how the channel's messages are stored. It depends on no user.
-// What a disabled application has stored is kept without limit until its file
-// is repaired.
+// What a disabled application has stored, and what no rule fits any more, is kept
+// without limit: a mistake or a file that was moved away for an hour destroys nothing.
 func (c *Config) Storage(name channel.Name) acl.Storage {
-	if c.Policy.Disabled(name) {
-		return acl.Storage{}
-	}
-	if rule := c.Policy.Lookup(name); rule != nil {
+	if rule := c.rule(name); rule != nil && !c.Policy.Disabled(name) {
 		return rule.Storage
 	}
-	if living, ok := name.Living(); ok {
-		return c.Storage(living)
+	return acl.Storage{}
+}
+
+// Unruled reports whether no rule fits a channel of an application that is not disabled.
+func (c *Config) Unruled(name channel.Name) bool {
+	return c.rule(name) == nil && !c.Policy.Disabled(name)
+}
+
+// rule returns the one by which a channel is stored, or nil.
+func (c *Config) rule(name channel.Name) *acl.Rule {
+	if rule := c.Policy.Lookup(name); rule != nil {
+		return rule
 	}
-	return c.Engine.Retain
+	if living, ok := name.Living(); ok {
+		return c.rule(living)
+	}
+	return nil
 }
 
 func (c *Config) authNames() []string {

@@ -105,7 +105,7 @@ func TestApplicationFiles(t *testing.T) {
 	if names := appNames(c); !slices.Equal(names, []string{"chat"}) {
 		t.Errorf("applications %q", names)
 	}
-	if s := c.Storage(channelName(t, "/shop/x")); s != (acl.Storage{}) {
+	if s := c.Storage(channelName(t, "/shop/x")); s != (acl.Storage{}) || c.Unruled("/shop/x") {
 		t.Errorf("what a disabled application stored is trimmed: %+v", s)
 	}
 }
@@ -135,7 +135,7 @@ func TestDefaults(t *testing.T) {
 	if c.Policy.Lookup("/chat/lobby") != nil || len(c.Auth) != 0 {
 		t.Error("an empty file allows something")
 	}
-	if s := c.Storage("/chat/lobby"); s != c.Engine.Retain {
+	if s := c.Storage("/chat/lobby"); s != (acl.Storage{}) || !c.Unruled("/chat/lobby") {
 		t.Errorf("without a rule: %+v", s)
 	}
 }

@@ -23,7 +23,7 @@ func (d *Daemon) Status() admin.Status {
 		Engine:    admin.Engine{Type: d.begun.Engine.Type, Epoch: e.Epoch.String(), Offset: uint64(e.Visible)},
 		Config:    admin.Config{File: c.File, Authenticators: len(c.Auth), Rules: len(c.Rules)},
 		Reload:    d.verdict.Load(),
-		Restart:   d.needRestart(c),
+		Restart:   d.needRestart(c), Unruled: int(d.unruled.Load()),
 	}
 	if s.Engine.Type == config.LocalEngine {
 		s.Engine.Path = d.begun.Engine.Path

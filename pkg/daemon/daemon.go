@@ -82,6 +82,7 @@ type Daemon struct {
 
 	begun   *config.Config // that of the start; does not change
 	config  atomic.Pointer[config.Config]
+	unruled atomic.Int64                  // channels, by config
 	verdict atomic.Pointer[admin.Verdict] // of the last reload
 	asked   atomic.Pointer[[]auth.Named]  // members, for metrics
 

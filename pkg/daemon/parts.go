@@ -69,7 +69,11 @@ func (d *Daemon) warn(c *config.Config) {
 	for _, app := range c.Disabled {
 		Report(d.log.WithField("app", app.Name), "this application is disabled until its file is right", app.Err)
 	}
-	for _, p := range c.Warnings {
+	d.warnOf(c.Warnings)
+}
+
+func (d *Daemon) warnOf(all config.Problems) {
+	for _, p := range all {
 		d.log.WithFields(logrus.Fields{"at": place(p), "hint": p.Hint}).Warn(p.Text)
 	}
 }
@@ -83,6 +87,7 @@ func (d *Daemon) startCore(c *config.Config, r *rights, version string) (err err
 	s := d.engine.Status()
 	d.log.WithFields(logrus.Fields{"type": c.Engine.Type, "path": c.Engine.Path, "epoch": s.Epoch.String(), "offset": s.Visible}).
 		Info("the engine is open")
+	d.warnOf(d.lookUnruled(c))
 	d.broker, err = broker.New(broker.Options{Engine: d.engine, Rights: r.Rights, MaxMessage: int(c.Session.MaxMessage), Now: d.now})
 	if err != nil {
 		return err

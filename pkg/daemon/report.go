@@ -58,6 +58,9 @@ func (d *Daemon) judge(before *config.Config, err error) *admin.Verdict {
 		Report(d.log, notReloaded, err)
 	}
 	if v.InForce {
+		unruled := d.lookUnruled(c)
+		d.warnOf(unruled)
+		v.Warnings = append(v.Warnings, unruled...)
 		for _, app := range c.Disabled {
 			v.Problems = append(v.Problems, app.Err...)
 		}

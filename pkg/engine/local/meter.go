@@ -1,6 +1,7 @@
 package local
 
 import (
+	"github.com/orbitd/orbitd/pkg/channel"
 	"github.com/orbitd/orbitd/pkg/engine"
 	"github.com/orbitd/orbitd/pkg/message"
 )
@@ -39,6 +40,19 @@ func (e *Engine) SetQuotas(bytes map[string]int64) {
 		c.counted = 0
 		e.count(c)
 	}
+}
+
+// Channels returns the names of those that have a message left, in no order.
+func (e *Engine) Channels() []channel.Name {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	names := make([]channel.Name, 0, len(e.channels))
+	for name, c := range e.channels {
+		if c.size() > 0 {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // size is how much the channel has stored. Engine.mu is held.
