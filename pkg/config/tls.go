@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 	"time"
 )
@@ -24,6 +25,10 @@ func readTLS(t *table) TLS {
 			also.fail("certificate", "write { certificate = PATH, key = PATH }", "it is missing")
 		}
 		also.done()
+		if pair.Certificate != "" && c.names(pair.Certificate) {
+			also.noEffect("certificate", "remove it here", "%s is named above", pair.Certificate)
+			continue
+		}
 		c.Also = append(c.Also, pair)
 	}
 	t.done()
@@ -39,6 +44,11 @@ func readTLS(t *table) TLS {
 		t.noEffect("client_ca", "write certificate and key as well", "there is no TLS without a certificate")
 	}
 	return c
+}
+
+// names reports whether a certificate's file is among those that were read.
+func (c *TLS) names(certificate string) bool {
+	return certificate == c.Certificate || slices.ContainsFunc(c.Also, func(p Pair) bool { return p.Certificate == certificate })
 }
 
 // pair reads the paths of a certificate and its key, and reports what is wrong with

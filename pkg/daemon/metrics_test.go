@@ -185,3 +185,15 @@ func TestMetricsOfADirectory(t *testing.T) {
 		}
 	}
 }
+
+// A certificate that is named twice is one.
+func TestCertificateNamedTwice(t *testing.T) {
+	s := &site{t: t, folder: t.TempDir()}
+	tlstest.Write(t, s.folder, tlstest.NewAuthority().Certificate())
+	s.write("orbitd.toml", secured+certificate+"also = [{ certificate = \"./cert.pem\", key = \"key.pem\" }]\n"+small)
+	must(t, s.start(nil))
+	t.Cleanup(func() { must(t, s.Stop(t.Context())) })
+	if text, _ := s.scrape(); strings.Count(text, "\norbitd_certificate_end_timestamp_seconds{") != 1 {
+		t.Error(text)
+	}
+}
