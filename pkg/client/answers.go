@@ -63,7 +63,7 @@ func (s *state) reply(o *protocol.Object) *ending {
 	case o.Re == 0 && o.Err != nil:
 		s.log.WithError(o.Err).Warn("the server refused a command")
 		return nil
-	case o.Re == s.helloID && s.hello == nil:
+	case o.Re == s.helloID && s.hello == nil && s.refusal == nil:
 		return s.connected(o)
 	case o.Err != nil && o.Err.Code == message.SessionExpired:
 		s.session, s.secret = "", ""
@@ -130,10 +130,14 @@ func (s *state) refused(e *message.Error) *ending {
 	case definite(e.Code):
 		return final(e)
 	}
-	return again(e)
+	s.refusal = e // the server's bye says when to come back
+	return nil
 }
 
 func (s *state) bye(o *protocol.Object) *ending {
+	if s.refusal != nil {
+		return &ending{err: s.refusal, delay: o.Retry}
+	}
 	e := &ByeError{o.Code}
 	switch {
 	case o.Retry > 0:

@@ -199,3 +199,29 @@ func TestTheTokenBesideGoodIdentities(t *testing.T) {
 		t.Errorf("%v; want unauthorized", e)
 	}
 }
+
+// A server that refuses a connect for now says in its farewell when to come back; one that
+// ends the connection without a word is tried again by backoff.
+func TestARefusedConnectSaysWhenToComeBack(t *testing.T) {
+	const after = 7 * time.Millisecond // no backoff of this test
+	s := newServer(t)
+	states := make(chan client.State, 10)
+	start(t, client.Options{URL: s.url(), OnState: func(s client.State) { states <- s }})
+	bye := protocol.AppendBye(nil, message.Unavailable, after)
+	for _, end := range []struct {
+		by    func(*peer)
+		retry time.Duration
+	}{
+		{func(p *peer) { p.reply(bye) }, after},
+		{(*peer).cut, time.Microsecond},
+		{func(p *peer) { p.reply(protocol.AppendBye(nil, message.Unavailable, 0)) }, time.Microsecond},
+	} {
+		p := s.accept()
+		refuse(p, p.expect(protocol.OpConnect), message.Unavailable)
+		end.by(p)
+		if got := <-states; message.CodeOf(got.Err) != message.Unavailable || got.Retry != end.retry {
+			t.Errorf("%+v; want the refusal, and %v", got, end.retry)
+		}
+	}
+	s.welcome("")
+}

@@ -40,11 +40,12 @@ type state struct {
 	link    *link
 	hello   *protocol.Connected
 	helloID uint64
-	clock   time.Duration // the server's clock minus ours
-	heard   time.Time     // when something came last
-	pinged  bool          // since then
-	ackDue  time.Time     // when acks are to be sent; zero: there are none
-	retryAt time.Time     // when a refused subscription is tried again; zero: none
+	refusal *message.Error // of the connect, of which the bye is not there yet
+	clock   time.Duration  // the server's clock minus ours
+	heard   time.Time      // when something came last
+	pinged  bool           // since then
+	ackDue  time.Time      // when acks are to be sent; zero: there are none
+	retryAt time.Time      // when a refused subscription is tried again; zero: none
 }
 
 func newState(c *Client) *state {
@@ -161,6 +162,9 @@ func dialEnding(err error) *ending {
 
 // readEnding names what ended the reading side.
 func (s *state) readEnding(err error) *ending {
+	if s.refusal != nil {
+		return again(s.refusal)
+	}
 	if closed, ok := errors.AsType[*CloseError](err); ok {
 		return again(closed)
 	}
@@ -194,7 +198,7 @@ func definite(code message.Code) bool {
 
 // disconnected forgets what was the connection's own.
 func (s *state) disconnected() {
-	s.link, s.hello = nil, nil
+	s.link, s.hello, s.refusal = nil, nil, nil
 	s.ackDue, s.retryAt = time.Time{}, time.Time{}
 	for _, sub := range s.subs {
 		sub.request, sub.unacked, sub.retry, sub.broken = 0, 0, false, 0
