@@ -29,7 +29,8 @@ import (
 //     that was accepted readable. A failed sync is never retried as if nothing
 //     had happened.
 //  7. Errors are *message.Error, and definite (never stored) but for
-//     message.Unknown: the retry with the same key settles which.
+//     message.Unknown: the retry with the same key settles which. Where the key was
+//     forgotten the retry gets message.KeyExpired, which leaves it open.
 //  8. The messages of one Submit are stored all or none, also across a crash; with
 //     SubmitSaving, its sessions with them.
 //  9. What SaveSession, SubmitSaving and DropSession were given survives a crash once

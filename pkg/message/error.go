@@ -6,8 +6,9 @@ import (
 	"time"
 )
 
-// A Code names an error for peers. All but Unknown and Internal are definite:
-// what was asked for did not happen and will not.
+// A Code names an error for peers. All but Unknown, Internal and KeyExpired are
+// definite: what was asked for did not happen and will not. Of a publish that was
+// tried before, see PROTOCOL.md, section 6.
 type Code string
 
 // The codes of orbit.v1; PROTOCOL.md says what a client does about each.
