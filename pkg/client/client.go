@@ -13,10 +13,13 @@ import (
 
 // ErrClosed is what is answered once Run has returned. ErrNotSent is an
 // ErrClosed, too: of a publication that was never on its way, so that it is
-// certainly not stored.
+// certainly not stored. ErrMaybeStored is with the error that refuses a publication
+// of which an earlier try had no answer, where the refusal does not say that this one
+// was not stored: publish it as new, and it may be there twice, or give it up.
 var (
-	ErrClosed  = errors.New("the client has ended")
-	ErrNotSent = fmt.Errorf("%w before this was sent", ErrClosed)
+	ErrClosed      = errors.New("the client has ended")
+	ErrNotSent     = fmt.Errorf("%w before this was sent", ErrClosed)
+	ErrMaybeStored = errors.New("an earlier try may have been stored")
 )
 
 // A Client is one logical client: a session with its subscriptions and
@@ -140,10 +143,11 @@ type Receipt struct {
 	Duplicate bool
 }
 
-// Publish publishes p and waits until it is stored or refused definitely. What
-// is not definite, a lost connection included, is tried again with the same
-// key. An error of ctx or ErrClosed means that it may or may not be stored, but
-// for ErrNotSent.
+// Publish publishes p and waits until it is stored or refused. What may change, a
+// lost connection included, is tried again with the same key. A refusal is a
+// *message.Error, and p is not stored, but where the error is ErrMaybeStored as well.
+// An error of ctx or ErrClosed means that it may or may not be stored, but for
+// ErrNotSent.
 func (c *Client) Publish(ctx context.Context, p Publication) (Receipt, error) {
 	type answer struct {
 		receipt Receipt

@@ -2,6 +2,7 @@ package client
 
 import (
 	"crypto/rand"
+	"fmt"
 	"slices"
 	"time"
 
@@ -30,6 +31,7 @@ type publication struct {
 	before  *publication // that of command.Prev, if it had no answer yet
 	sent    bool
 	tried   bool // it was sent, on this connection or an earlier one
+	open    bool // a try had no answer, or unknown: p may be stored
 	settled bool // answered, by stored or by an error
 	stored  bool
 	behind  bool // before must be settled before this is sent again
@@ -68,6 +70,7 @@ func (q *publications) find(ch channel.Name, key string) *publication {
 func (q *publications) unsend() {
 	clear(q.byID)
 	for _, p := range q.queue {
+		p.open = p.open || p.sent
 		p.sent, p.behind = false, false
 	}
 	q.unsent = len(q.queue)
@@ -106,7 +109,7 @@ func (s *state) sendPublication(p *publication, now time.Time) {
 	line := protocol.AppendCommand(nil, c)
 	// A server ends the connection over what is too large for it, every time.
 	if most := s.hello.Max + protocol.CommandOverhead; s.hello.Max > 0 && len(line) > most {
-		s.settle(p, Receipt{}, message.Errorf(message.TooLarge, "the command has %d bytes; the server takes %d", len(line), most))
+		s.settle(p, Receipt{}, p.refused(message.Errorf(message.TooLarge, "the command has %d bytes; the server takes %d", len(line), most)))
 		return
 	}
 	p.sent, p.tried = true, true
@@ -131,11 +134,21 @@ func (s *state) published(p *publication, o *protocol.Object) {
 		}
 		s.unsend(p)
 	case definite(o.Err.Code):
-		s.settle(p, Receipt{}, o.Err)
+		s.settle(p, Receipt{}, p.refused(o.Err))
 	default:
+		p.open = p.open || o.Err.Code == message.Unknown || o.Err.Code == message.Internal
 		s.unsend(p)
 		s.holdBack(o.Err)
 	}
+}
+
+// refused returns the error of a publication that is not tried again. Of an earlier try
+// the server says no more than that with two codes (PROTOCOL.md section 6).
+func (p *publication) refused(e *message.Error) error {
+	if !p.open || e.Code == message.Conflict || e.Code == message.OutOfOrder {
+		return e
+	}
+	return fmt.Errorf("%w: %w", e, ErrMaybeStored)
 }
 
 func (s *state) unsend(p *publication) {

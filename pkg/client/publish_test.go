@@ -2,6 +2,7 @@ package client_test
 
 import (
 	"context"
+	"errors"
 	"net"
 	"testing"
 	"testing/synctest"
@@ -81,6 +82,46 @@ func TestARefusalIsFinal(t *testing.T) {
 	large := r.publish(client.Publication{Data: make([]byte, 80<<10), ContentType: "x/y"})
 	if a := <-large; message.CodeOf(a.err) != message.TooLarge {
 		t.Errorf("%v; want too_large, without asking the server", a.err)
+	}
+}
+
+// A refusal is about one try: whether an earlier one without an answer was stored, two
+// codes say, and of no other may it be taken for sure.
+func TestARefusalAfterATryWithoutAnAnswer(t *testing.T) {
+	lost := func(s *server, p *peer, _ protocol.Command) *peer {
+		p.cut()
+		p, _ = s.welcome("")
+		return p
+	}
+	answered := func(code message.Code) func(*server, *peer, protocol.Command) *peer {
+		return func(_ *server, p *peer, c protocol.Command) *peer { refuse(p, c, code); return p }
+	}
+	for _, test := range []struct {
+		name  string
+		first func(*server, *peer, protocol.Command) *peer
+		then  message.Code
+		maybe bool
+	}{
+		{"lost, expired", lost, message.KeyExpired, true},
+		{"lost, forbidden", lost, message.Forbidden, true},
+		{"lost, conflict", lost, message.Conflict, false},
+		{"lost, out of order", lost, message.OutOfOrder, false},
+		{"unknown, expired", answered(message.Unknown), message.KeyExpired, true},
+		{"internal, forbidden", answered(message.Internal), message.Forbidden, true},
+		{"unavailable, forbidden", answered(message.Unavailable), message.Forbidden, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := newServer(t)
+			r := start(t, client.Options{URL: s.url()})
+			p, _ := s.welcome("")
+			answers := r.publish(client.Publication{Data: []byte("1")})
+			p = test.first(s, p, p.expect(protocol.OpPublish))
+			refuse(p, p.expect(protocol.OpPublish), test.then)
+			a := <-answers
+			if message.CodeOf(a.err) != test.then || errors.Is(a.err, client.ErrMaybeStored) != test.maybe {
+				t.Errorf("%v; want %s, and that it may be stored: %v", a.err, test.then, test.maybe)
+			}
+		})
 	}
 }
 

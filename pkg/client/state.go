@@ -187,7 +187,7 @@ func (s *state) authenticate(ctx context.Context) *ending {
 	return nil
 }
 
-// definite reports whether an answer will not change by trying again.
+// definite reports whether an answer does not change by trying again.
 func definite(code message.Code) bool {
 	switch code {
 	case message.Unavailable, message.Unknown, message.Internal, message.RateLimited:
