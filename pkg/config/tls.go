@@ -2,6 +2,7 @@ package config
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -70,8 +71,12 @@ func (t *table) pair() Pair {
 // fits reports what is wrong with a certificate and its key. That they can be read is
 // known.
 func (t *table) fits(p Pair) {
-	_, err := tls.LoadX509KeyPair(p.Certificate, p.Key)
-	if _, unreadable := errors.AsType[*fs.PathError](err); err == nil || unreadable {
+	pair, err := tls.LoadX509KeyPair(p.Certificate, p.Key)
+	if err == nil {
+		t.valid(pair.Leaf)
+		return
+	}
+	if _, unreadable := errors.AsType[*fs.PathError](err); unreadable {
 		return
 	}
 	switch why := strings.TrimPrefix(err.Error(), "tls: "); {
@@ -81,6 +86,18 @@ func (t *table) fits(p Pair) {
 		t.fail("key", "name the certificate's key, in PEM form and without a passphrase", "%s: %s", p.Key, why)
 	default:
 		t.fail("certificate", "name a file in PEM form: the certificate, and behind it those that signed it", "%s: %s", p.Certificate, why)
+	}
+}
+
+// valid warns of a certificate that is not, now. It is no mistake: a server with that one
+// is better than none.
+func (t *table) valid(leaf *x509.Certificate) {
+	const hint = "renew it, or set this host's clock; a running daemon keeps a good one that it has had from this file"
+	switch now := time.Now(); {
+	case now.Before(leaf.NotBefore):
+		t.warn("certificate", hint, "clients refuse it, as it is not valid before %s", leaf.NotBefore.Format(time.RFC3339))
+	case now.After(leaf.NotAfter):
+		t.warn("certificate", hint, "clients refuse it, as it has ended at %s", leaf.NotAfter.Format(time.RFC3339))
 	}
 }
 

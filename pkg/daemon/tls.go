@@ -20,8 +20,9 @@ import (
 )
 
 // identities loads the certificates that are configured, and whose clients are
-// believed; there are none without TLS. A certificate that is out of date is used, and
-// loudly told: clients say more of it than of a server that is not there.
+// believed; there are none without TLS. A certificate that is out of date does not take the
+// place of one from the same file that is in force and good. Where there is none, it is used,
+// and loudly told: clients say more of it than of a server that is not there.
 func (d *Daemon) identities(c *config.Config) (set tlsconf.Set, err error) {
 	if c.TLS.Certificate == "" {
 		return set, nil
@@ -32,11 +33,16 @@ func (d *Daemon) identities(c *config.Config) (set tlsconf.Set, err error) {
 			return set, err
 		}
 		end, err := i.Until(d.now())
-		log := d.log.WithFields(logrus.Fields{"names": strings.Join(i.Names(), " "), "until": end})
-		if err != nil {
-			log.WithError(err).Warn("clients will refuse this server's certificate: renew it, and reload")
-		} else {
+		log := d.log.WithFields(logrus.Fields{"certificate": i.File(), "names": strings.Join(i.Names(), " "), "until": end})
+		good := d.goodOf(i.File())
+		switch {
+		case err == nil:
 			log.Info("the certificate is loaded")
+		case good != nil:
+			log.WithError(err).Warn("the certificate in this file is no good: renew it; the one before stays in use")
+			i = good
+		default:
+			log.WithError(err).Warn("clients will refuse this server's certificate: renew it, and reload")
 		}
 		set.Identities = append(set.Identities, i)
 	}
@@ -44,6 +50,20 @@ func (d *Daemon) identities(c *config.Config) (set tlsconf.Set, err error) {
 		set.Clients, err = tlsconf.LoadClients(c.TLS.ClientCA, c.TLS.ClientCRL, c.TLS.ClientRequired)
 	}
 	return set, err
+}
+
+// goodOf returns the certificate in force that was read from a file, if it is valid now;
+// else nil.
+func (d *Daemon) goodOf(file string) *tlsconf.Identity {
+	if d.tls == nil {
+		return nil
+	}
+	for _, i := range d.tls.Identities() {
+		if _, err := i.Until(d.now()); err == nil && i.File() == file {
+			return i
+		}
+	}
+	return nil
 }
 
 // watchTLS has the files of TLS watched from now on. Where others' clients are believed,

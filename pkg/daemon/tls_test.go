@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/orbitd/orbitd/pkg/client"
+	"github.com/orbitd/orbitd/pkg/config"
 	"github.com/orbitd/orbitd/pkg/message"
 	"github.com/orbitd/orbitd/pkg/tlsconf/tlstest"
 )
@@ -77,10 +78,12 @@ func TestSecure(t *testing.T) {
 	<-ended
 }
 
-// TestRenewal: a reload has the new certificate, and one that is not right leaves
-// the old one.
+// TestRenewal: a reload has the new certificate, and one that is not right, or not valid,
+// leaves the old one.
 func TestRenewal(t *testing.T) {
 	s, a := newSecureSite(t)
+	ended := a.CertificateUntil(time.Now().Add(-time.Minute), "old.example")
+	var last config.Problems
 	for _, step := range []struct {
 		change func()
 		good   bool
@@ -90,19 +93,31 @@ func TestRenewal(t *testing.T) {
 		{func() { tlstest.Write(t, s.folder, a.Certificate("localhost", "two.example")) }, true, "two.example"},
 		{func() { s.write("key.pem", "half-written") }, false, "two.example"},
 		{func() { must(t, os.Remove(filepath.Join(s.folder, "cert.pem"))) }, false, "two.example"},
-		{func() { tlstest.Write(t, s.folder, a.CertificateUntil(time.Now().Add(-time.Minute), "old.example")) }, true, "old.example"},
+		{func() { tlstest.Write(t, s.folder, ended) }, true, "two.example"},
 	} {
 		step.change()
-		if err := s.Reload(t.Context()); (err == nil) != step.good {
-			t.Errorf("%s: %v", step.want, err)
+		v := s.Apply(t.Context())
+		if v.OK() != step.good {
+			t.Errorf("%s: %+v", step.want, v)
 		}
+		last = v.Warnings
 		if got := s.served(a); got != step.want {
 			t.Errorf("the certificate is for %s, want %s", got, step.want)
 		}
 	}
+	if len(last) != 1 || !strings.Contains(last[0].Text, "tls.certificate: clients refuse it, as it has ended at ") {
+		t.Errorf("warned of %v", last)
+	}
 	must(t, s.Stop(t.Context()))
-	if !strings.Contains(s.log.String(), "clients will refuse this server's certificate: renew it, and reload") {
-		t.Error("nobody is told of the certificate that has ended")
+	must(t, s.start(nil)) // there is no other now
+	if got := s.served(a); got != "old.example" {
+		t.Errorf("after a restart the certificate is for %s", got)
+	}
+	must(t, s.Stop(t.Context()))
+	for _, told := range []string{"the one before stays in use", "clients will refuse this server's certificate: renew it, and reload"} {
+		if !strings.Contains(s.log.String(), told) {
+			t.Errorf("nobody is told: %s", told)
+		}
 	}
 }
 
