@@ -162,6 +162,7 @@ func (s *served) start(ts *testscript.TestScript, file string) {
 	s.process = exec.Command(self, "serve", "-c", file)
 	s.process.Args[0] = "orbitd" // by which TestMain knows what to be
 	s.process.Dir, s.process.Stderr = ts.MkAbs("."), log
+	s.process.Env = append(os.Environ(), "STATE_DIRECTORY="+ts.Getenv("STATE_DIRECTORY"))
 	ts.Check(s.process.Start())
 	ts.Defer(func() {
 		if s.process != nil {

@@ -62,6 +62,7 @@ func printStatus(out io.Writer, s *admin.Status) error {
 	}
 	line("engine", "%s", strings.TrimSpace(fmt.Sprintf("%s %s", s.Engine.Type, s.Engine.Path)))
 	line("stored", "offset %d of epoch %s", s.Engine.Offset, s.Engine.Epoch)
+	line("state", "%s", s.State)
 	line("config", "%s: %d authenticators, %d rules", s.Config.File, s.Config.Authenticators, s.Config.Rules)
 	if len(s.Config.Disabled) > 0 {
 		line("disabled", "%s", strings.Join(s.Config.Disabled, " "))

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -18,13 +19,14 @@ import (
 // An order is what a token shall be.
 type order struct {
 	file, signer, realm, ttl, app string
+	socket                        string
 	groups, subscribe, publish    []string
 	json                          bool
 }
 
 func tokenCommand() *cobra.Command {
 	var o order
-	var socket, ended string
+	var ended string
 	var rotate bool
 	c := &cobra.Command{
 		Use:   "token USER | --revoke LOGIN | --rotate-key",
@@ -46,9 +48,9 @@ tokens of the one before stay good, those of older ones do not.`,
 			case (ended != "" || rotate) != (len(args) == 0):
 				return errors.New("name a user, or say what to revoke, or --rotate-key")
 			case ended != "":
-				return failed(endLogin(c, socket, ended))
+				return failed(endLogin(c, o.socket, ended))
 			case rotate:
-				return failed(rotateKey(c, o.file))
+				return failed(o.rotateKey(c))
 			}
 			until, scope, err := o.parse()
 			if err != nil {
@@ -68,7 +70,7 @@ tokens of the one before stay good, those of older ones do not.`,
 	flags.StringSliceVar(&o.publish, "publish", nil, "these channels alone: `PATTERN`; may be repeated")
 	flags.StringVar(&ended, "revoke", "", "end a `LOGIN`: a token, or the id that was printed with it")
 	flags.BoolVar(&rotate, "rotate-key", false, "sign with a new key")
-	socketFlag(c, &socket)
+	socketFlag(c, &o.socket)
 	jsonFlag(c, &o.json)
 	c.MarkFlagsMutuallyExclusive("revoke", "rotate-key", "json")
 	c.MarkFlagsMutuallyExclusive("realm", "group")
@@ -94,7 +96,7 @@ func (o *order) parse() (until time.Time, scope *channel.Scope, err error) {
 }
 
 func (o *order) make(c *cobra.Command, user string, until time.Time, scope *channel.Scope) error {
-	conf, err := config.Load(o.file)
+	conf, err := o.load(c)
 	if err != nil {
 		return err
 	}
@@ -110,6 +112,34 @@ func (o *order) make(c *cobra.Command, user string, until time.Time, scope *chan
 	return err
 }
 
+// load reads the configuration as the daemon that runs with it does: where that keeps its
+// key, the service manager says to it alone. If there is none that answers, it is as this
+// shell says.
+func (o *order) load(c *cobra.Command) (*config.Config, error) {
+	conf, err := config.Load(o.file)
+	if err != nil {
+		return nil, err
+	}
+	socket := conf.Server.Control
+	if c.Flags().Changed("socket") {
+		socket = o.socket
+	}
+	if socket == "" {
+		return conf, nil
+	}
+	s, err := admin.Client{Socket: socket}.Status(c.Context())
+	if err != nil || s.State == "" || !sameFile(s.Config.Path, conf.File) {
+		return conf, nil
+	}
+	return conf.In(s.State), nil
+}
+
+func sameFile(a, b string) bool {
+	one, err := os.Stat(a)
+	other, err2 := os.Stat(b)
+	return err == nil && err2 == nil && os.SameFile(one, other)
+}
+
 func endLogin(c *cobra.Command, socket, login string) error {
 	if err := (admin.Client{Socket: socket}).EndLogin(c.Context(), login); err != nil {
 		return err
@@ -118,8 +148,8 @@ func endLogin(c *cobra.Command, socket, login string) error {
 	return err
 }
 
-func rotateKey(c *cobra.Command, file string) error {
-	conf, err := config.Load(file)
+func (o *order) rotateKey(c *cobra.Command) error {
+	conf, err := o.load(c)
 	if err != nil {
 		return err
 	}

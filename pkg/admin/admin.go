@@ -59,6 +59,7 @@ type Status struct {
 
 	Listeners map[string][]string `json:"listeners"` // addresses by front door
 	Engine    Engine              `json:"engine"`
+	State     string              `json:"state"` // the folder of what the daemon makes itself, such as its key
 	Config    Config              `json:"config"`
 	Reload    *Verdict            `json:"reload,omitempty"` // the last one
 	// Restart are the sections of the configuration in force that wait for a restart.
@@ -88,7 +89,8 @@ type Engine struct {
 
 // Config is the configuration in force, in numbers.
 type Config struct {
-	File           string   `json:"file"`
+	File           string   `json:"file"` // as it was given
+	Path           string   `json:"path"` // the same, absolute
 	Authenticators int      `json:"authenticators"`
 	Rules          int      `json:"rules"`
 	Disabled       []string `json:"disabled,omitempty"` // applications whose file is wrong

@@ -247,6 +247,13 @@ func (c *Config) rule(name channel.Name) *acl.Rule {
 	return nil
 }
 
+// In returns the same configuration of a daemon whose state directory is another one.
+func (c *Config) In(state string) *Config {
+	other := *c
+	other.StateDirectory = state
+	return &other
+}
+
 func (c *Config) authNames() []string {
 	names := make([]string, len(c.Auth))
 	for i, a := range c.Auth {

@@ -3,6 +3,7 @@ package daemon
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 
 	"github.com/orbitd/orbitd/pkg/admin"
@@ -21,7 +22,8 @@ func (d *Daemon) Status() admin.Status {
 		Apps: countApps(c), Lagging: d.hub.Lagging(), STOMP: admin.STOMP(d.stomp.Kept()),
 		Listeners: map[string][]string{},
 		Engine:    admin.Engine{Type: d.begun.Engine.Type, Epoch: e.Epoch.String(), Offset: uint64(e.Visible)},
-		Config:    admin.Config{File: c.File, Authenticators: len(c.Auth), Rules: len(c.Rules)},
+		State:     d.begun.StateDirectory,
+		Config:    admin.Config{File: c.File, Path: absolute(c.File), Authenticators: len(c.Auth), Rules: len(c.Rules)},
 		Reload:    d.verdict.Load(),
 		Restart:   d.needRestart(c), Unruled: int(d.unruled.Load()),
 	}
@@ -40,6 +42,14 @@ func (d *Daemon) Status() admin.Status {
 		s.Config.Disabled = append(s.Config.Disabled, app.Name)
 	}
 	return s
+}
+
+// absolute returns a path as who works in another folder can use it.
+func absolute(path string) string {
+	if whole, err := filepath.Abs(path); err == nil {
+		return whole
+	}
+	return path // there is no working directory any more
 }
 
 // summary is how the daemon is, in one line: what is wrong first.

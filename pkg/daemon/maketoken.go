@@ -54,7 +54,7 @@ func findSigner(c *config.Config, name string) (config.Auth, tokenauth.Options, 
 			continue
 		}
 		if a.Token.Own() && !isThere(ownKey(c)) {
-			return none, tokenauth.Options{}, fmt.Errorf("there is no key that signs: %s\nhint: the daemon makes it at its first start; be root, or the daemon's user, to see it", ownKey(c))
+			return none, tokenauth.Options{}, fmt.Errorf("there is no key that signs: %s\nhint: the daemon makes it at its first start; be root, or the daemon's user, to see it; where its unit names a folder for it (StateDirectory=), the daemon has to run", ownKey(c))
 		}
 		o, err := tokenOptions(c, a, logrus.New())
 		if err != nil {

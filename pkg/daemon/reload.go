@@ -62,6 +62,7 @@ func (d *Daemon) reload(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	c = c.In(d.begun.StateDirectory) // where the key is, whatever engine.path says now
 	rights, err := newRights(c, d.surroundings(d.kept))
 	if err != nil {
 		return err
