@@ -46,7 +46,8 @@ type conn struct {
 	blocked    bool // the socket has not taken everything
 
 	sent    time.Time // the last bytes, by the loop's clock
-	reading time.Time // when reading was last resumed: silence before is ours
+	reading int64     // when reading was last resumed, Unix nanoseconds: silence before is ours
+	began   int64     // since when a frame is not complete, so; 0 where none is
 	beat    time.Duration
 	expects time.Duration
 }
@@ -57,7 +58,7 @@ func (s *Server) begin(rc *reactor.Conn) *conn {
 	now := s.now()
 	rc.SetUserTimeout(stallTimeout) // a peer that has gone without a word is noticed,
 	rc.SetKeepAlive(keepAlive)      // also where neither side promised a heart-beat
-	c := &conn{rc: rc, part: s.parts[rc.Loop().Index()], request: &request{began: now}, sent: now, reading: now, rate: int32(s.limits.CommandRate), allowance: int32(s.limits.CommandBurst)}
+	c := &conn{rc: rc, part: s.parts[rc.Loop().Index()], request: &request{began: now}, sent: now, reading: now.UnixNano(), rate: int32(s.limits.CommandRate), allowance: int32(s.limits.CommandBurst)}
 	c.decoder.Room = &c.part.headers
 	c.decoder.Limits = frame.Limits{Headers: maxHeaders, Line: maxLoginHead, Head: maxLoginHead}
 	if c.part.drained {
@@ -84,6 +85,9 @@ func (c *conn) Data(_ *reactor.Conn, b []byte) (consumed int) {
 	} else {
 		consumed = c.feed(b)
 	}
+	if c.began == 0 && c.decoder.Partial() {
+		c.began = c.part.loop.Now().UnixNano()
+	}
 	switch {
 	case c.closed:
 		return len(b)
@@ -107,6 +111,7 @@ func (c *conn) feed(b []byte) (n int) {
 			c.fail(message.Errorf(message.BadRequest, "%v", err), nil)
 		case f != nil:
 			c.allowance--
+			c.began = 0
 			c.frame(f)
 			f.Body = nil // or the decoder would keep it until the next frame
 		}
@@ -121,7 +126,7 @@ func (c *conn) proceed() {
 		c.carryOut(f)
 	}
 	if !c.closed && !c.waits() {
-		c.reading = c.server().now()
+		c.reading = c.server().now().UnixNano()
 		c.rc.ResumeRead()
 	}
 }
@@ -231,32 +236,6 @@ func (c *conn) allow() {
 	c.allowance = min(c.allowance+c.rate, max(int32(c.server().limits.CommandBurst), c.rate))
 	if waited {
 		c.proceed()
-	}
-}
-
-// tick looks at the connection's times, about once a second.
-func (c *conn) tick(now time.Time) {
-	if c.waits() {
-		c.reading = now
-	}
-	c.allow()
-	heard := c.rc.LastRead()
-	if c.reading.After(heard) {
-		heard = c.reading
-	}
-	stalled := c.rc.Stalled()
-	switch {
-	case !stalled.IsZero() && now.Sub(stalled) >= stallTimeout:
-		c.leave()
-		c.rc.CloseNow()
-	case c.request != nil && !c.busy && now.Sub(c.request.began) >= c.server().limits.LoginTimeout:
-		c.fail(message.Errorf(message.BadRequest, "no CONNECT in time (session.login_timeout)"), nil)
-	case c.expects > 0 && now.Sub(heard) >= 2*c.expects:
-		c.fail(message.Errorf(message.BadRequest, "no heart-beat for %v, twice what was agreed on", 2*c.expects), nil)
-	case c.who.Expired(now):
-		c.fail(message.Errorf(message.Unauthorized, "the login has expired; connect again"), nil)
-	case c.beat > 0 && stalled.IsZero() && now.Add(3*time.Second/2).Sub(c.sent) >= c.beat:
-		c.write(func(dst []byte) []byte { return append(dst, '\n') })
 	}
 }
 

@@ -59,6 +59,7 @@ const (
 	maxLine         = 8 << 10
 	maxLoginHead    = 4 << 10          // all that a peer may send before it is known
 	stallTimeout    = 30 * time.Second // without a byte taken
+	frameTimeout    = 30 * time.Second // to complete a frame, and a WebSocket's message
 	keepAlive       = 30 * time.Second // of silence, until the peer's kernel is asked
 	maxPublishing   = 1024             // SENDs of one connection under way
 	maxTransactions = 16               // of one connection

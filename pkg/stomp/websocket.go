@@ -11,8 +11,12 @@ import (
 	"github.com/gobwas/ws"
 
 	"github.com/orbitd/orbitd/pkg/auth"
+	"github.com/orbitd/orbitd/pkg/message"
 	"github.com/orbitd/orbitd/pkg/reactor"
 )
+
+// maxFragments bounds those of one message, as PROTOCOL.md has it.
+const maxFragments = 1024
 
 // Subprotocols are those of STOMP over WebSocket.
 var Subprotocols = []string{"v12.stomp", "v11.stomp", "v10.stomp"}
@@ -23,10 +27,11 @@ type websocket struct {
 	mask      [4]byte
 	taken     int   // bytes of the current frame's payload
 	missing   int64 // and those still to come
-	fragments bool  // a message is not complete
+	fragments int   // of a message whose last is still to come
 	isText    bool  // of the current message
 	text      text
-	looked    int // bytes behind those taken that were looked at
+	looked    int   // bytes behind those taken that were looked at
+	began     int64 // of the current message, Unix nanoseconds
 	status    ws.StatusCode
 }
 
@@ -87,7 +92,7 @@ func (w *websocket) isUTF8(b []byte) bool {
 	if !w.isText {
 		return true
 	}
-	ends := int64(len(b)) == w.missing && !w.fragments
+	ends := int64(len(b)) == w.missing && w.fragments == 0
 	return w.text.take(b[w.looked:]) && (!ends || w.text.whole())
 }
 
@@ -100,7 +105,7 @@ func (w *websocket) header(c *conn, b []byte) (n int, ok bool) {
 		return 0, false
 	}
 	state := ws.StateServerSide
-	if w.fragments {
+	if w.fragments > 0 {
 		state = state.Set(ws.StateFragmented)
 	}
 	if err != nil || ws.CheckHeader(h, state) != nil || h.Length < 0 {
@@ -110,25 +115,50 @@ func (w *websocket) header(c *conn, b []byte) (n int, ok bool) {
 	}
 	n = len(b) - src.Len()
 	if !h.OpCode.IsControl() {
-		w.mask, w.taken, w.missing, w.looked = h.Mask, 0, h.Length, 0
-		w.fragments = !h.Fin
-		if h.OpCode != ws.OpContinuation {
-			w.isText, w.text = h.OpCode == ws.OpText, text{}
-		}
-		if h.Length == 0 && !w.isUTF8(nil) {
-			w.status = ws.StatusInvalidFramePayloadData
-			c.end()
-			return 0, false
-		}
-		return n, true
+		w.data(c, h)
+		return n, !c.closed
 	}
 	size := int(h.Length)
 	if n+size > len(b) {
 		return 0, false
 	}
+	c.allowance-- // it is work as a frame is
 	ws.Cipher(b[n:n+size], h.Mask, 0)
 	w.control(c, h.OpCode, b[n:n+size])
 	return n + size, !c.closed
+}
+
+// data begins a frame of a message.
+func (w *websocket) data(c *conn, h ws.Header) {
+	if h.OpCode != ws.OpContinuation {
+		w.isText, w.text = h.OpCode == ws.OpText, text{}
+		w.fragments, w.began = 0, c.part.loop.Now().UnixNano()
+	}
+	if w.fragments++; w.fragments > maxFragments {
+		w.violated(c, message.Errorf(message.BadRequest, "a message may have %d fragments", maxFragments))
+		return
+	}
+	if h.Fin {
+		w.fragments = 0
+	}
+	w.mask, w.taken, w.missing, w.looked = h.Mask, 0, h.Length, 0
+	if h.Length > 0 {
+		return
+	}
+	c.allowance-- // nothing in it is a frame that would be counted
+	if !w.isUTF8(nil) {
+		w.status = ws.StatusInvalidFramePayloadData
+		c.end()
+	}
+}
+
+// partial reports whether a message has begun and is not complete.
+func (w *websocket) partial() bool { return w.missing > 0 || w.fragments > 0 }
+
+// violated ends the connection of a client that does not keep to what is agreed on.
+func (w *websocket) violated(c *conn, err error) {
+	w.status = ws.StatusPolicyViolation
+	c.fail(err, nil)
 }
 
 func (w *websocket) control(c *conn, op ws.OpCode, payload []byte) {
@@ -138,10 +168,10 @@ func (w *websocket) control(c *conn, op ws.OpCode, payload []byte) {
 			return append(append(dst, 0x80|byte(ws.OpPong), byte(len(payload))), payload...)
 		}))
 	case ws.OpClose:
-		if len(payload) > 1 {
+		if len(payload) > 0 {
 			code, reason := ws.ParseCloseFrameDataUnsafe(payload)
 			w.status = code
-			if ws.CheckCloseFrameData(code, reason) != nil {
+			if len(payload) == 1 || ws.CheckCloseFrameData(code, reason) != nil {
 				w.status = ws.StatusProtocolError
 			}
 		}
