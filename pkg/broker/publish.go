@@ -35,6 +35,17 @@ func (b *Broker) PublishSaving(who *Who, msgs []message.Message, sessions []engi
 	b.engine.SubmitSaving(msgs, sessions, done)
 }
 
+// StoreSaving stores copies that the server makes of messages, and sessions, as
+// engine.Engine.SubmitSaving does. Nobody's rights are asked; the copies count for the
+// rates of their applications.
+func (b *Broker) StoreSaving(msgs []message.Message, sessions []engine.Session, then func([]engine.Receipt, error)) {
+	if err := b.quotas.publish(msgs); err != nil {
+		then(nil, err)
+		return
+	}
+	b.engine.SubmitSaving(msgs, sessions, then)
+}
+
 // overRate refuses messages that come too fast, but for a retry of what is stored: its
 // publisher does not know that yet, and is told; what it acknowledges with it is stored.
 func (b *Broker) overRate(msgs []message.Message, sessions []engine.Session, err *message.Error, done func([]engine.Receipt, error)) {

@@ -115,8 +115,9 @@ func (s *subscription) ack(offset message.Offset) {
 	s.conn.resume()
 }
 
-// nack has a message sent again, or all up to it; or, when it was refused too often,
-// moved to the channel of dead messages. reason is what the client says about it.
+// nack has a message sent again, or all up to it. One that was refused too often moves to
+// the channel of dead messages, with the reason that the client gives; of a subscription
+// that is not durable it is let go of, for whoever may only read must not fill the disk.
 func (s *subscription) nack(offset message.Offset, reason string) {
 	if s.share != nil {
 		s.handBack(offset, reason)
@@ -127,20 +128,24 @@ func (s *subscription) nack(offset message.Offset, reason string) {
 			continue
 		}
 		times := s.window.refuse(d.offset)
-		if _, ok := s.name.Dead(); ok && times >= s.conn.server().limits.Deliveries {
+		switch _, dies := s.name.Dead(); {
+		case !dies || times < s.conn.server().limits.Deliveries:
+			s.again = append(s.again, d.offset)
+		case s.record == nil:
+			s.settle(d)
+		default:
 			d.dying = true
 			s.bury(grave{d.offset, times, reason})
-		} else {
-			s.again = append(s.again, d.offset)
 		}
 	}
+	s.advance()
 	if s.record != nil {
 		s.record.changed(true)
 	}
-	s.pump()
+	s.conn.resume()
 }
 
-// bury has a message moved to the channel of dead messages.
+// bury has a message of a durable subscription moved to the channel of dead messages.
 func (s *subscription) bury(g grave) {
 	if s.undertaker == nil {
 		s.undertaker = &undertaker{part: s.conn.part, name: s.name, window: &s.window, record: s.record, buried: s.buried}

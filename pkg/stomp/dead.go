@@ -66,13 +66,13 @@ func (p *part) fetch(name channel.Name, offset message.Offset, done func(*messag
 	})
 }
 
-// An undertaker moves the messages of one subscription or group that were refused too
+// An undertaker moves the messages of one durable subscription or group that were refused too
 // often, one at a time. It is owned by its part's loop.
 type undertaker struct {
 	part   *part
 	name   channel.Name
 	window *window
-	record *record // where the acknowledgement is stored with the copy, or nil
+	record *record // where the acknowledgement is stored with the copy
 	// buried is told that a message was moved or is gone, or could not be moved: then it
 	// is to be sent again, and comes here when it is refused once more.
 	buried func(offset message.Offset, err error)
@@ -109,20 +109,15 @@ func (u *undertaker) next() {
 	})
 }
 
-// move stores the copy; where there is a record, together with the acknowledgement.
+// move stores the copy together with the acknowledgement.
 func (u *undertaker) move(g grave, dead message.Message) {
-	done := func(err error) {
-		if err == nil {
-			u.part.count.dead++
-		}
-		u.done(g, err)
-	}
-	if u.record != nil {
-		exclusively([]*record{u.record}, func() { u.record.save([]message.Message{dead}, offsets{g.offset: true}, done) })
-		return
-	}
-	u.part.server.broker.Engine().Submit([]message.Message{dead}, func(_ []engine.Receipt, err error) {
-		u.part.loop.Post(func() { done(err) })
+	exclusively([]*record{u.record}, func() {
+		u.record.save([]message.Message{dead}, offsets{g.offset: true}, func(err error) {
+			if err == nil {
+				u.part.count.dead++
+			}
+			u.done(g, err)
+		})
 	})
 }
 
@@ -133,7 +128,7 @@ func (u *undertaker) done(g grave, err error) {
 		}
 		return
 	}
-	if err != nil {
+	if err != nil && message.CodeOf(err) != message.RateLimited {
 		u.part.server.log.WithError(err).WithField("channel", u.name).WithField("offset", strconv.FormatUint(uint64(g.offset), 10)).
 			Warn("a message that was refused too often could not be moved, and is sent again")
 	}

@@ -159,10 +159,10 @@ func (r *record) lookUpOr(absent func() error, done lookedUp) {
 }
 
 // save stores all of it, as if gone was acknowledged, with messages, as one; and calls
-// done then. It is not called while something is being stored.
+// done then. The messages count for their applications' rates. It is not called while something is being stored.
 func (r *record) save(msgs []message.Message, gone offsets, done func(error)) {
 	session := r.saving(gone)
-	r.part.server.broker.Engine().SubmitSaving(msgs, []engine.Session{session}, func(_ []engine.Receipt, err error) {
+	r.part.server.broker.StoreSaving(msgs, []engine.Session{session}, func(_ []engine.Receipt, err error) {
 		r.part.loop.Post(func() {
 			done(err)
 			r.saved(err)
