@@ -35,7 +35,7 @@ func makeEngine(c *config.Config, r *rights, log logrus.FieldLogger, now func() 
 
 func sessionLimits(s config.Session) session.Limits {
 	return session.Limits{
-		TTL: s.TTL, DurableTTL: s.DurableTTL, Window: s.Window, WindowBytes: int(s.WindowBytes),
+		TTL: s.TTL, EmptyTTL: s.LoginTimeout, DurableTTL: s.DurableTTL, Window: s.Window, WindowBytes: int(s.WindowBytes),
 		Channels: s.MaxChannels, Sessions: s.MaxSessions, Named: s.MaxNamed,
 	}
 }

@@ -27,6 +27,7 @@ type Loop interface {
 // Limits bound what one client may cost. Zero fields take the defaults.
 type Limits struct {
 	TTL         time.Duration // of a session without a name, after its connection: 2 min
+	EmptyTTL    time.Duration // of one that has no subscription either, if less: 10 s
 	DurableTTL  time.Duration // of a named one: 30 days
 	Window      int           // unacknowledged messages of a subscription: 256
 	WindowBytes int           // unacknowledged bytes of a session: 1 MiB
@@ -48,6 +49,9 @@ func (l Limits) withDefaults() Limits {
 	def(&l.Named, 1000)
 	if l.TTL == 0 {
 		l.TTL = 2 * time.Minute
+	}
+	if l.EmptyTTL == 0 {
+		l.EmptyTTL = 10 * time.Second
 	}
 	if l.DurableTTL == 0 {
 		l.DurableTTL = 30 * 24 * time.Hour
@@ -159,7 +163,7 @@ func (m *Manager) enter(s *Session) (*Session, error) {
 func (m *Manager) remove(s *Session, up time.Duration) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if s.sought != 0 && up-s.sought < m.limits.TTL {
+	if s.sought != 0 && up-s.sought < s.ttl() {
 		return false
 	}
 	delete(m.sessions, s.id)

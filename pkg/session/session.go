@@ -61,12 +61,17 @@ func (s *Session) Part() *Part { return s.part }
 // ID returns the session's name on the wire.
 func (s *Session) ID() string { return s.id.String() }
 
-// TTL returns for how long the session outlives its connection.
+// TTL returns for how long the session outlives its connection, while it has a
+// subscription.
 func (s *Session) TTL() time.Duration {
-	if s.owner.name != "" {
-		return s.part.manager.limits.DurableTTL
+	switch limits := &s.part.manager.limits; {
+	case s.owner.name != "":
+		return limits.DurableTTL
+	case s.feed != nil:
+		return 0
+	default:
+		return limits.TTL
 	}
-	return s.ttl()
 }
 
 // Who returns who the client has proven to be.
@@ -207,12 +212,19 @@ func (s *Session) tick(now time.Time) {
 }
 
 // ttl is for how long the session waits in memory. The client of a feed says where
-// it stands when it comes back, and does not know the session.
+// it stands when it comes back, and does not know the session. One that has no
+// subscription keeps nothing, and is in no quota: nobody is to fill the table with
+// such sessions.
 func (s *Session) ttl() time.Duration {
-	if s.feed != nil {
+	limits := &s.part.manager.limits
+	switch {
+	case s.feed != nil:
 		return 0
+	case s.owner.name == "" && len(s.subs) == 0:
+		return min(limits.TTL, limits.EmptyTTL)
+	default:
+		return limits.TTL
 	}
-	return s.part.manager.limits.TTL
 }
 
 // recheck looks up who the client is by now, and judges its subscriptions. done

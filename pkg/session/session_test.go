@@ -143,6 +143,42 @@ func TestTTL(t *testing.T) {
 	}
 }
 
+// A session without a subscription, of which no quota knows, does not wait for long without
+// a client, also where that one has come back to it; with one it waits for its time.
+func TestTTLWithoutSubscriptions(t *testing.T) {
+	r := newRig(t, rigOptions{limits: session.Limits{TTL: time.Minute}})
+	left := func(want int) {
+		t.Helper()
+		if n := r.sessions.Count(); n != want {
+			t.Fatalf("%d sessions are left, want %d", n, want)
+		}
+	}
+	c := r.connect(0, anybody)
+	r.pass(time.Hour) // it is connected
+	if ttl := c.session.TTL(); ttl != time.Minute {
+		t.Errorf("its client is told %v", ttl)
+	}
+	c.detach()
+	d := r.connect(1, c.request(nil))
+	if !d.resumed {
+		t.Fatal("it has ended too early")
+	}
+	d.detach()
+	subscribed := r.connect(0, anybody)
+	subscribed.now("/a")
+	subscribed.detach()
+	byName := r.connect(0, named)
+	byName.detach()
+	r.pass(9 * time.Second)
+	left(3)
+	r.pass(time.Second)
+	left(2)
+	r.pass(49 * time.Second)
+	left(2)
+	r.pass(time.Second)
+	left(0)
+}
+
 // A session that has ended cannot be attached to any more.
 func TestAttachAfterTheEnd(t *testing.T) {
 	r := newRig(t, rigOptions{limits: session.Limits{TTL: time.Minute}})
