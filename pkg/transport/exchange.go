@@ -121,10 +121,9 @@ func (x *exchange) passes(line []byte) bool {
 // feed takes a text that holds one or more commands. The bytes are borrowed.
 func (x *exchange) feed(text []byte) {
 	p := x.carrier.home()
-	before := p.works
-	p.works = x
+	defer p.workOn(p.works) // also behind a panic, which the loop survives
+	p.workOn(x)
 	x.take(text)
-	p.works = before
 }
 
 // take is feed where proceed is at it already.
@@ -146,12 +145,23 @@ func (x *exchange) take(text []byte) {
 // command that is just being carried out, whoever does that goes on: commands would else
 // overtake those behind that one, and each be carried out within the one before it.
 func (x *exchange) proceed() {
-	p := x.carrier.home()
-	if p.works == x {
+	if x.carrier.home().works == x {
 		return
 	}
-	before := p.works
-	p.works = x
+	x.carryOn()
+	if w := x.waiting; w != nil && len(w.lines) == 0 && len(w.deliveries) == 0 {
+		x.waiting = nil
+	}
+	if !x.waits() && !x.closed {
+		x.carrier.resume()
+	}
+}
+
+// carryOn carries out what waits, as far as it may be now.
+func (x *exchange) carryOn() {
+	p := x.carrier.home()
+	defer p.workOn(p.works) // else x would not go on behind a panic
+	p.workOn(x)
 	for {
 		for x.hasLines() && !x.waits() && !x.closed {
 			line := x.waiting.lines[0]
@@ -159,15 +169,8 @@ func (x *exchange) proceed() {
 			x.command(line)
 		}
 		if x.hasLines() || x.holds() || !x.nextDelivery() {
-			break
+			return
 		}
-	}
-	p.works = before
-	if w := x.waiting; w != nil && len(w.lines) == 0 && len(w.deliveries) == 0 {
-		x.waiting = nil
-	}
-	if !x.waits() && !x.closed {
-		x.carrier.resume()
 	}
 }
 

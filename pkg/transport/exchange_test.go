@@ -63,6 +63,43 @@ func TestWindow(t *testing.T) {
 	}
 }
 
+// A faulty is a carrier that panics once.
+type faulty struct {
+	carrier
+	panicked bool
+}
+
+func (f *faulty) object(event string, build func([]byte) []byte) {
+	if !f.panicked {
+		f.panicked = true
+		panic("as a fault of the server does")
+	}
+	f.carrier.object(event, build)
+}
+
+// A panic on the way of one command, which the loop survives, holds up none behind it.
+func TestExchangeAfterAPanic(t *testing.T) {
+	r := newRig(t, rigOptions{loops: 1})
+	c, _ := r.on(way{StreamPath, bare}, "")
+	set := make(chan struct{})
+	r.server.parts[0].loop.Post(func() {
+		defer close(set)
+		for client := range r.server.parts[0].clients {
+			x := client.(carrier).commands()
+			x.carrier = &faulty{carrier: x.carrier}
+		}
+	})
+	<-set
+	sent := make(chan error, 2)
+	for range cap(sent) {
+		go func() { sent <- c.trySend(`{"op":"ping"}`) }()
+	}
+	for range cap(sent) {
+		must(t, <-sent)
+	}
+	c.want(`{"op":"pong"}`)
+}
+
 // A session is taken up by its secret on whichever loop the new connection is,
 // and what was not acknowledged is sent again, marked.
 func TestResumeAtCursor(t *testing.T) {

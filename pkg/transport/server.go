@@ -163,6 +163,9 @@ func (s *Server) Drain(spread time.Duration) {
 // minRetry is the least that a client waits for a restarting server.
 const minRetry = 200 * time.Millisecond
 
+// workOn notes whose commands are being carried out; see works.
+func (p *part) workOn(x *exchange) { p.works = x }
+
 // clients calls yield for each connection of the part.
 func (p *part) clients(yield func(client) bool) {
 	for c := range p.loop.All() {
