@@ -158,14 +158,20 @@ func (s *Session) ended(name channel.Name) error {
 	return message.Errorf(message.Unavailable, "the rights to %s have just changed; subscribe again", name)
 }
 
-// Start begins to send on all subscriptions that wait for it.
+// Start begins to send on all subscriptions that wait for it. The first for which the
+// connection has no room is first the next time: a poll may have room for some each.
 func (s *Session) Start() {
 	if s.feed != nil {
 		s.feed.start()
 	}
-	for _, sub := range s.subs {
-		sub.started = true
-		sub.pump()
+	full, first := false, int(s.turn)
+	for i := range s.subs {
+		at := (first + i) % len(s.subs)
+		if !full && s.conn.Blocked() {
+			full, s.turn = true, uint16(at)
+		}
+		s.subs[at].started = true
+		s.subs[at].pump()
 	}
 }
 

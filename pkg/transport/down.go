@@ -254,6 +254,9 @@ func (d *down) connected(c *protocol.Command, r *protocol.Connected) {
 		d.send(d.part.memory.Cut(appendOpeningRetry))
 	}
 	d.queue(eventOpen, func(dst []byte) []byte { return protocol.AppendConnected(dst, c.ID, r) })
+	if d.hold != nil {
+		d.hold.queued = 0 // or with very many channels each poll would be full by its reply
+	}
 }
 
 func (d *down) commands() *exchange { return &d.exchange }

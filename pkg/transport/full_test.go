@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/orbitd/orbitd/pkg/protocol"
+	"github.com/orbitd/orbitd/pkg/session"
 )
 
 // mostOfPoll is how large the answer to a poll may be here: what it may have, a history
@@ -144,6 +145,31 @@ func TestPollIsBoundedForReplays(t *testing.T) {
 			}
 			if at++; o["o"] != at {
 				t.Fatalf("%v behind %v", o["o"], at-1)
+			}
+		}
+	}
+}
+
+// A poll is also answered when it is full of what is no news by itself: where each of very
+// many subscriptions stands. The rest comes with the next polls.
+func TestPollIsFullOfNoNews(t *testing.T) {
+	const channels = 4000
+	r := newRig(t, rigOptions{loops: 1, message: 2 << 20, session: session.Limits{Channels: channels, WindowBytes: 1}})
+	c, _ := r.on(way{PollPath, bare}, "")
+	left := map[string]bool{}
+	for i := range channels {
+		name := fmt.Sprintf("/a/%04d%s", i, strings.Repeat("x", 248))
+		c.last[name], left[name] = 1, true
+	}
+	for polls := 0; len(left) > 0; polls++ {
+		objects, size := c.answered(1, c.connect())
+		if polls > 3 || objects[0]["error"] != nil {
+			t.Fatalf("poll %d begins with %.200v and has %d bytes; %d channels are left", polls, objects[0], size, len(left))
+		}
+		c.connected(objects[0])
+		for _, o := range objects[1:] {
+			if o["at"] != nil {
+				delete(left, o["ch"].(string))
 			}
 		}
 	}

@@ -24,7 +24,7 @@ const (
 // that: the next poll says what has arrived.
 type hold struct {
 	until     time.Time
-	queued    int                       // bytes
+	queued    int                       // bytes, without the reply to the connect
 	limit     int                       // from so many on it is full
 	keep      bool                      // the HTTP connection serves on behind the answer
 	something bool                      // is queued that the client waits for
@@ -92,7 +92,7 @@ func (d *down) full() bool { return d.hold != nil && d.hold.queued >= d.hold.lim
 var errFull = message.Errorf(message.RateLimited, "the answer to this poll has as much as it may (session.window_bytes and 1 MiB); ask again in the next one")
 
 // over reports whether the answer is complete: all commands are answered, nothing is
-// being read, and there is something, or the time is over. What is being read is
+// being read, and there is something, or no room for more, or the time is over. What is being read is
 // waited for, because the next poll would ask for it anew: a client with one channel
 // that is read and others of which there is always something would never get it.
 func (d *down) over() bool {
@@ -100,7 +100,7 @@ func (d *down) over() bool {
 	switch {
 	case !d.exchange.idle() || d.exchange.session != nil && d.exchange.session.Reading():
 		return false
-	case h.something:
+	case h.something, d.full():
 		return true
 	}
 	return h.replays <= 0 && !d.part.server.now().Before(h.until)

@@ -85,6 +85,7 @@ type rigOptions struct {
 	limits  Limits
 	rules   string // see policy
 	loops   int
+	message int // bytes of the largest; default: the broker's
 	stall   time.Duration
 	store   engine.Rule
 	quotas  map[string]broker.Quota
@@ -122,7 +123,7 @@ func newRig(t testing.TB, o rigOptions) *rig {
 		o.engine = func(e engine.Engine) engine.Engine { return e }
 	}
 	var err error
-	r.broker, err = broker.New(broker.Options{Engine: o.engine(r.engine), Rights: broker.Rights{Policy: policy(t, o.rules), Auth: names{}, Storage: storage, Quotas: o.quotas}})
+	r.broker, err = broker.New(broker.Options{Engine: o.engine(r.engine), Rights: broker.Rights{Policy: policy(t, o.rules), Auth: names{}, Storage: storage, Quotas: o.quotas}, MaxMessage: o.message})
 	must(t, err)
 	re, err := reactor.New(reactor.Options{Loops: o.loops, Logger: log, Tick: 20 * time.Millisecond})
 	must(t, err)
