@@ -127,6 +127,9 @@ func (b *Broker) Ask(f func()) { b.askers.add(f) }
 // Engine returns the engine, for what needs no decision.
 func (b *Broker) Engine() engine.Engine { return b.engine }
 
+// AuthTime returns how long one authentication, or a look at a client, may take.
+func (b *Broker) AuthTime() time.Duration { return b.authTime }
+
 // MaxMessage returns how many bytes a payload may have.
 func (b *Broker) MaxMessage() int { return b.maxMessage }
 

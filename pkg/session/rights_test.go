@@ -133,6 +133,29 @@ func TestIdentityAddedDuringAReload(t *testing.T) {
 	c.want("bye unavailable")
 }
 
+// With a slow directory the looks together have the time of one: who proves another identity
+// within each is sent away behind it, and is delivered no more.
+func TestIdentitiesAddedForLong(t *testing.T) {
+	r := newRig(t, rigOptions{})
+	c := r.connect(0, session.Request{Who: alice})
+	c.now("/a")
+	looks := 0
+	r.users.set(func() {
+		r.users.during = func() {
+			looks++
+			r.clock.add(5 * time.Second)
+			c.do(func(s *session.Session) {
+				s.SetWho(s.Who().With("b", &auth.Identity{User: "bea", Realm: "names"}))
+			})
+		}
+	})
+	r.reload(r.rules...)
+	c.want("bye unavailable")
+	if looks > 3 { // each asks for alice, and the later ones for bea
+		t.Errorf("%d looks", looks)
+	}
+}
+
 // However many looks at a client overlap, it stays where they find nothing else.
 func TestRechecksOverlap(t *testing.T) {
 	r := newRig(t, rigOptions{})

@@ -1,17 +1,14 @@
 package session
 
 import (
-	"context"
 	"crypto/subtle"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/orbitd/orbitd/pkg/acl"
 	"github.com/orbitd/orbitd/pkg/broker"
 	"github.com/orbitd/orbitd/pkg/channel"
 	"github.com/orbitd/orbitd/pkg/engine"
-	"github.com/orbitd/orbitd/pkg/message"
 )
 
 // A Session is one logical client. It is owned by its part's loop: every method
@@ -225,72 +222,6 @@ func (s *Session) ttl() time.Duration {
 	default:
 		return limits.TTL
 	}
-}
-
-// recheck looks up who the client is by now, and judges its subscriptions. done
-// is called when no more is delivered than is allowed.
-func (s *Session) recheck(done func()) { s.recheckOnce(moreLooks, done) }
-
-// moreLooks is how often a look is repeated: so many may overlap with it.
-const moreLooks = 8
-
-// recheckOnce looks once, and so many times more if the client is somebody else by
-// then: it has proven another identity meanwhile, which nobody has looked at, or
-// another look has come to its end, and ours may be older. A client of whom that is
-// so all the time has to come back.
-func (s *Session) recheckOnce(more int, done func()) {
-	conn, who, b := s.conn, s.who, s.part.manager.broker
-	b.Ask(func() {
-		now, err := b.Refresh(context.Background(), who)
-		s.part.loop.Post(func() {
-			if s.conn == conn && s.who != who && more > 0 {
-				s.recheckOnce(more-1, done)
-				return
-			}
-			defer done()
-			switch {
-			case s.conn != conn: // another was judged when it came
-			case s.who != who:
-				s.dismiss(string(message.Unavailable), failRetry)
-			case message.CodeOf(err) == message.Unauthorized:
-				s.dismiss(ByeUnauthorized, 0)
-			case err != nil: // nobody knows any more: the client's positions stay its own
-				s.dismiss(string(message.Unavailable), failRetry)
-			default:
-				s.Become(now)
-			}
-		})
-	})
-}
-
-// judge ends the subscriptions that the rights in force do not allow.
-func (s *Session) judge() {
-	if s.feed != nil {
-		s.feed.judge()
-		return
-	}
-	had := len(s.subs)
-	s.freeing(func() {
-		for _, sub := range slices.Clone(s.subs) {
-			if err := s.may(sub.name); err != nil {
-				if sub.started { // else the reply is still to come, and tells
-					s.conn.Revoked(sub.name, message.AsError(err))
-				}
-				s.remove(sub)
-			}
-		}
-	})
-	if len(s.subs) < had {
-		s.Save(func(err error) {
-			if err != nil {
-				s.part.manager.log.WithError(err).Warn("a revoked subscription is still stored; it is judged again when its client comes back")
-			}
-		})
-	}
-}
-
-func (s *Session) may(name channel.Name) error {
-	return s.part.manager.broker.May(s.who, acl.Subscribe, name)
 }
 
 // find returns the subscription of a channel, or nil, and where it stands or
