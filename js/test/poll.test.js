@@ -244,3 +244,19 @@ test('what is left over when it is closed is said by a call of its own', async t
   assert.deepEqual([last.url, acks(last)], ['http://push.example.org/v1/send', [{ [CH]: 101 }]]);
   assert.deepEqual(last.headers, { 'Orbit-Session': 'session', 'Orbit-Secret': 'S1', Authorization: 'Bearer t' });
 });
+
+test('histories for which an answer had no room are asked for again in the next poll, others not', async t => {
+  const { server, poll, heard, first } = await waiting(t);
+  for (const id of [2, 3, 4]) poll.send(JSON.stringify({ id, op: 'history', channel: CH }));
+  publish(poll, 5);
+  const second = (await server.next()).arrive();
+  await first.empty();
+  const refused = (re, code) => ({ re, error: { code, message: 'no' } });
+  const given = re => ({ re, epoch: EPOCH, messages: [] });
+  await second.answer(given(2), refused(3, 'rate_limited'), refused(4, 'forbidden'), refused(5, 'rate_limited'));
+  const third = (await server.next()).arrive();
+  assert.deepEqual(third.commands.slice(1), [{ id: 3, op: 'history', channel: CH }]);
+  assert.deepEqual(heard.filter(({ error }) => error).map(({ re }) => re), [4, 5]);
+  await third.answer(given(3));
+  assert.deepEqual(heard.filter(({ messages }) => messages).map(({ re }) => re), [2, 3]);
+});

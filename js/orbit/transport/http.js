@@ -1,5 +1,5 @@
 // What the transports that are HTTP calls have in common.
-import { LIMIT, RETRIED } from '../constants.js';
+import { CODE, LIMIT, RETRIED } from '../constants.js';
 import { size } from '../codec.js';
 
 /** As WebSocket has it: the connection was lost (RFC 6455, section 7.1.5). */
@@ -69,6 +69,19 @@ export function refusal({ code, message }, id) {
  */
 export function farewell(queue) {
   return queue.filter(text => text.startsWith('{"op":"ack"'));
+}
+
+/**
+ * The histories among commands that an answer had no room for: the next one has.
+ *
+ * @param {string[]} commands
+ * @param {any[]} frames of the answer
+ * @returns {{text: string, id: number}[]}
+ */
+export function leftOut(commands, frames) {
+  const refused = new Set(frames.filter(({ error }) => error?.code === CODE.rateLimited).map(({ re }) => re));
+  if (refused.size === 0) return [];
+  return commands.map(text => ({ text, ...JSON.parse(text) })).filter(({ op, id }) => op === 'history' && refused.has(id));
 }
 
 /**

@@ -1,6 +1,6 @@
 import { LIMIT, PATH } from '../constants.js';
 import { address } from './address.js';
-import { ABNORMAL, errorOf, farewell, naming, post, refusal, takeBody } from './http.js';
+import { ABNORMAL, errorOf, farewell, leftOut, naming, post, refusal, takeBody } from './http.js';
 import { Positions } from './positions.js';
 
 /** The id of our own commands, which the session's never reach. */
@@ -166,7 +166,9 @@ class Poll {
     const ours = this.#accepted ? OWN : this.#connect.id;
     const reply = frames.find(frame => frame.re === ours);
     if (reply?.session && !this.#takes(call, reply)) return;
-    this.#say(frames.flatMap((frame, i) => this.#pass(frame, lines[i])));
+    const again = leftOut(call.commands, frames);
+    this.#queue.unshift(...again.map(({ text }) => text));
+    this.#say(frames.flatMap((frame, i) => again.some(({ id }) => id === frame.re) ? [] : this.#pass(frame, lines[i])));
     queueMicrotask(() => this.#pump());
   }
 
