@@ -111,7 +111,10 @@ func (u *undertaker) next() {
 
 // move stores the copy together with the acknowledgement.
 func (u *undertaker) move(g grave, dead message.Message) {
-	exclusively([]*record{u.record}, func() {
+	exclusively([]*record{u.record}, func(ok bool) {
+		if !ok {
+			return
+		}
 		u.record.save([]message.Message{dead}, offsets{g.offset: true}, func(err error) {
 			if err == nil {
 				u.part.count.dead++

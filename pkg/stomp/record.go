@@ -2,8 +2,6 @@ package stomp
 
 import (
 	"context"
-	"crypto/sha256"
-	"strings"
 	"time"
 
 	"github.com/orbitd/orbitd/pkg/channel"
@@ -34,7 +32,8 @@ type record struct {
 	released bool      // nothing more becomes of it
 	vacant   bool      // and nothing is under way
 	seen     time.Time // when the engine last heard of it
-	queued   []func()  // to be done when nothing is being stored
+	queued   []func()  // to be done when nothing is being stored, or it is released
+	drops    func()    // to be done behind what is being stored
 	waiting  []func()  // for it to be released
 }
 
@@ -53,35 +52,6 @@ type nobody struct{}
 
 func (nobody) stored(offsets, bool) (none engine.Subscription) { return none }
 func (nobody) displaced()                                      {}
-
-// A kind is what a record is of.
-type kind uint8
-
-const (
-	durableKind kind = iota
-	groupKind
-	kinds
-)
-
-func (k kind) String() string { return [kinds]string{"durable", "group"}[k] }
-
-// recordKey derives the key of a record; no part contains NUL. Other sessions' keys
-// begin otherwise: see session.keyOf.
-func recordKey(k kind, realm, user, client, name string) engine.SessionKey {
-	sum := sha256.Sum256([]byte("stomp " + k.String() + "\x00" + realm + "\x00" + user + "\x00" + client + "\x00" + name))
-	return engine.SessionKey(sum[:16])
-}
-
-// kindOf returns the kind of the record that a stored session is, if it is one. Those
-// of orbit.v1 have no slash in their names; a durable subscription's begins with the
-// client-id, which may be "group".
-func kindOf(s *engine.Session) (k kind, ok bool) {
-	client, name, ok := strings.Cut(s.Name, "/")
-	if ok && client == "group" && len(s.Subscriptions) == 1 && s.Key == recordKey(groupKind, s.Realm, s.User, string(s.Subscriptions[0].Channel), name) {
-		return groupKind, true
-	}
-	return durableKind, ok
-}
 
 // claim makes r the one that has its key, and calls then on r's loop when whoever had
 // it has let go of it. Who has it for another channel keeps it: that is a Conflict.
@@ -191,6 +161,11 @@ func (r *record) goOn() {
 	switch {
 	case r.storing:
 	case r.released:
+		queued := r.queued
+		r.queued = nil
+		for _, next := range queued { // each sees that it is too late
+			next()
+		}
 		r.farewell()
 	case len(r.queued) > 0:
 		next := r.queued[0]
@@ -203,15 +178,19 @@ func (r *record) goOn() {
 }
 
 // exclusively calls f when nothing of the records is being stored, so that it may save
-// them; never, if one that it waits for is released before.
-func exclusively(records []*record, f func()) {
+// them. ok is false where one is released before: then it may not.
+func exclusively(records []*record, f func(ok bool)) {
 	for _, r := range records {
-		if r.storing {
+		switch {
+		case r.released:
+			f(false)
+			return
+		case r.storing:
 			r.queued = append(r.queued, func() { exclusively(records, f) })
 			return
 		}
 	}
-	f()
+	f(true)
 }
 
 // changed has the record stored: its cursor, and what was refused if anything was.
@@ -269,6 +248,10 @@ func (r *record) release() {
 
 // farewell stores the last word.
 func (r *record) farewell() {
+	if r.drops != nil {
+		r.drops()
+		r.drops = nil
+	}
 	if r.loaded {
 		r.loaded = false
 		session := r.session
@@ -306,6 +289,13 @@ func (r *record) drop(done func(error)) {
 	}
 	r.loaded = false
 	loop := r.part.loop
-	r.part.server.broker.Engine().DropSession(r.session.Key, func(err error) { loop.Post(func() { done(err) }) })
+	drop := func() {
+		r.part.server.broker.Engine().DropSession(r.session.Key, func(err error) { loop.Post(func() { done(err) }) })
+	}
+	if r.storing { // a commit may not have handed it over yet
+		r.drops = drop
+	} else {
+		drop()
+	}
 	r.release()
 }

@@ -1,7 +1,6 @@
 package stomp
 
 import (
-	"github.com/orbitd/orbitd/pkg/engine"
 	"github.com/orbitd/orbitd/pkg/message"
 	"github.com/orbitd/orbitd/pkg/stomp/frame"
 )
@@ -53,71 +52,6 @@ func (c *conn) finish(t *transaction, f *frame.Frame) {
 	default:
 		c.commit(t, asked(f))
 	}
-}
-
-// commit stores the messages of a transaction, and what it acknowledges of durable
-// subscriptions, as one. Until it is handed to the engine, no more frames are taken:
-// what they publish would be stored before it.
-func (c *conn) commit(t *transaction, receipt *string) {
-	c.publishing++
-	gone := c.gone(t)
-	var records []*record
-	for s := range gone {
-		records = append(records, s.record)
-	}
-	submitted := false
-	exclusively(records, func() {
-		var sessions []engine.Session
-		for s, offsets := range gone {
-			sessions = append(sessions, s.record.saving(offsets))
-		}
-		c.server().broker.PublishSaving(c.who, t.messages, sessions, func(_ []engine.Receipt, err error) {
-			c.part.loop.Post(func() { c.committed(t, gone, receipt, err) })
-		})
-		if submitted = true; c.committing {
-			c.committing = false
-			c.proceed()
-		}
-	})
-	c.committing = !submitted
-}
-
-// gone returns which messages of durable subscriptions t acknowledges.
-func (c *conn) gone(t *transaction) map[*subscription]offsets {
-	all := map[*subscription]offsets{}
-	for _, a := range t.acks {
-		s := c.subs.byNumber(a.sub)
-		if s == nil || s.record == nil || a.nack {
-			continue
-		}
-		if all[s] == nil {
-			all[s] = offsets{}
-		}
-		for d := range s.window.affected(a.offset, s.mode == individual) {
-			all[s][d.offset] = true
-		}
-	}
-	return all
-}
-
-// committed goes on behind a commit. What was acknowledged with it counts for the last
-// word of a record, too, if the connection has ended meanwhile.
-func (c *conn) committed(t *transaction, gone map[*subscription]offsets, receipt *string, err error) {
-	for s, offsets := range gone {
-		for offset := range offsets {
-			if d := s.window.at(offset); d != nil && err == nil {
-				s.settle(d)
-			}
-		}
-		s.window.advance()
-		s.record.saved(err)
-	}
-	for i := range t.acks {
-		if err == nil {
-			c.settle(&t.acks[i])
-		}
-	}
-	c.published(receipt, err)
 }
 
 // inside returns the transaction of that name; if there is none, that ends the

@@ -11,13 +11,18 @@ import (
 
 // A daemon that is killed as soon as it has said that something is stored has all of it
 // stored: with what a transaction sends its ACK, with a dead message its end in the
-// subscription. Else nothing would have carried these to the disk yet.
+// subscription or group. Else nothing would have carried these to the disk yet.
 func TestKilledBehindTheAnswer(t *testing.T) {
+	t.Run("durable", func(t *testing.T) { killedBehindTheAnswer(t, false) })
+	t.Run("group", func(t *testing.T) { killedBehindTheAnswer(t, true) })
+}
+
+func killedBehindTheAnswer(t *testing.T, group bool) {
 	address := scene.FreeAddress(t)
 	d := scene.NewDaemon(t, fmt.Sprintf("stomp = %q\n[[channel]]\nmatch = %q\nsubscribe = [\"*\"]", address, dead))
 	d.Start()
 	d.Ready(t.Context())
-	c := &stompConsumer{address: address, mode: "client-individual", processed: newProcessed("it")}
+	c := &stompConsumer{address: address, mode: "client-individual", group: group, processed: newProcessed("it")}
 	for _, end := range []func(conn *stompClient, f *frame.Frame){
 		func(conn *stompClient, f *frame.Frame) {
 			must(t, conn.say("BEGIN\ntransaction:t\n\n\x00SEND\ndestination:%s\ntransaction:t\n\n1\x00ACK\nid:%s\ntransaction:t\n\n\x00COMMIT\ntransaction:t\nreceipt:c\n\n\x00", out, f.Text("ack")))

@@ -44,9 +44,9 @@ var stompBugs = []bug{
 	},
 	{
 		name: "stomp-06", what: "a transaction's ACKs are stored behind its messages",
-		file: stomp + "/transaction.go",
-		old:  "PublishSaving(c.who, t.messages, sessions, func",
-		new:  "PublishSaving(c.who, t.messages, sessions[:0], func",
+		file: stomp + "/commit.go",
+		old:  "PublishSaving(c.who, k.t.messages, k.sessions, func",
+		new:  "PublishSaving(c.who, k.t.messages, k.sessions[:0], func",
 		pkg:  "tests/kill", run: "TestKilledBehindTheAnswer",
 	},
 	{
@@ -58,7 +58,7 @@ var stompBugs = []bug{
 	},
 	{
 		name: "stomp-08", what: "users who use the same names share what is stored",
-		file: stomp + "/record.go",
+		file: stomp + "/kind.go",
 		old:  " + realm + \"\\x00\" + user + \"\\x00\" + client",
 		new:  " + realm + user[:0] + \"\\x00\" + client",
 		pkg:  stompTests, run: "TestDurableOfOthers",

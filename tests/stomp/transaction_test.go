@@ -121,3 +121,62 @@ func TestRefusalsInTransactionsAreBounded(t *testing.T) {
 	nacks(c, 125, 512)
 	c.refused("1048576 bytes together")
 }
+
+// A transaction may acknowledge messages of several groups, as others do at the same time.
+// One that is refused acknowledges nothing: the messages are for whoever is there.
+func TestTransactionsOfGroups(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	names := []string{"/open/g", "/open/h"}
+	both := func(id string) *client {
+		c := s.alice("1.2", id)
+		for i, name := range names {
+			c.say("SUBSCRIBE\nid:%d\ndestination:%s\ngroup:workers\nprefetch-count:1\nack:client-individual\nreceipt:s\n\n\x00", i, name)
+			c.receipt("s")
+		}
+		return c
+	}
+	p := s.alice("1.2", "p")
+	publish := func(n int) {
+		for _, name := range names {
+			p.say("SEND\ndestination:%s\nreceipt:p\n\n%d\x00", name, n)
+			p.receipt("p")
+		}
+	}
+	commit := func(c *client, to string, jobs ...frame.Frame) {
+		all := "BEGIN\ntransaction:t\n\n\x00SEND\ndestination:" + to + "\ntransaction:t\n\n\"out\"\x00"
+		for _, f := range jobs {
+			all += "ACK\nid:" + f.Text("ack") + "\ntransaction:t\n\n\x00"
+		}
+		c.say("%s", all+"COMMIT\ntransaction:t\nreceipt:c\n\n\x00")
+	}
+	c, d := both("c"), both("d")
+	const rounds = 20
+	for n := range rounds {
+		publish(n)
+		publish(n)
+		a, b, e, f := c.the(frame.Message), c.the(frame.Message), d.the(frame.Message), d.the(frame.Message)
+		commit(c, "/open/out", a, b)
+		commit(d, "/open/out", f, e)
+		c.receipt("c")
+		d.receipt("c")
+	}
+	publish(rounds)
+	jobs := append([]frame.Frame{}, c.the(frame.Message))
+	d.Close()
+	jobs = append(jobs, c.the(frame.Message))
+	commit(c, "/nobody/may", jobs...)
+	c.refused("not allowed")
+	d = both("d")
+	for range names {
+		if f := d.the(frame.Message); f.Text("redelivered") != "true" || string(f.Body) != strconv.Itoa(rounds) {
+			t.Errorf("%q %s", f.Headers, f.Body)
+		}
+	}
+	d.nothing()
+	d.say("SUBSCRIBE\nid:out\ndestination:/open/out\nafter:0\n\n\x00")
+	for range 2 * rounds {
+		d.message(`"out"`)
+	}
+	d.nothing()
+}
