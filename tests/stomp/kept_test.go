@@ -238,3 +238,27 @@ func TestDurableGap(t *testing.T) {
 		c.bye()
 	}
 }
+
+// A durable subscription or a group has a place in its application while it has a
+// connection. What waits on the disk alone has none, as a named session that was away for
+// long has none.
+func TestPlacesInApplications(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.configure(configuration + "[app.team.quota]\nsessions = 1\n")
+	s.restart()
+	for _, kind := range []string{"durable:true\n", "group:g\n"} {
+		c := s.alice("1.2", "x")
+		c.subscribe("ack:client-individual\n" + kind)
+		other := s.alice("1.2", "other")
+		other.say("SUBSCRIBE\nid:s\ndestination:/team/b\n\n\x00")
+		other.refused("app.team.quota.sessions")
+		c.bye()
+		other = s.alice("1.2", "other")
+		other.subscribe("")
+		other.bye()
+		c = s.alice("1.2", "x")
+		c.subscribe("ack:client-individual\n" + kind)
+		c.bye()
+	}
+}
