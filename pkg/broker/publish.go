@@ -19,31 +19,38 @@ func (b *Broker) Publish(who *Who, msgs []message.Message, then func([]engine.Re
 // PublishSaving is Publish that also stores sessions, as engine.Engine.SubmitSaving
 // does: those that acknowledge what the messages were made of.
 func (b *Broker) PublishSaving(who *Who, msgs []message.Message, sessions []engine.Session, then func([]engine.Receipt, error)) {
-	done := b.counted(then)
+	o := b.counted(then)
 	for i := range msgs {
 		if err := b.admit(who, &msgs[i]); err != nil {
 			refused := *message.AsError(err)
 			refused.Index = i
-			done(nil, &refused)
+			o.told(nil, &refused)
 			return
 		}
 	}
-	if err := b.quotas.publish(msgs); err != nil {
-		b.overRate(msgs, sessions, err, done)
+	var err *message.Error
+	if o.charges, err = b.quotas.publish(msgs, o.charges); err != nil {
+		b.overRate(msgs, sessions, err, o.tell)
 		return
 	}
-	b.engine.SubmitSaving(msgs, sessions, done)
+	b.engine.SubmitSaving(msgs, sessions, o.tell)
 }
 
 // StoreSaving stores copies that the server makes of messages, and sessions, as
 // engine.Engine.SubmitSaving does. Nobody's rights are asked; the copies count for the
 // rates of their applications.
 func (b *Broker) StoreSaving(msgs []message.Message, sessions []engine.Session, then func([]engine.Receipt, error)) {
-	if err := b.quotas.publish(msgs); err != nil {
-		then(nil, err)
+	charges, refused := b.quotas.publish(msgs, nil)
+	if refused != nil {
+		then(nil, refused)
 		return
 	}
-	b.engine.SubmitSaving(msgs, sessions, then)
+	b.engine.SubmitSaving(msgs, sessions, func(receipts []engine.Receipt, err error) {
+		if err != nil {
+			giveBack(charges, message.AsError(err))
+		}
+		then(receipts, err)
+	})
 }
 
 // overRate refuses messages that come too fast, but for a retry of what is stored: its
@@ -81,22 +88,28 @@ type outcome struct {
 	broker *Broker
 	then   func([]engine.Receipt, error)
 	tell   func([]engine.Receipt, error) // what the engine is given: told, bound once
+
+	charges []charge
 }
 
-// counted returns then, which is called once, with what it is told counted.
-func (b *Broker) counted(then func([]engine.Receipt, error)) func([]engine.Receipt, error) {
+// counted returns the outcome that calls then. It is told once, and not to be used behind that.
+func (b *Broker) counted(then func([]engine.Receipt, error)) *outcome {
 	o, ok := b.outcomes.Get().(*outcome)
 	if !ok {
 		o = &outcome{broker: b}
 		o.tell = o.told
 	}
 	o.then = then
-	return o.tell
+	return o
 }
 
 func (o *outcome) told(receipts []engine.Receipt, err error) {
 	b, then := o.broker, o.then
-	o.then = nil
+	if err != nil {
+		giveBack(o.charges, message.AsError(err))
+	}
+	clear(o.charges)
+	o.then, o.charges = nil, o.charges[:0]
 	b.outcomes.Put(o)
 	b.metrics.published(receipts, err)
 	then(receipts, err)

@@ -71,10 +71,10 @@ type rate struct {
 // left goes through as long as there is something left, and what follows waits the
 // longer: else a large batch could never be published.
 func (r *rate) take(now time.Time, n int) bool {
-	at, cost := now.UnixNano(), int64(n)*int64(time.Second)/int64(r.limit)
+	at, cost := now.UnixNano(), r.cost(n)
 	for {
 		full := r.full.Load()
-		if full-at > int64(time.Second)-int64(time.Second)/int64(r.limit) {
+		if full-at > int64(time.Second)-r.cost(1) {
 			return false
 		}
 		if r.full.CompareAndSwap(full, max(full, at)+cost) {
@@ -83,24 +83,55 @@ func (r *rate) take(now time.Time, n int) bool {
 	}
 }
 
-// publish counts messages by their applications. It says which of them is refused.
-func (q *quotas) publish(msgs []message.Message) *message.Error {
+// cost returns what n messages take of the bucket.
+func (r *rate) cost(n int) int64 { return int64(n) * int64(time.Second) / int64(r.limit) }
+
+// A charge is what messages of one application have taken, which stand together.
+type charge struct {
+	rate     *rate
+	first, n int
+}
+
+// giveBack undoes charges for messages of which none is stored for certain, all but the
+// one that was refused: so a batch that is tried again without it costs what it has, and
+// to be refused is not free.
+func giveBack(charges []charge, refused *message.Error) {
+	if refused.Code == message.Unknown || refused.Code == message.Internal {
+		return
+	}
+	for _, c := range charges {
+		if i := refused.Index - c.first; 0 <= i && i < c.n {
+			c.n--
+		}
+		c.rate.full.Add(-c.rate.cost(c.n))
+	}
+}
+
+// publish counts messages by their applications, and appends what they have taken to
+// charges. It says which of them is refused; then nothing is taken.
+func (q *quotas) publish(msgs []message.Message, charges []charge) ([]charge, *message.Error) {
 	rates := *q.rates.Load()
 	if len(rates) == 0 {
-		return nil
+		return charges, nil
 	}
 	now := q.now()
 	for i := 0; i < len(msgs); {
 		app, first := msgs[i].Channel.App(), i
 		for i++; i < len(msgs) && msgs[i].Channel.App() == app; i++ {
 		}
-		if r := rates[app]; r != nil && !r.take(now, i-first) {
+		r := rates[app]
+		if r == nil {
+			continue
+		}
+		if !r.take(now, i-first) {
 			e := message.Errorf(message.RateLimited, "application %s publishes more than %d messages a second (app.%[1]s.quota.publish_rate)", app, r.limit)
 			e.Index, e.RetryAfter = first, time.Second
-			return e.Because(engine.ErrQuota)
+			giveBack(charges, e)
+			return charges[:0], e.Because(engine.ErrQuota)
 		}
+		charges = append(charges, charge{r, first, i - first})
 	}
-	return nil
+	return charges, nil
 }
 
 // A Place is what a session has in an application.

@@ -79,6 +79,40 @@ func TestPublishRate(t *testing.T) {
 	must(t, err)
 }
 
+// What is refused costs its application one message, and others nothing: so the rest of
+// a batch can be tried again.
+func TestRefusedCostsOne(t *testing.T) {
+	c := &clock{now: time.Unix(1_790_000_000, 0)}
+	r := rights(t, &directory{}, [3]string{"/**", "*", "*"})
+	r.Quotas = map[string]broker.Quota{"a": {PublishRate: 10}, "b": {PublishRate: 1}}
+	b, _ := newBroker(t, broker.Options{Rights: r, Now: c.Now})
+	keyed, changed, other := text("/a/1", "x"), text("/a/1", "changed"), text("/b", "x")
+	keyed.Key, changed.Key = "k", "k"
+	_, err := publish(b, nil, keyed)
+	must(t, err)
+	c.pass(time.Hour)
+	batch := func(n int, last ...message.Message) (msgs []message.Message) {
+		for range n {
+			msgs = append(msgs, text("/a/1", "x"))
+		}
+		return append(msgs, last...)
+	}
+	for range 3 {
+		_, err = publish(b, nil, batch(9, changed)...)
+		wantCode(t, err, message.Conflict)
+	}
+	_, err = publish(b, nil, other)
+	must(t, err)
+	_, err = publish(b, nil, batch(5, other)...)
+	wantCode(t, err, message.RateLimited)
+	for range 7 {
+		_, err = publish(b, nil, batch(1)...)
+		must(t, err)
+	}
+	_, err = publish(b, nil, batch(1)...)
+	wantCode(t, err, message.RateLimited)
+}
+
 // A retry of what is stored is told so, however fast others publish: only what would be
 // stored is refused.
 func TestRetryOverRate(t *testing.T) {

@@ -10,6 +10,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/orbitd/orbitd/pkg/broker"
+	"github.com/orbitd/orbitd/pkg/engine/memory"
 )
 
 // A path is taken as it is: what is cleaned up would be another channel.
@@ -149,6 +152,17 @@ func TestLimitsOfABatch(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) { c.do(t, url) })
 	}
+}
+
+// A batch of as many lines as may come at once is stored where one of them is refused.
+func TestRefusedLineAtTheRate(t *testing.T) {
+	const rate = 20
+	all := rights(t, map[string]string{"/open/**": "*"}, names{})
+	all.Quotas = map[string]broker.Quota{"open": {PublishRate: rate}}
+	url := serveBroker(t, newBroker(t, memory.New(memory.Options{KeyCount: 1}), all), 0)
+	call{"POST", "/v1/publish/open/a", `1`, []string{"Idempotency-Key", "k"}, 200, `"offset"`}.do(t, url)
+	lines := strings.Repeat(`{"channel":"/open/a","data":1}`+"\n", rate-1)
+	call{"POST", "/v1/publish", `{"channel":"/open/a","data":2,"key":"k"}` + "\n" + lines, nil, 200, fmt.Sprintf(`"offset":%d`, rate)}.do(t, url)
 }
 
 // Lines that only the engine can refuse cost a batch each: there is an end to it,
