@@ -140,6 +140,41 @@ func TestCrowdExpires(t *testing.T) {
 	}
 }
 
+// A panic while a crowd is ended leaves the rest to be ended later.
+func TestCrowdExpiresBehindAPanic(t *testing.T) {
+	c := &clock{t: time.Unix(1_790_000_000, 0)}
+	late, calls := c.now().Add(headTimeout), 0 // the loop's
+	var one *reactor.Reactor                   // with one loop, on which the second call is for the second piece
+	r := makeRig(t, false, func(o *httpserver.Options) {
+		var err error
+		one, err = reactor.New(reactor.Options{Loops: 1, Logger: o.Logger, Tick: time.Millisecond, Now: c.now})
+		must(t, err)
+		o.Reactor = one
+		o.Now = func() time.Time {
+			now := c.now()
+			if !now.Before(late) {
+				if calls++; calls == 2 {
+					panic("a clock that is broken once")
+				}
+			}
+			return now
+		}
+	})
+	must(t, r.reactor.Close(t.Context()))
+	r.reactor = one
+	var peers []*peer
+	for range 40 {
+		p := r.dial()
+		p.send("GET /hello HTTP/1.1\r\n")
+		peers = append(peers, p)
+	}
+	r.open(len(peers))
+	c.add(headTimeout)
+	for _, p := range peers {
+		p.want(408, "the request's head did not come in time")
+	}
+}
+
 // on runs f on a loop, and waits for that.
 func (r *rig) on(l *reactor.Loop, f func()) {
 	done := make(chan struct{})

@@ -105,10 +105,11 @@ func (f *front) tick(time.Time) {
 	}
 }
 
-// expire ends a piece of them, and leaves the rest to later turns. Those that have
-// sent nothing are told nothing: browsers open connections ahead of need, and would
-// take an answer for that to a request they make later.
+// expire ends a piece of them, and leaves the rest to later turns; behind a panic to the
+// next tick. Those that have sent nothing are told nothing: browsers open connections
+// ahead of need, and would take an answer for that to a request they make later.
 func (f *front) expire() {
+	f.busy = false
 	now, most := f.server.o.Now(), expirePiece
 	f.fresh.expire(now, &most, headTimeout, "the request's head did not come in time")
 	f.bodies.expire(now, &most, bodyTimeout, "the request's body did not come in time")

@@ -66,10 +66,14 @@ func (l *Loop) expire() {
 }
 
 // expirePiece ends those whose time is over of a piece of the first toExpire, from the
-// last on, and leaves the rest to later turns.
+// last on, and leaves the rest to later turns, whatever becomes of the piece.
 func (l *Loop) expirePiece() {
-	rest := max(l.toExpire-closingPiece, 0)
-	for i := l.toExpire - 1; i >= rest; i-- {
+	end := l.toExpire
+	l.toExpire = max(end-closingPiece, 0)
+	if l.toExpire > 0 {
+		l.Later(l.expirePiece)
+	}
+	for i := end - 1; i >= l.toExpire; i-- {
 		c := l.closing[i]
 		if ended := c.state&(gone|doomed) != 0; !ended {
 			if l.now.Before(c.x.deadline) {
@@ -80,9 +84,6 @@ func (l *Loop) expirePiece() {
 		last := len(l.closing) - 1
 		l.closing[i], l.closing[last] = l.closing[last], nil
 		l.closing = l.closing[:last]
-	}
-	if l.toExpire = rest; rest > 0 {
-		l.Later(l.expirePiece)
 	}
 }
 
