@@ -12,7 +12,9 @@ import (
 //   - an application may have as much waiting as there is room left, so one by itself
 //     has half of it, and of two that want all a third each;
 //   - applications have their turns, in each of which one gives its share of a batch.
-//     What an application has submitted keeps its order; what several have need not;
+//     What an application has submitted keeps its order; what several have need not. A
+//     submit for several goes when it is next of each, and takes of the room of each what
+//     it has for that;
 //   - batches are small, because who comes next waits for the one that is being written,
 //     and where there are several applications smaller still: the next is behind that.
 //
@@ -35,7 +37,8 @@ type backlog struct {
 	placed uint64   // ops that have come, ever
 }
 
-// A line is what an application has submitted. It is not empty.
+// A line is what an application has submitted. It is not empty. A submit for several
+// stands in the line of each.
 type line struct {
 	app string
 	ops []op
@@ -47,7 +50,47 @@ func (q *queue) init() {
 	q.backlog.apps = map[string]*line{}
 }
 
-// app returns the application that a submit counts for: that of its first message.
+// A share is what of a submit is for one application, in bytes.
+type share struct {
+	app  string
+	size int
+}
+
+// divide notes what of s is for other applications than its first message.
+func (s *submit) divide() {
+	first := s.app()
+	for i := range s.msgs {
+		if app := s.msgs[i].Channel.App(); app != first {
+			s.others = append(s.others, share{app, s.msgs[i].Size()})
+		}
+	}
+	slices.SortFunc(s.others, func(x, y share) int { return cmp.Compare(x.app, y.app) })
+	n := 0
+	for i, o := range s.others {
+		if i > 0 && s.others[n-1].app == o.app {
+			s.others[n-1].size += o.size
+			continue
+		}
+		s.others[n] = o
+		n++
+	}
+	s.others = s.others[:n]
+}
+
+// shares calls yield with each application that the submit o is for, and what it has.
+func (o *op) shares(yield func(app string, size int) bool) {
+	own := o.size
+	for _, s := range o.submit.others {
+		own -= s.size
+		if !yield(s.app, s.size) {
+			return
+		}
+	}
+	yield(o.submit.app(), own)
+}
+
+// app returns the application of the first message of s, which what else there is of s
+// counts for, too.
 func (s *submit) app() string {
 	if len(s.msgs) == 0 {
 		return ""
@@ -58,14 +101,17 @@ func (s *submit) app() string {
 // admit reports whether there is room for o, and counts it. q.mu is held.
 func (q *queue) admit(o *op) bool {
 	free := maxPending - q.bytes
-	if o.submit == nil {
+	if o.size > free || o.submit == nil {
 		return o.size <= free
 	}
-	app := o.submit.app()
-	if q.apps[app]+o.size > free {
-		return false
+	for app, size := range o.shares {
+		if q.apps[app]+size > free {
+			return false
+		}
 	}
-	q.apps[app] += o.size
+	for app, size := range o.shares {
+		q.apps[app] += size
+	}
 	return true
 }
 
@@ -107,24 +153,23 @@ func (q *queue) choose(ops []op) []op {
 	share := left / max(len(b.turns), 1)
 	for stuck := 0; left > 0 && stuck < len(b.turns); {
 		l, given := b.turns[0], 0
-		b.turns = b.turns[1:]
-		for len(l.ops) > 0 && (given == 0 || given+l.ops[0].size <= share) && b.mayGo(&l.ops[0]) {
+		for len(l.ops) > 0 && (given == 0 || given+l.ops[0].size <= share) && b.isNext(&l.ops[0]) && b.mayGo(&l.ops[0]) {
 			given += l.ops[0].size
 			ops = append(ops, l.ops[0])
-			l.ops[0], l.ops = op{}, l.ops[1:]
+			q.give(&ops[len(ops)-1])
 		}
-		if left -= given; given > 0 {
+		left -= given
+		switch {
+		case given > 0:
 			stuck = 0
-		} else {
+		case len(l.ops) > 0: // else it has gone with that of another
 			stuck++
 		}
-		q.count(l.app, given)
-		if len(l.ops) > 0 {
+		if b.turns = b.turns[1:]; len(l.ops) > 0 {
 			b.turns = append(b.turns, l)
-		} else {
-			delete(b.apps, l.app)
 		}
 	}
+	b.turns = slices.DeleteFunc(b.turns, func(l *line) bool { return len(l.ops) == 0 })
 	n := 0
 	for n < len(b.others) && b.mayGoBehind(&b.others[n]) {
 		q.bytes -= b.others[n].size
@@ -134,6 +179,18 @@ func (q *queue) choose(ops []op) []op {
 	b.others = slices.Delete(b.others, 0, n)
 	slices.SortFunc(ops, func(x, y op) int { return cmp.Compare(x.place, y.place) })
 	return ops
+}
+
+// give takes o, which is the next one of each of its applications, out of their lines and
+// off their accounts.
+func (q *queue) give(o *op) {
+	for app, size := range o.shares {
+		q.count(app, size)
+		l := q.backlog.apps[app]
+		if l.ops[0], l.ops = (op{}), l.ops[1:]; len(l.ops) == 0 {
+			delete(q.backlog.apps, app)
+		}
+	}
 }
 
 // count takes what an application has given off its account.
@@ -157,14 +214,28 @@ func (b *backlog) add(o *op) {
 	if len(o.submit.sessions) > 0 {
 		b.saving = append(b.saving, o.place)
 	}
-	app := o.submit.app()
-	l := b.apps[app]
-	if l == nil {
-		l = &line{app: app}
-		b.apps[app] = l
-		b.turns = append(b.turns, l)
+	for app := range o.shares {
+		l := b.apps[app]
+		if l == nil {
+			l = &line{app: app}
+			b.apps[app] = l
+			b.turns = append(b.turns, l)
+		}
+		l.ops = append(l.ops, *o)
 	}
-	l.ops = append(l.ops, *o)
+}
+
+// isNext reports whether a submit is the next one of each of its applications.
+func (b *backlog) isNext(o *op) bool {
+	if len(o.submit.others) == 0 {
+		return true
+	}
+	for app := range o.shares {
+		if b.apps[app].ops[0].place != o.place {
+			return false
+		}
+	}
+	return true
 }
 
 // mayGo reports whether a submit may be next of its application, and then notes that it

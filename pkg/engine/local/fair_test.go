@@ -98,6 +98,46 @@ func TestFloodOfOneApplication(t *testing.T) {
 	}
 }
 
+// A submit for several applications keeps the order of each, and counts for each.
+func TestSeveralApplicationsBehindAFlood(t *testing.T) {
+	const size, bulk = 64 << 10, 1 << 20
+	e := open(t, Options{FS: vfs.NewMem()})
+	a := &answered{e: e, offsets: map[string][]message.Offset{}}
+	together(t, e, func() {
+		for range 100 {
+			a.submit("first", size)
+		}
+		both := []message.Message{{Channel: "/first/1"}, {Channel: "/second/1", Data: make([]byte, bulk)}, {Channel: "/third/1"}, {Channel: "/second/1"}}
+		e.Submit(both, func(r []engine.Receipt, err error) { a.add("all", r, err) })
+		for range 50 {
+			a.submit("second", size)
+			a.submit("first", size)
+		}
+		e.queue.mu.Lock()
+		defer e.queue.mu.Unlock()
+		if apps := e.queue.apps; apps["second"] < bulk+50*size || apps["first"] > 151*(size+1000) || apps["third"] == 0 {
+			t.Errorf("waiting: %v", apps)
+		}
+	})
+	for a.waiting("first")+a.waiting("second") > 0 {
+		e.upkeep(t)
+	}
+	e.upkeep(t)
+	all := slices.Index(a.order, "all")
+	if n := len(a.order); n != 201 {
+		t.Errorf("%d are stored", n)
+	}
+	if begin := a.order[:all]; slices.Contains(begin, "second") || len(begin) != 100 {
+		t.Errorf("before that of all: %v", begin)
+	}
+	if !slices.IsSorted(a.offsets["first"]) || !slices.IsSorted(a.offsets["second"]) {
+		t.Error("one is out of order")
+	}
+	if q := &e.queue; len(q.backlog.apps)+len(q.apps)+q.bytes > 0 {
+		t.Errorf("left: %v, %v, %d bytes", q.backlog.apps, q.apps, q.bytes)
+	}
+}
+
 func lastOf(all []string, what string) int {
 	slices.Reverse(all)
 	defer slices.Reverse(all)

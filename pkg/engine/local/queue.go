@@ -42,6 +42,7 @@ type submit struct {
 	keys []submitKey // nil if no message has a key
 	done func([]engine.Receipt, error)
 
+	others    []share          // what is for other applications than the first message; see fair.go
 	sessions  []engine.Session // stored with the messages
 	otherwise *message.Error   // of Recall; else nil
 }
@@ -208,6 +209,7 @@ func (s *submit) prepare() (size int, err *message.Error) {
 			s.keys[i].predecessor = scopeOf(m, m.Predecessor)
 		}
 	}
+	s.divide()
 	return size, nil
 }
 
