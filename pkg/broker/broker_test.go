@@ -256,6 +256,11 @@ func TestRefresh(t *testing.T) {
 	if _, user := now.Owner(); user != "alice" || now == both {
 		t.Errorf("got %v", now)
 	}
+	both = who("alice").With("chat", identity("bob")).With("shop", identity("bea")).With("play", identity("bo"))
+	d.fail("bea", message.Errorf(message.Unavailable, "nobody answers"))
+	_, err = b.Refresh(t.Context(), both)
+	wantCode(t, err, message.Unavailable)
+	d.fail("bea", nil)
 	d.remove("bob")
 	now, err = b.Refresh(t.Context(), both)
 	must(t, err)

@@ -41,7 +41,7 @@ type directory struct {
 	before func(ctx context.Context) error // of each call
 
 	mu   sync.Mutex
-	gone map[string]bool
+	gone map[string]error // why
 }
 
 func (d *directory) Authenticate(ctx context.Context, c auth.Credentials) (*auth.Identity, error) {
@@ -60,19 +60,24 @@ func (d *directory) look(ctx context.Context, user string) (*auth.Identity, erro
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.gone[user] {
-		return nil, message.Errorf(message.Unauthorized, "no such user")
+	if err := d.gone[user]; err != nil {
+		return nil, err
 	}
 	return &auth.Identity{User: user, Realm: d.realm, Groups: []string{"seen"}}, nil
 }
 
 func (d *directory) remove(user string) {
+	d.fail(user, message.Errorf(message.Unauthorized, "no such user"))
+}
+
+// fail has the directory say err of a user from now on.
+func (d *directory) fail(user string, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.gone == nil {
-		d.gone = map[string]bool{}
+		d.gone = map[string]error{}
 	}
-	d.gone[user] = true
+	d.gone[user] = err
 }
 
 func (d *directory) Ended(id *auth.Identity) bool { return id.Login != nil && id.Login.ID == "ended" }

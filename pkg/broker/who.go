@@ -7,6 +7,7 @@ import (
 
 	"github.com/orbitd/orbitd/pkg/acl"
 	"github.com/orbitd/orbitd/pkg/auth"
+	"github.com/orbitd/orbitd/pkg/message"
 )
 
 // A Who is everything a client has proven about who it is: one identity for all
@@ -72,8 +73,9 @@ func (w *Who) With(app string, id *auth.Identity) *Who {
 	return next
 }
 
-// each returns w with every identity replaced by what f makes of it. Where f fails
-// for the one of an application, that application alone has none any more.
+// each returns w with every identity replaced by what f makes of it. Where f says of the
+// one of an application that it is Unauthorized, that application alone has none any
+// more. Any other error is no word on it, and returned.
 func (w *Who) each(f func(*auth.Identity) (*auth.Identity, error)) (*Who, error) {
 	next := &Who{page: w.page}
 	var err error
@@ -83,12 +85,18 @@ func (w *Who) each(f func(*auth.Identity) (*auth.Identity, error)) (*Who, error)
 		}
 	}
 	next.apps = w.mapApps(func(id *auth.Identity) *auth.Identity {
-		now, err := f(id)
-		if err != nil {
-			return ended
+		now, failed := f(id)
+		switch {
+		case failed == nil:
+			return now
+		case message.CodeOf(failed) != message.Unauthorized:
+			err = failed
 		}
-		return now
+		return ended
 	})
+	if err != nil {
+		return nil, err
+	}
 	return next, nil
 }
 

@@ -26,6 +26,17 @@ func keep[T closer](r *rights, of any, make func() (T, error)) (T, error) {
 	return part, err
 }
 
+// former returns a part of before whose making is like what a new one is made of; the
+// zero value if there is none.
+func former[T closer, K any](r *rights, like func(of K) bool) (part T) {
+	for _, k := range r.before {
+		if of, ok := k.of.(K); ok && like(of) {
+			return k.part.(T)
+		}
+	}
+	return part
+}
+
 // closeKept closes those of before that are not among now.
 func closeKept(before, now []kept) {
 	for _, k := range before {

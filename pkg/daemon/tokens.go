@@ -165,9 +165,11 @@ func (r *rights) remote(a config.Auth, log logrus.FieldLogger) (*tokenauth.Remot
 	if err != nil {
 		return nil, err
 	}
+	// What was believed by the same word is, until that is heard again.
+	before := former[*tokenauth.Remote](r, func(k remoteKey) bool { return k.name == key.name && k.url == key.url && k.ca == key.ca })
 	return keep(r, key, func() (*tokenauth.Remote, error) {
 		return tokenauth.NewRemote(tokenauth.RemoteOptions{
-			URL: key.url, Algorithm: key.algorithm, Roots: trusted, Refresh: key.refresh, Logger: log.WithField("auth", a.Name),
+			URL: key.url, Algorithm: key.algorithm, Roots: trusted, Refresh: key.refresh, Before: before, Logger: log.WithField("auth", a.Name),
 		})
 	})
 }

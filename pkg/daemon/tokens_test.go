@@ -72,7 +72,7 @@ func (s *signOn) token(issuer, kid string, roles ...string) string {
 func TestForeignTokens(t *testing.T) {
 	t.Parallel()
 	issuer := newSignOn(t)
-	site := newSite(t, server+small+fmt.Sprintf(`
+	text := server + small + fmt.Sprintf(`
 [[auth]]
 type = "token"
 name = "sso"
@@ -89,7 +89,8 @@ type = "token"
 match = "/desk/{user}"
 subscribe = ["self"]
 publish = ["group:traders"]
-`, issuer.URL))
+`, issuer.URL)
+	site := newSite(t, text)
 	publish := func(token string, status int) {
 		t.Helper()
 		answer, body := site.do("POST", "http", "/v1/publish/desk/alice", "1", "Authorization", "Bearer "+token)
@@ -107,6 +108,9 @@ publish = ["group:traders"]
 	if n := issuer.asked.Load(); n != 1 {
 		t.Errorf("the keys were read %d times", n)
 	}
+	site.write("orbitd.toml", strings.Replace(text, "audience =", "jwks_refresh = \"2h\"\naudience =", 1))
+	must(t, site.Reload(t.Context())) // which reads them anew, and cannot
+	publish(issuer.token(issuer.URL, "one", "traders"), http.StatusOK)
 	if answer, body := site.do("GET", "http", "/v1/history/desk/alice", "", "Authorization", "Bearer "+issuer.token(issuer.URL, "one")); answer.StatusCode != http.StatusOK || !strings.Contains(body, `"by":"alice"`) {
 		t.Errorf("%d %s", answer.StatusCode, body)
 	}

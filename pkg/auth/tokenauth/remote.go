@@ -35,6 +35,8 @@ type RemoteOptions struct {
 	Roots     *x509.CertPool // who signs the server's certificate; nil: the system's
 	Refresh   time.Duration  // default: DefaultRefresh
 	Logger    logrus.FieldLogger
+	// Before is a set of the same place whose keys count until these are read; nil: none.
+	Before *Remote
 	// Transport does the requests; default: one of its own, which uses the proxy
 	// that the environment names.
 	Transport http.RoundTripper
@@ -88,6 +90,11 @@ func NewRemote(o RemoteOptions) (*Remote, error) {
 		// The keys are this issuer's because they come from this place, and no other.
 		client: &http.Client{Transport: o.Transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
 	}
+	if o.Before != nil {
+		r.keys, r.known = o.Before.last()
+		r.keys = r.keys.Of(o.Algorithm)
+	}
+	r.o.Before = nil // which may be large, and had one itself
 	go r.run(ctx)
 	return r, nil
 }
@@ -119,6 +126,13 @@ func (r *Remote) find(id string) []Key {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.keys.find(id)
+}
+
+// last returns what was read last, if anything was.
+func (r *Remote) last() (keys Set, known bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.keys, r.known
 }
 
 // All returns the keys as they were read last. Before the first time it waits for that.
