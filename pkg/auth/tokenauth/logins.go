@@ -45,15 +45,15 @@ var ErrDamaged = errors.New("the line is damaged, and with it may be who was log
 // Logins are what is to be known of logins beside what their tokens say: that one was
 // ended, and how often one was renewed. Most of them nobody ends or renews: of those
 // nothing is stored. What is, is on the disk before anybody acts on it, and is
-// forgotten when no token of the login is good any more.
+// forgotten when for sure no token of the login is good any more; see loginsClock.
 //
 // The file, "logins", has a JSON object a line; the last one of a login counts. It may be
 // used concurrently, by one process.
 type Logins struct {
 	folder vfs.FS
-	now    func() time.Time
 
 	writing sync.Mutex
+	clock   loginsClock
 	file    vfs.File // nil after a failure: the next one to write makes it anew
 	size    int64    // of file
 	lines   int
@@ -73,7 +73,8 @@ type login struct {
 	Renewed uint32 `json:"renewed,omitempty"`
 	At      int64  `json:"at,omitempty"` // of the last renewal, Unix seconds
 	Ended   bool   `json:"ended,omitempty"`
-	Of      uint64 `json:"of,omitempty"` // whose it is, as in auth.Login
+	Of      uint64 `json:"of,omitempty"`   // whose it is, as in auth.Login
+	Sure    int64  `json:"sure,omitempty"` // when the line was written; see loginsClock
 }
 
 // The names of the file, and of one that is to take its place.
@@ -84,7 +85,11 @@ const (
 
 // OpenLogins reads the file of a folder, or makes an empty one.
 func OpenLogins(folder vfs.FS, now func() time.Time) (*Logins, error) {
-	l := &Logins{folder: folder, now: now, most: maxLogins, tally: newTally(maxShare), known: make(map[string]login)}
+	return openLogins(folder, loginsClock{now: now})
+}
+
+func openLogins(folder vfs.FS, clock loginsClock) (*Logins, error) {
+	l := &Logins{folder: folder, clock: clock, most: maxLogins, tally: newTally(maxShare), known: make(map[string]login)}
 	text, err := readAll(folder, loginsName)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("read what logins were ended: %w", err)
@@ -171,7 +176,7 @@ func (one *login) is(l auth.Login) {
 func (l *Logins) Renew(of auth.Login, n uint32) (next uint32, err error) {
 	l.writing.Lock()
 	defer l.writing.Unlock()
-	one, now := l.get(of.ID), l.now()
+	one, now := l.get(of.ID), l.clock.wall()
 	switch {
 	case one.Ended:
 		return 0, fmt.Errorf("%w: the login was ended", auth.ErrDenied)
@@ -209,6 +214,8 @@ func (l *Logins) store(one login) error {
 			return fmt.Errorf("store the end of a login: %w", err)
 		}
 	}
+	l.clock.look()
+	one.Sure = l.clock.sure
 	line, err := json.Marshal(one)
 	if err != nil {
 		return err
@@ -230,18 +237,19 @@ func (l *Logins) store(one login) error {
 // forgetAfter is forget, if the last time is so long ago, and reports that. The caller
 // holds writing.
 func (l *Logins) forgetAfter(pause time.Duration) bool {
-	due := l.now().Sub(l.forgot) >= pause
+	due := l.clock.now().Sub(l.forgot) >= pause
 	if due {
 		l.forget()
 	}
 	return due
 }
 
-// forget removes the logins of which no token is good any more. Meanwhile others may ask:
+// forget removes the logins of which for sure no token is good any more. Meanwhile others may ask:
 // they wait for the removal alone, and not for the search. The caller holds writing.
 func (l *Logins) forget() {
-	l.forgot = l.now()
-	over := l.forgot.Add(-MaxLeeway).Unix()
+	l.forgot = l.clock.now()
+	l.clock.look()
+	over := l.clock.over()
 	var gone []login
 	for _, one := range l.known {
 		if one.Until < over {

@@ -24,6 +24,7 @@ type desk struct {
 	*tokenauth.Authenticator
 	t      *testing.T
 	now    time.Time
+	wrong  time.Duration // by which the wall clock is off
 	folder string
 	key    tokenauth.Key
 	logins *tokenauth.Logins
@@ -38,13 +39,16 @@ func newDesk(t *testing.T) *desk {
 // open is what a start does.
 func (d *desk) open() {
 	d.t.Helper()
-	clock := func() time.Time { return d.now }
-	var err error
-	if d.logins, err = openLogins(d.folder, clock); err != nil {
+	dir, err := vfs.OpenDir(d.folder)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	passed := func() time.Time { return d.now }
+	if d.logins, err = tokenauth.OpenLoginsBy(dir, passed, func() time.Duration { return d.wrong }); err != nil {
 		d.t.Fatal(err)
 	}
 	d.t.Cleanup(d.logins.Close)
-	if d.Authenticator, err = tokenauth.New(tokenauth.Options{Key: d.key, Clock: clock, Logins: d.logins}); err != nil {
+	if d.Authenticator, err = tokenauth.New(tokenauth.Options{Key: d.key, Clock: func() time.Time { return d.now.Add(d.wrong) }, Logins: d.logins}); err != nil {
 		d.t.Fatal(err)
 	}
 }
@@ -172,13 +176,62 @@ func TestEnd(t *testing.T) {
 		}
 		d.open()
 	}
-	d.now = id.Login.Ends.Add(tokenauth.MaxLeeway - time.Second)
-	if d.open(); !d.Ended(id.Login.ID) {
-		t.Error("forgotten too early")
+	kept := id.Login.Ends.Add(tokenauth.MaxLeeway + tokenauth.ForgetMargin)
+	for _, at := range []struct {
+		time.Duration
+		remembered bool
+	}{{-time.Second, true}, {2 * time.Hour, false}} {
+		d.now = kept.Add(at.Duration)
+		d.endAnother()
+		if d.Ended(id.Login.ID) != at.remembered {
+			t.Errorf("at %v: remembered: %v", at.Duration, !at.remembered)
+		}
 	}
-	d.now = d.now.Add(2 * time.Second)
-	if d.open(); d.Ended(id.Login.ID) {
-		t.Error("kept for ever")
+}
+
+// endAnother has a line written, and forgotten what is over.
+func (d *desk) endAnother() {
+	d.t.Helper()
+	l, _ := d.as("bob")
+	if err := d.End(l); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+// A clock that is ahead for a while has nobody forgotten who was logged out: set right, their
+// tokens would be good again. Nor has one that starts with such a clock, again and again.
+func TestLoginsAndAClockThatIsAhead(t *testing.T) {
+	for _, starts := range []int{0, 1, 3} {
+		t.Run(fmt.Sprint(starts, " starts"), func(t *testing.T) {
+			d := newDesk(t)
+			first, _ := d.as("alice")
+			if err := d.End(first); err != nil {
+				t.Fatal(err)
+			}
+			d.wrong = 365 * 24 * time.Hour
+			for i := range starts + 3 {
+				if i < starts {
+					d.open()
+				}
+				d.now = d.now.Add(2 * time.Hour)
+				d.endAnother()
+			}
+			d.wrong = 0
+			if !d.Ended(first.ID) {
+				t.Error("forgotten: the tokens are good again")
+			}
+			d.open()
+			if !d.Ended(first.ID) {
+				t.Error("forgotten by a start with the clock that is right")
+			}
+			// What the daemon was not there for is made up for.
+			d.now = first.Ends.Add(tokenauth.MaxLeeway + tokenauth.ForgetMargin)
+			d.open()
+			d.now = d.now.Add(tokenauth.DefaultLoginTTL)
+			if d.endAnother(); d.Ended(first.ID) {
+				t.Error("kept for ever")
+			}
+		})
 	}
 }
 

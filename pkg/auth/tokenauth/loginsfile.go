@@ -44,6 +44,7 @@ func (l *Logins) read(text []byte) error {
 			return fmt.Errorf("line %d: %w", bad, ErrDamaged)
 		}
 		l.set(one)
+		l.clock.seen(one.Sure)
 	}
 	return nil
 }
