@@ -24,9 +24,12 @@ type clock struct {
 	real    time.Time // then, with the monotonic reading
 	doubt   bool
 	moved   time.Duration // by jumps, since it was last believed
+	set     time.Duration // of that what was seen to happen: not what a start found
 	until   time.Time     // when it is believed again, if it does not jump back before
 	latest  int64         // the greatest since it was last believed
 	believe int           // how often it was believed again
+	jumped  int64         // what it showed behind the last jump
+	ahead   int64         // how far it had been set ahead when it was last believed, in milliseconds; 0: it was not
 }
 
 // A look is what the clock says at one moment, in Unix milliseconds.
@@ -35,6 +38,9 @@ type look struct {
 	latest  int64 // never less than before, unless it turned out to be wrong
 	doubt   bool
 	believe int // changes when nothing is known to be later than wall
+	// What was stored before it showed jumped may be younger than it looks, by ahead: who
+	// knows whether it was behind, or is right and time has passed?
+	jumped, ahead int64
 }
 
 // due returns the time by which a session or a key is too old or not; 0, so that none is,
@@ -86,12 +92,17 @@ func (c *clock) look() look {
 	c.wall, c.real = wall, real
 	if off.Abs() > jump {
 		c.doubt, c.moved, c.until = true, c.moved+off, real.Add(c.grace)
+		c.set, c.jumped = c.set+off, wall
 		c.log.WithField("by", off.Round(time.Second)).Warn("the clock jumped; nothing expires for a while")
 	}
 	if back := c.moved.Abs() <= jump; c.doubt && (back || !real.Before(c.until)) {
-		c.doubt, c.moved, c.latest = false, 0, wall
+		c.ahead = 0
+		if !back {
+			c.ahead = max(0, min(c.moved, c.set).Milliseconds())
+		}
+		c.doubt, c.moved, c.set, c.latest = false, 0, 0, wall
 		c.believe++
 	}
 	c.latest = max(c.latest, wall)
-	return look{wall, c.latest, c.doubt, c.believe}
+	return look{wall, c.latest, c.doubt, c.believe, c.jumped, c.ahead}
 }

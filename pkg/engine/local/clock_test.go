@@ -219,13 +219,99 @@ func TestClockThatIsRight(t *testing.T) {
 			time.Sleep(20 * time.Minute)
 			synctest.Wait()
 		}
-		late := keyedMessage(0)
-		late.First = first
-		if _, err := engine.Publish(t.Context(), e, late); message.CodeOf(err) != message.KeyExpired {
+		late := func() ([]engine.Receipt, error) {
+			m := keyedMessage(0)
+			m.First = first
+			return engine.Publish(t.Context(), e, m)
+		}
+		// Who knows whether the clock was behind before: the key may be an hour old.
+		if r, err := late(); err != nil || !r[0].Duplicate {
+			t.Errorf("a retry: %+v, %v", r, err)
+		}
+		time.Sleep(24 * time.Hour)
+		if _, err := late(); message.CodeOf(err) != message.KeyExpired {
 			t.Errorf("a retry of what is forgotten: %v", err)
 		}
 		if err := e.Close(t.Context()); err != nil {
 			t.Error(err)
 		}
 	})
+}
+
+// A clock that was right and is behind, for longer than the grace, has nothing stored
+// twice: what was forgotten before stays so, also over a start, and those who publish by
+// either clock are taken. Nor has one that is set right then: what was stored meanwhile is
+// not as old as it looks.
+func TestClockBehind(t *testing.T) {
+	const behind = 1000 * time.Hour
+	clock := newHandClock()
+	var off atomic.Int64
+	opts := Options{FS: vfs.NewMem(), Now: clock.now, wrong: func() time.Duration { return time.Duration(off.Load()) }}
+	e := open(t, opts)
+	try := func(number int, first time.Time) (bool, error) {
+		t.Helper()
+		m := keyedMessage(number)
+		m.First = first.UnixMilli()
+		r, err := engine.Publish(t.Context(), e, m)
+		return err == nil && r[0].Duplicate, err
+	}
+	stores := func(number int, first time.Time) {
+		t.Helper()
+		if again, err := try(number, first); err != nil || again {
+			t.Errorf("message %d: duplicate %v, %v", number, again, err)
+		}
+	}
+	pass := func(d time.Duration) {
+		t.Helper()
+		for ; d > 0; d -= 10 * time.Minute {
+			clock.pass(10 * time.Minute)
+			e.upkeep(t)
+		}
+	}
+	shown := func() time.Time { return clock.now().Add(time.Duration(off.Load())) }
+	forgotten := clock.now()
+	stores(0, forgotten)
+	pass(48 * time.Hour)
+	stores(1, clock.now())
+	last := clock.now()
+	expired := func(when string) {
+		t.Helper()
+		if again, err := try(0, forgotten); message.CodeOf(err) != message.KeyExpired {
+			t.Errorf("%s: a retry of what is forgotten: duplicate %v, %v", when, again, err)
+		}
+		if again, err := try(1, last); err != nil || !again {
+			t.Errorf("%s: a retry of what is not: duplicate %v, %v", when, again, err)
+		}
+	}
+	expired("right")
+
+	off.Store(-int64(behind))
+	e.upkeep(t)
+	pass(90 * time.Minute)
+	expired("behind")
+	if err := e.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	e = open(t, opts)
+	expired("behind, and started again")
+	pass(90 * time.Minute)
+	expired("and believed")
+	stores(2, shown())
+	byOld := clock.now() // by whom who has connected before
+	stores(3, byOld)
+
+	pass(30 * time.Hour)
+	recent := clock.now()
+	stores(4, recent)
+	pass(10 * time.Minute)
+	off.Store(0)
+	e.upkeep(t)
+	pass(90 * time.Minute)
+	if again, err := try(4, recent); err != nil || !again {
+		t.Errorf("set right: a retry of two hours ago: duplicate %v, %v", again, err)
+	}
+	if again, err := try(0, forgotten); message.CodeOf(err) != message.KeyExpired {
+		t.Errorf("set right: a retry of what is forgotten: duplicate %v, %v", again, err)
+	}
+	stores(5, clock.now())
 }

@@ -62,6 +62,12 @@ type keyTable struct {
 	head  int
 	// dropped is the time of the newest key that was forgotten.
 	dropped int64
+
+	now int64
+	// behind is, while the clock is behind what it has shown once, the latest that it has:
+	// who first tried at a time from now to then did so by another clock, and keys up to
+	// then may be forgotten without a trace in dropped. 0: it is not behind.
+	behind int64
 }
 
 func newKeyTable(window int64, most int) *keyTable {
@@ -111,8 +117,23 @@ func (t *keyTable) forget(now int64) {
 }
 
 // expired reports whether a publish first tried at first may have been stored under a
-// key that was forgotten. The clock has no say in it: nothing else is ever lost.
-func (t *keyTable) expired(first int64) bool { return first != 0 && first <= t.dropped }
+// key that was forgotten.
+func (t *keyTable) expired(first int64) bool {
+	return first != 0 && (first <= t.dropped || first <= t.behind && first > t.now+jump.Milliseconds())
+}
+
+// at says that it is now, and has been latest once. A clock that is no longer behind is
+// the one by which those before it were tried first.
+func (t *keyTable) at(now, latest int64) {
+	t.now = now
+	switch {
+	case now+jump.Milliseconds() < latest:
+		t.behind = latest
+	case now > t.behind+jump.Milliseconds() && t.behind != 0:
+		t.dropped = max(t.dropped, t.behind)
+		t.behind = 0
+	}
+}
 
 // newest returns the greatest time that is in the table.
 func (t *keyTable) newest() int64 {
@@ -136,6 +157,18 @@ func (t *keyTable) notAfter(now int64) {
 		}
 		k.time = now
 		t.keys[o.scope] = k
+	}
+}
+
+// younger has the keys that were stored before a time be younger, by so much, but none than
+// that: the clock by which they were stored may have been behind.
+func (t *keyTable) younger(before, by int64) {
+	if by == 0 {
+		return
+	}
+	for s, k := range t.keys {
+		k.time = max(k.time, min(k.time+by, before))
+		t.keys[s] = k
 	}
 }
 

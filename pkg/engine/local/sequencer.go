@@ -122,13 +122,16 @@ func (e *Engine) stage(c *commit, o *op) {
 	}
 }
 
-// look looks at the clock. When it is believed again, no key was stored later than now.
+// look looks at the clock. When it is believed again, no key was stored later than now,
+// nor is one older than it may be.
 func (e *Engine) look() look {
 	l := e.clock.look()
 	if l.believe != e.seq.believed {
 		e.seq.believed = l.believe
 		e.seq.keys.notAfter(l.wall)
+		e.seq.keys.younger(l.jumped, l.ahead)
 	}
+	e.seq.keys.at(l.latest, e.latest.Load())
 	return l
 }
 
