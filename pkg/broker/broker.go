@@ -152,8 +152,8 @@ func (b *Broker) Authenticate(ctx context.Context, c auth.Credentials) (*auth.Id
 
 // Refresh returns who the client is by what the authenticators say now. It may
 // block. The error is Unauthorized if the client's identity has ended, and another
-// if of one of its identities that could not be found out. An identity of one application
-// that has ended is gone in the result.
+// if that could not be found out. An identity of one application that has ended, or
+// of which nobody can tell, is gone in the result.
 func (b *Broker) Refresh(ctx context.Context, who *Who) (*Who, error) {
 	if who == nil {
 		return nil, nil

@@ -256,10 +256,12 @@ func TestRefresh(t *testing.T) {
 	if _, user := now.Owner(); user != "alice" || now == both {
 		t.Errorf("got %v", now)
 	}
-	both = who("alice").With("chat", identity("bob")).With("shop", identity("bea")).With("play", identity("bo"))
+	// Where nobody answers for the one of an application, the others go on.
 	d.fail("bea", message.Errorf(message.Unavailable, "nobody answers"))
-	_, err = b.Refresh(t.Context(), both)
-	wantCode(t, err, message.Unavailable)
+	now, err = b.Refresh(t.Context(), both.With("news", identity("bea")))
+	must(t, err)
+	must(t, b.May(now, acl.Subscribe, "/chat/a"))
+	wantCode(t, b.May(now, acl.Subscribe, "/news/a"), message.Unauthorized)
 	d.fail("bea", nil)
 	d.remove("bob")
 	now, err = b.Refresh(t.Context(), both)

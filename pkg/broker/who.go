@@ -7,7 +7,6 @@ import (
 
 	"github.com/orbitd/orbitd/pkg/acl"
 	"github.com/orbitd/orbitd/pkg/auth"
-	"github.com/orbitd/orbitd/pkg/message"
 )
 
 // A Who is everything a client has proven about who it is: one identity for all
@@ -73,9 +72,10 @@ func (w *Who) With(app string, id *auth.Identity) *Who {
 	return next
 }
 
-// each returns w with every identity replaced by what f makes of it. Where f says of the
-// one of an application that it is Unauthorized, that application alone has none any
-// more. Any other error is no word on it, and returned.
+// each returns w with every identity replaced by what f makes of it. Where f fails
+// for the one of an application, that application alone has none any more: the client
+// could not come back while nobody answers for it, and the other applications would
+// suffer from that.
 func (w *Who) each(f func(*auth.Identity) (*auth.Identity, error)) (*Who, error) {
 	next := &Who{page: w.page}
 	var err error
@@ -85,18 +85,12 @@ func (w *Who) each(f func(*auth.Identity) (*auth.Identity, error)) (*Who, error)
 		}
 	}
 	next.apps = w.mapApps(func(id *auth.Identity) *auth.Identity {
-		now, failed := f(id)
-		switch {
-		case failed == nil:
-			return now
-		case message.CodeOf(failed) != message.Unauthorized:
-			err = failed
+		now, err := f(id)
+		if err != nil {
+			return ended
 		}
-		return ended
+		return now
 	})
-	if err != nil {
-		return nil, err
-	}
 	return next, nil
 }
 
