@@ -51,11 +51,8 @@ func (a *API) publishMany(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	a.storeLines(r, who, lines)
-	for i := range lines {
-		if message.CodeOf(lines[i].err) == message.RateLimited {
-			hold(r, lines[i].err)
-			break
-		}
+	if slices.ContainsFunc(lines, func(l line) bool { return isOverRate(l.err) }) {
+		hold(r)
 	}
 	a.answerLines(w, lines)
 }

@@ -33,7 +33,9 @@ func pathChannel(r *http.Request, call string) (channel.Name, error) {
 func (a *API) publish(w http.ResponseWriter, r *http.Request) {
 	receipts, err := a.publishOne(w, r)
 	if err != nil {
-		hold(r, err)
+		if isOverRate(err) {
+			hold(r)
+		}
 		a.fail(w, r, err)
 		return
 	}
@@ -158,15 +160,14 @@ func (a *API) store(r *http.Request, who *broker.Who, msgs []message.Message) ([
 	}
 }
 
+func isOverRate(err error) bool { return message.CodeOf(err) == message.RateLimited }
+
 // overRateHold is how long the answer to a call takes that an application's rate refuses.
 const overRateHold = 100 * time.Millisecond
 
 // hold has a caller wait who comes faster than its application's rate: one that tries
 // again at once is not to take the processors from the others.
-func hold(r *http.Request, err error) {
-	if message.CodeOf(err) != message.RateLimited {
-		return
-	}
+func hold(r *http.Request) {
 	select {
 	case <-time.After(overRateHold):
 	case <-r.Context().Done():
