@@ -105,11 +105,7 @@ func TestRefusedBeyondTheRate(t *testing.T) {
 		}
 		c.ack("NACK", last)
 	}
-	dead := s.alice("1.2", "dead")
-	dead.say("SUBSCRIBE\nid:d\ndestination:/team/a/$dead\nafter:0\n\n\x00")
-	for n := range 3 {
-		dead.got(n+1, false)
-	}
+	s.threeAreDead()
 	c.nothing()
 }
 
@@ -131,11 +127,7 @@ func TestRefusedCumulatively(t *testing.T) {
 		c.got(3, true)
 	}
 	c.ack("NACK", three)
-	dead := s.alice("1.2", "dead")
-	dead.say("SUBSCRIBE\nid:d\ndestination:/team/a/$dead\nafter:0\n\n\x00")
-	for n := range 3 {
-		dead.got(n+1, false)
-	}
+	s.threeAreDead()
 	c.nothing()
 	c.bye()
 	c = s.alice("1.2", "x")
@@ -186,4 +178,13 @@ func TestRefusedAndGone(t *testing.T) {
 		}
 	}
 	dead.nothing()
+}
+
+// threeAreDead reads what the channel has of what nobody would take: 1, 2 and 3.
+func (s *site) threeAreDead() {
+	c := s.alice("1.2", "dead")
+	c.say("SUBSCRIBE\nid:d\ndestination:/team/a/$dead\nafter:0\n\n\x00")
+	for n := range 3 {
+		c.got(n+1, false)
+	}
 }
